@@ -1,0 +1,1 @@
+//! Wires the floors together: the only file that knows them all.
