@@ -4,7 +4,7 @@ pub mod schema;
 mod secret;
 
 pub use schema::{
-    Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Kind, Listen, ListenerTls, LogFormat,
-    Node, NodeIdentity, NodeTls, Replication, SecondOpinion, Service, Telemetry, Unfenced,
+    Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Kind, Listen, ListenerTls,
+    LogFormat, Node, NodeIdentity, NodeTls, Replication, SecondOpinion, Service, Telemetry, Unfenced,
 };
 pub use secret::Secret;
