@@ -24,7 +24,7 @@ impl Machine {
                 config::Kind::Redis => Kind::Redis,
             },
             mode: self.route.mode,
-            epoch: route.epoch,
+            epoch: self.route.epoch.max(self.durable.highest_epoch()),
             state,
             note,
             route: route.target.clone().map(|target| RouteView {
