@@ -68,13 +68,12 @@ impl ClientTls {
 
     /// A session towards `address`, whose host is expected in the certificate unless `server_name` is configured.
     pub(super) fn session(&self, address: &str) -> Result<Connection, String> {
-        let name = match &self.server_name {
-            Some(name) => name.clone(),
-            None => {
-                let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-                let host = host.trim_start_matches('[').trim_end_matches(']');
-                ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} can't stand in a certificate"))?
-            }
+        let name = if let Some(name) = &self.server_name {
+            name.clone()
+        } else {
+            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} can't stand in a certificate"))?
         };
         let session = ClientConnection::new(self.config.clone(), name).map_err(|error| error.to_string())?;
         Ok(session.into())
