@@ -1,1 +1,129 @@
-//! route
+//! The board: one route a service that readers see by one atomic load, and the mailbox of what workers report.
+//!
+//! Down: control publishes a [`View`]; workers load it before they send, and are woken when it changes. Up: workers send
+//! [`Signal`]s through a bounded mailbox and keep gauges that control reads. It never decides, never blocks a worker.
+
+use crate::{
+    config::Service,
+    model::{
+        route::{Readying, Route, Target},
+        signal::{Signal, StuckSession},
+    },
+};
+use arc_swap::{ArcSwap, Guard};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+use tokio::sync::{mpsc, watch};
+
+/// How many signals may wait for control; more are dropped, since a probe finds out what they would have told.
+const MAILBOX: usize = 1024;
+
+/// What workers act on. Replaced whole, so that a reader never sees half a change.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Where traffic goes.
+    pub route: Route,
+    /// Where it will go, while a switch is under way.
+    pub next: Option<(Target, Readying)>,
+    /// Cut sessions that can't move, because the operator said so.
+    pub cut_sessions: bool,
+    /// Limits, denied commands and time-outs; replaced by a reload.
+    pub settings: Arc<Service>,
+}
+
+/// Counts of one worker for one service. The worker alone writes; control and the metrics page read.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    /// Applications' connections.
+    pub clients: AtomicU64,
+    /// Upstreams that many clients share.
+    pub shared_upstreams: AtomicU64,
+    /// Upstreams of one client each.
+    pub pinned_upstreams: AtomicU64,
+    /// Requests that wait in a hold.
+    pub held: AtomicU64,
+    /// Requests sent and not yet answered.
+    pub in_flight: AtomicU64,
+    /// Sessions that can't move now.
+    pub stuck: AtomicU64,
+}
+
+/// One service's board.
+#[derive(Debug)]
+pub struct Board {
+    view: ArcSwap<View>,
+    changed: watch::Sender<()>,
+    mailbox: mpsc::Sender<Signal>,
+    gauges: Vec<Gauge>,
+    stuck: Vec<ArcSwap<Vec<StuckSession>>>,
+}
+
+impl Board {
+    /// A board for `workers` workers, and the mailbox's other end for control.
+    pub fn new(view: View, workers: usize) -> (Arc<Self>, mpsc::Receiver<Signal>) {
+        let (mailbox, signals) = mpsc::channel(MAILBOX);
+        let board = Self {
+            view: ArcSwap::from_pointee(view),
+            changed: watch::Sender::new(()),
+            mailbox,
+            gauges: (0..workers).map(|_| Gauge::default()).collect(),
+            stuck: (0..workers).map(|_| ArcSwap::default()).collect(),
+        };
+        (Arc::new(board), signals)
+    }
+
+    /// The view now: one atomic load.
+    pub fn view(&self) -> Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Replaces the view and wakes the workers. Only control calls it.
+    pub fn publish(&self, view: View) {
+        debug_assert!(view.route.epoch >= self.view.load().route.epoch, "an epoch never goes backward");
+        self.view.store(Arc::new(view));
+        self.changed.send_replace(());
+    }
+
+    /// Resolves each time the view changed.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Reports a signal; returns false if the mailbox is full.
+    pub fn report(&self, signal: Signal) -> bool {
+        self.mailbox.try_send(signal).is_ok()
+    }
+
+    /// The gauge of one worker.
+    ///
+    /// # Panics
+    /// If there are not so many workers: the number is fixed when the process starts.
+    pub fn gauge(&self, worker: usize) -> &Gauge {
+        &self.gauges[worker]
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.gauges.len()
+    }
+
+    /// The sum of one count over the workers.
+    pub fn sum(&self, count: impl Fn(&Gauge) -> &AtomicU64) -> u64 {
+        self.gauges.iter().map(|gauge| count(gauge).load(Relaxed)).sum()
+    }
+
+    /// Says which sessions of a worker can't move; a bounded list (the count in the gauge is exact).
+    ///
+    /// # Panics
+    /// If there are not so many workers.
+    pub fn set_stuck(&self, worker: usize, sessions: Vec<StuckSession>) {
+        self.stuck[worker].store(Arc::new(sessions));
+    }
+
+    /// The sessions that can't move, of all workers.
+    pub fn stuck(&self) -> Vec<StuckSession> {
+        self.stuck.iter().flat_map(|sessions| sessions.load().iter().cloned().collect::<Vec<_>>()).collect()
+    }
+}

@@ -1,1 +1,55 @@
-//! store
+//! What it takes to run a store: probe, compare, fence, promote, demote. One folder a flavour, each with its own client.
+//!
+//! Inputs: actions of the decision core. Outputs: observations and how an action ended. It never touches the data path
+//! and never decides.
+
+use crate::model::{
+    action::{Action, Done},
+    error::StoreError,
+    guard::Refusal,
+    name::NodeAddress,
+    observation::{Fitness, Observation},
+};
+use std::{future::Future, pin::Pin};
+
+/// A boxed future: the price of one allocation an action, paid at the border of floors so that no generic tower grows.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A kind of store. Methods may be called concurrently for different nodes; each is bounded in time by the store itself.
+pub trait Store: Send + Sync {
+    /// Asks one node for its role, position and state. Never fails: what went wrong is part of the observation.
+    fn probe<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Observation>;
+
+    /// Asks one node for what replication doesn't carry (users, limits, modes) and which rights our login lacks. Slower
+    /// than a probe; asked every few seconds and again before a commit.
+    fn fitness<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Result<Fitness, StoreError>>;
+
+    /// Names each difference between the primary and a candidate that applications would feel after a switch.
+    fn compare(&self, primary: &Fitness, candidate: &Fitness) -> Vec<Refusal>;
+
+    /// Carries one action out.
+    fn act<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<Done, StoreError>>;
+
+    /// What `check --connect` says of a node: errors and advice, each with the command that mends it.
+    fn inspect<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Inspection>;
+}
+
+/// A finding of `check --connect`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// True: a switch would fail or be refused. False: advice.
+    pub error: bool,
+    /// What is so.
+    pub message: String,
+    /// The command that mends it.
+    pub mend: String,
+}
+
+/// What `check --connect` found at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The server's version, if it answered.
+    pub version: Option<String>,
+    /// Errors and advice.
+    pub findings: Vec<Finding>,
+}

@@ -1,0 +1,345 @@
+//! The configuration as plain values: what one valid file says, with every default filled in.
+//!
+//! Input: nothing; the reader beside this file (`read`) builds these from TOML. Output: the types that every higher floor
+//! reads its settings from. Never in here: parsing, validation, I/O, or the text of a secret in any printed form.
+//!
+//! Each type's `Default` is the value of an absent key, and the commented reference `config/pointsman.toml` is tested
+//! against it. Names that belong to later versions have no field here: the reader refuses them.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::secret::Secret;
+
+/// One whole configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The folder of the journal: routes, epochs, fences and operations survive restarts here. Default
+    /// `/var/lib/pointsman`. Needs a restart to change.
+    pub state_dir: PathBuf,
+    /// How long sessions, new ones too, are served after SIGTERM before they are cut at safe points. Default 30 s, at
+    /// most a day; 0 cuts at once.
+    pub grace: Duration,
+    /// Threads that carry traffic, 1 to 64. Default: 1 up to 4 cores, then a quarter of the cores. Needs a restart to
+    /// change.
+    pub workers: usize,
+    /// Where operators reach this process.
+    pub admin: Admin,
+    /// Where its metrics and logs go.
+    pub telemetry: Telemetry,
+    /// The services in the order of the file; at least one, and no name twice.
+    pub services: Vec<Service>,
+}
+
+impl Config {
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+}
+
+/// `[admin]`: the operators' way in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// The Unix socket of the admin API. Default `/run/pointsman/admin.sock`. Needs a restart to change.
+    pub socket: PathBuf,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { socket: PathBuf::from("/run/pointsman/admin.sock") }
+    }
+}
+
+/// `[telemetry]`: metrics, health and logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telemetry {
+    /// The listener of `/metrics`, `/livez` and `/readyz`. Default `127.0.0.1:9321`. Needs a restart to change.
+    pub listen: SocketAddr,
+    /// A level or a `tracing` filter such as `info,pointsman::control=debug`. Default `info`.
+    pub log: String,
+    /// One line of text or one JSON object a record. Default text.
+    pub log_format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9321)), log: "info".to_owned(), log_format: LogFormat::Text }
+    }
+}
+
+/// `telemetry.log_format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For log collectors: one object a line.
+    Json,
+}
+
+/// `[services.NAME]`: one name that is switched, and the listeners applications connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// 1 to 63 letters, digits, `-` and `_`, beginning with a letter or digit.
+    pub name: String,
+    /// The kind of store.
+    pub kind: Kind,
+    /// Where applications connect; at least one, unique over the whole file.
+    pub listen: Vec<Listen>,
+    /// Where applications read from lag-bounded standbys; may be empty.
+    pub listen_read: Vec<Listen>,
+    /// Who moves the roles of the nodes. Default managed.
+    pub replication: Replication,
+    /// Whether Pointsman may set what detection needs on the nodes (ping and heartbeat periods). Default false.
+    pub tune: bool,
+    /// Commands that applications may not send, in upper case, a subcommand after a blank (`CLUSTER MEET`). `None` is
+    /// the kind's own list (commands that change the topology); an empty list denies nothing.
+    pub deny: Option<Vec<String>>,
+    /// Client connections at once, 1 to 1,000,000. Default 10,000.
+    pub max_connections: usize,
+    /// Bytes that one slow reader may make Pointsman keep, 16 KiB to 1 GiB. Default 1 MiB.
+    pub client_buffer: usize,
+    /// Whom to call; shown to operators and sent with alerts. May be empty.
+    pub on_call: String,
+    /// TLS on the listeners, towards applications.
+    pub tls: Option<ListenerTls>,
+    /// TLS towards the nodes.
+    pub node_tls: Option<NodeTls>,
+    /// Pointsman's own login at the nodes; `None` where the nodes ask for none.
+    pub credentials: Option<Credentials>,
+    /// How the nodes are probed.
+    pub health: Health,
+    /// How routes move.
+    pub failover: Failover,
+    /// At least two, in order of preference; no name twice.
+    pub clusters: Vec<Cluster>,
+}
+
+impl Service {
+    /// The cluster of that name.
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.iter().find(|cluster| cluster.name == name)
+    }
+
+    /// Every node of every cluster, in order of preference.
+    pub fn nodes(&self) -> impl Iterator<Item = (&Cluster, &Node)> {
+        self.clusters.iter().flat_map(|cluster| cluster.nodes.iter().map(move |node| (cluster, node)))
+    }
+}
+
+/// `kind`: the protocols a service may speak. Others are named in the interface and refused until they exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Redis or Valkey.
+    Redis,
+}
+
+impl Kind {
+    /// The word used in configuration, metrics and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+        }
+    }
+}
+
+/// A place that applications connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Listen {
+    /// `host:port`, an IP address; the port is never 0.
+    Tcp(SocketAddr),
+    /// `unix:/path`, absolute, at most 100 bytes.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `replication`: who moves the roles. `external` and `mirrored` are reserved for later versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Replication {
+    /// Pointsman fences, promotes and demotes.
+    #[default]
+    Managed,
+    /// The clusters are independent: only the route moves.
+    None,
+}
+
+/// `[services.NAME.tls]`: PEM files for the listeners. They are known to exist when loaded with secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// When set, applications must show a certificate that one of these signed.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `[services.NAME.node_tls]`: PEM files towards the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeTls {
+    /// Who signs the nodes' certificates.
+    pub ca: PathBuf,
+    /// Pointsman's own certificate and key, for nodes that ask for one.
+    pub identity: Option<NodeIdentity>,
+    /// The name expected in the nodes' certificates instead of the host in their address.
+    pub server_name: Option<String>,
+}
+
+/// Pointsman's client certificate towards the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeIdentity {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// `[services.NAME.credentials]`: Pointsman's own login (probe, fence, promote).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user; `None` is the store's default user.
+    pub username: Option<String>,
+    /// Its password, never empty. `None` only when the file was loaded without secrets.
+    pub password: Option<Secret>,
+}
+
+/// `[services.NAME.health]`: how nodes are probed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// From one probe of a node to the next; 10 ms to 60 s. Default 200 ms.
+    pub interval: Duration,
+    /// How long one probe may take; 10 ms to 60 s. Default 500 ms.
+    pub timeout: Duration,
+    /// Failed probes in a row that make a node down; 1 to 100. Default 3.
+    pub fall: u32,
+    /// Good probes in a row that make it up again; 1 to 100. Default 2.
+    pub rise: u32,
+    /// Silence that counts as a hang; longer than the slowest script. 100 ms to 10 min. Default 6 s.
+    pub hang_window: Duration,
+    /// Who must agree that a primary is gone.
+    pub second_opinion: SecondOpinion,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(200),
+            timeout: Duration::from_millis(500),
+            fall: 3,
+            rise: 2,
+            hang_window: Duration::from_secs(6),
+            second_opinion: SecondOpinion::Standby,
+        }
+    }
+}
+
+/// `health.second_opinion`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SecondOpinion {
+    /// A standby that lost its link to the primary, or heard nothing from it.
+    #[default]
+    Standby,
+    /// Pointsman's own probes suffice; must be asked for.
+    None,
+}
+
+/// `[services.NAME.failover]`: how routes move, planned or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failover {
+    /// Whether a dead primary is replaced without an operator. Default true.
+    pub automatic: bool,
+    /// The most a candidate of a failover may have missed; at most a day. Default 10 s.
+    pub max_lag: Duration,
+    /// What to do when a silent or unreachable primary can't be fenced. Default block.
+    pub unfenced: Unfenced,
+    /// The mode after a failover. Default open, or read only where `replication = "none"`.
+    pub after_failover: AfterFailover,
+    /// How long after a move no automatic one follows; at most a day. Default 60 s.
+    pub cooldown: Duration,
+    /// Who moves the route back to the preferred cluster. Default manual.
+    pub failback: Failback,
+    /// The longest that requests are held, one clock for a whole outage; 100 ms to 10 min. Default 10 s.
+    pub hold_timeout: Duration,
+    /// What transactions in flight get to end in, after closing; at most `hold_timeout`. Default 1 s.
+    pub drain_timeout: Duration,
+}
+
+impl Failover {
+    /// The values of an absent table, which depend on who replicates.
+    pub fn defaults(replication: Replication) -> Self {
+        Self {
+            automatic: true,
+            max_lag: Duration::from_secs(10),
+            unfenced: Unfenced::Block,
+            after_failover: match replication {
+                Replication::Managed => AfterFailover::Open,
+                Replication::None => AfterFailover::ReadOnly,
+            },
+            cooldown: Duration::from_secs(60),
+            failback: Failback::Manual,
+            hold_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+/// `failover.unfenced`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Unfenced {
+    /// Don't promote: an operator decides.
+    #[default]
+    Block,
+    /// Promote all the same: available, at the price of writes that may be lost.
+    Promote,
+}
+
+/// `failover.after_failover`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AfterFailover {
+    /// Reads and writes.
+    #[default]
+    Open,
+    /// Reads only, until an operator opens it.
+    ReadOnly,
+}
+
+/// `failover.failback`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Failback {
+    /// An operator.
+    #[default]
+    Manual,
+    /// Pointsman, by a planned switch, when the preferred cluster is whole again.
+    Automatic,
+}
+
+/// `[[services.NAME.clusters]]`: one complete copy of the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Same characters as a service's name.
+    pub name: String,
+    /// Where it stands; empty when not given.
+    pub site: String,
+    /// At least one; no address twice in a service.
+    pub nodes: Vec<Node>,
+}
+
+/// One endpoint of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// `host:port`; a name is resolved again on each connect.
+    pub address: String,
+    /// `host:port` that other nodes replicate from, where it differs from `address`.
+    pub replicate_from: Option<String>,
+}

@@ -1,0 +1,112 @@
+//! What a probe of one node found.
+
+use super::name::NodeAddress;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// How far a probe got. What a failure proves differs, so the failures are told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The node answered the probe in full.
+    Answered(Box<Answer>),
+    /// The host is up and nobody listens there, or the listener went away (RST).
+    Refused,
+    /// Connections are accepted or stay open, but no answer came within the time-out.
+    Silent,
+    /// Connecting timed out, no route, or the name doesn't resolve.
+    Unreachable(String),
+    /// It answers, but not to us: wrong password, missing right, TLS mismatch, not a server of this kind, too many connections.
+    Rejected(String),
+}
+
+/// One probe of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What came of it.
+    pub reach: Reach,
+    /// How long the probe took.
+    pub took: Duration,
+}
+
+impl Observation {
+    /// The answer, if there was one.
+    pub fn answer(&self) -> Option<&Answer> {
+        match &self.reach {
+            Reach::Answered(answer) => Some(answer),
+            _ => None,
+        }
+    }
+}
+
+/// A history of data: the store's own id of it and, where there was one, the history it continues.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// Redis: `master_replid`.
+    pub id: String,
+    /// Redis: `master_replid2`, empty if none.
+    pub previous: String,
+    /// Up to which position the previous history is shared. Redis: `second_repl_offset` (-1 is 0 here).
+    pub previous_until: u64,
+}
+
+/// What a node says of its part in replication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It takes writes; the standbys that it says are attached, as they announce themselves.
+    Primary {
+        /// Attached standbys: address and acknowledged position.
+        standbys: Vec<(NodeAddress, u64)>,
+    },
+    /// It follows another node.
+    Standby {
+        /// The primary as configured at the node.
+        of: NodeAddress,
+        /// Whether its link to the primary is up.
+        link_up: bool,
+        /// How long it has heard nothing from the primary, as far as it says.
+        silent_for: Option<Duration>,
+        /// Whether it is in the middle of a full copy.
+        syncing: bool,
+    },
+}
+
+/// What a node that answered said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The server process's own identity, new at each start. Redis: `run_id`.
+    pub run_id: String,
+    /// The server's version, e.g. `7.0.15`, with its flavour where that isn't the obvious one (`valkey 9.0.0`).
+    pub version: String,
+    /// Its part in replication.
+    pub part: Part,
+    /// Whether it takes writes from ordinary clients now (a fenced primary doesn't).
+    pub writable: bool,
+    /// Whether it is reading its data from disk and refuses commands.
+    pub loading: bool,
+    /// Whether our durable fence is set on it.
+    pub fenced: bool,
+    /// Its history.
+    pub lineage: Lineage,
+    /// Native position of what it has received (of a primary: of what it has written). Redis: bytes of the replication stream.
+    pub received: u64,
+    /// Native position of what it has applied.
+    pub applied: u64,
+    /// Roughly how many items it holds; an empty restart is recognised by it.
+    pub items: u64,
+    /// Chosen never, or in this order (Redis `replica-priority`; 0 = never).
+    pub priority: u32,
+    /// Other managers that announce themselves on this node.
+    pub other_managers: Vec<String>,
+    /// Anything else an operator should see, e.g. a failing background save.
+    pub note: String,
+}
+
+/// What replication doesn't carry, by name: compared between nodes before a switch. Values are shown to operators, so
+/// secrets appear as hashes only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fitness {
+    /// Name of the fact (such as `maxmemory`, `acl user app`) and its value.
+    pub facts: Arc<BTreeMap<String, String>>,
+    /// Rights that our login lacks there, each with the statement that mends it.
+    pub missing_rights: Vec<String>,
+}

@@ -1,0 +1,175 @@
+//! Journal records: what was decided, ordered or refused; the fold of their changes is the state (see [`super::state`]).
+
+use super::{
+    guard::Refusal,
+    name::{ClusterName, NodeAddress, OperationId, ServiceName},
+    observation::Lineage,
+    operation::{Operation, Step},
+    route::{Epoch, Route, Target},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What sort of record it is, for filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordKind {
+    /// A change of state that was decided.
+    Decision,
+    /// Something that was not done, and why.
+    Refusal,
+    /// An operation began, moved on or ended.
+    Operation,
+    /// A guard was overridden.
+    Override,
+    /// The configuration changed, or a bad one was turned down.
+    Configuration,
+    /// Pointsman started.
+    Start,
+    /// Pointsman stopped.
+    Stop,
+}
+
+/// A change. Adding a variant or a field with a default keeps older journals readable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Change {
+    /// The route is now this.
+    Routed {
+        /// The whole route.
+        route: Route,
+    },
+    /// A fence is about to be set on a node: written before it is set, so that it can't be forgotten.
+    FenceIntended {
+        /// The node.
+        node: NodeAddress,
+    },
+    /// The fence is set.
+    Fenced {
+        /// The node.
+        node: NodeAddress,
+        /// The setting's value before.
+        saved: Option<String>,
+        /// Where the node stopped.
+        position: u64,
+    },
+    /// The fence is gone.
+    Unfenced {
+        /// The node.
+        node: NodeAddress,
+    },
+    /// The history that the routed primary continues, so that a stranger is recognised after a restart.
+    LineageSeen {
+        /// The routed node.
+        node: NodeAddress,
+        /// Its history.
+        lineage: Lineage,
+    },
+    /// An operation began.
+    Began {
+        /// Its first state.
+        operation: Box<Operation>,
+        /// The routed target before.
+        from: Option<Target>,
+        /// The target after.
+        to: Option<Target>,
+    },
+    /// An operation enters a step that a restart must know of.
+    Entered {
+        /// The operation.
+        id: OperationId,
+        /// The step.
+        step: Step,
+    },
+    /// An operation ended, or was refused as it stood.
+    Ended {
+        /// Its last state.
+        operation: Box<Operation>,
+    },
+    /// Something was not done.
+    Refused {
+        /// What would have been done.
+        intent: String,
+        /// Why not.
+        guards: Vec<Refusal>,
+    },
+    /// A cluster was taken out.
+    Drained {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+    /// A cluster was put back.
+    Restored {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+    /// Automatic failover is off until then.
+    Paused {
+        /// When it is on again.
+        until: Timestamp,
+    },
+    /// Automatic failover is on again.
+    Resumed,
+    /// An idempotency key was used.
+    Keyed {
+        /// The key.
+        key: String,
+        /// A digest of the request.
+        request: String,
+        /// What it became.
+        id: OperationId,
+    },
+    /// The configuration changed: each change with before and after, secrets never shown.
+    Configured {
+        /// One line a change.
+        changes: Vec<String>,
+    },
+    /// A new configuration was turned down and the old one stays.
+    ConfigurationRejected {
+        /// One line a problem.
+        problems: Vec<String>,
+    },
+    /// Something worth keeping that changes no state: a role adopted, a manager found, a torn line dropped, a start.
+    Noted {
+        /// In words.
+        text: String,
+    },
+}
+
+/// A record before it has a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// The service; absent for records of the whole process.
+    pub svc: Option<ServiceName>,
+    /// What sort.
+    pub kind: RecordKind,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// The route's epoch, after the change.
+    pub epoch: Option<Epoch>,
+    /// What.
+    pub change: Change,
+}
+
+/// A record as it stands in the journal and in the API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number, from 1, without gaps.
+    pub seq: u64,
+    /// When it was written.
+    pub time: Timestamp,
+    /// The service, if it is about one.
+    pub svc: Option<ServiceName>,
+    /// What sort.
+    pub kind: RecordKind,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// The route's epoch, after the change.
+    pub epoch: Option<Epoch>,
+    /// What.
+    pub detail: Change,
+}

@@ -1,0 +1,149 @@
+//! The durable state: the fold of the journal.
+
+use super::{
+    name::{ClusterName, NodeAddress, OperationId, ServiceName},
+    observation::Lineage,
+    operation::{Operation, Step},
+    record::{Change, Record},
+    route::{Route, Target},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How many ended operations a service remembers beside the journal itself.
+const REMEMBERED_OPERATIONS: usize = 32;
+
+/// A fence that was set, or may have been.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fence {
+    /// The setting's value before; absent until the fence is known to be set.
+    pub saved: Option<String>,
+    /// Where the node stopped; absent until the fence is known to be set.
+    pub position: Option<u64>,
+}
+
+/// An operation that has not ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Underway {
+    /// Its first state.
+    pub operation: Operation,
+    /// The target before.
+    pub from: Option<Target>,
+    /// The target after.
+    pub to: Option<Target>,
+    /// The last step that was written.
+    pub step: Step,
+}
+
+/// What is known of one service across restarts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceState {
+    /// The route.
+    pub route: Route,
+    /// When the route last changed its target or mode.
+    pub since: Option<Timestamp>,
+    /// Fences that are set or may be.
+    pub fences: BTreeMap<NodeAddress, Fence>,
+    /// The history of the routed primary.
+    pub lineage: Option<Lineage>,
+    /// The operation that has not ended.
+    pub underway: Option<Underway>,
+    /// Clusters taken out.
+    pub drained: BTreeSet<ClusterName>,
+    /// Automatic failover is off until then.
+    pub paused_until: Option<Timestamp>,
+    /// When the last switch ended.
+    pub last_switch: Option<Timestamp>,
+    /// The last operations that ended, oldest first, bounded.
+    pub ended: VecDeque<Operation>,
+    /// Idempotency keys of the last day: request digest, operation, time.
+    pub keys: BTreeMap<String, (String, OperationId, Timestamp)>,
+}
+
+/// The fold of the whole journal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Each service that was ever written about.
+    pub services: BTreeMap<ServiceName, ServiceState>,
+}
+
+impl State {
+    /// Folds one more record in.
+    pub fn apply(&mut self, record: &Record) {
+        if let Some(svc) = &record.svc {
+            self.services.entry(svc.clone()).or_default().apply(record);
+        }
+    }
+}
+
+impl ServiceState {
+    /// Folds one more record of this service in.
+    pub fn apply(&mut self, record: &Record) {
+        match &record.detail {
+            Change::Routed { route } => self.routed(route, record.time),
+            Change::FenceIntended { node } => {
+                self.fences.entry(node.clone()).or_insert(Fence { saved: None, position: None });
+            }
+            Change::Fenced { node, saved, position } => {
+                self.fences.insert(node.clone(), Fence { saved: saved.clone(), position: Some(*position) });
+            }
+            Change::Unfenced { node } => {
+                self.fences.remove(node);
+            }
+            Change::LineageSeen { lineage, .. } => self.lineage = Some(lineage.clone()),
+            Change::Began { operation, from, to } => {
+                self.underway = Some(Underway {
+                    operation: (**operation).clone(),
+                    from: from.clone(),
+                    to: to.clone(),
+                    step: Step::Approach,
+                });
+            }
+            Change::Entered { id, step } => {
+                if let Some(underway) = self.underway.as_mut().filter(|u| u.operation.id == *id) {
+                    underway.step = *step;
+                }
+            }
+            Change::Ended { operation } => self.ended(operation, record.time),
+            Change::Drained { cluster } => {
+                self.drained.insert(cluster.clone());
+            }
+            Change::Restored { cluster } => {
+                self.drained.remove(cluster);
+            }
+            Change::Paused { until } => self.paused_until = Some(*until),
+            Change::Resumed => self.paused_until = None,
+            Change::Keyed { key, request, id } => {
+                let day_ago = record.time - jiff::SignedDuration::from_hours(24);
+                self.keys.retain(|_, (_, _, time)| *time >= day_ago);
+                self.keys.insert(key.clone(), (request.clone(), id.clone(), record.time));
+            }
+            Change::Refused { .. }
+            | Change::Configured { .. }
+            | Change::ConfigurationRejected { .. }
+            | Change::Noted { .. } => {}
+        }
+    }
+
+    /// An older epoch never replaces a newer one, whatever order the records come in.
+    fn routed(&mut self, route: &Route, time: Timestamp) {
+        if route.epoch >= self.route.epoch {
+            self.route = route.clone();
+            self.since = Some(time);
+        }
+    }
+
+    fn ended(&mut self, operation: &Operation, time: Timestamp) {
+        if self.underway.as_ref().is_some_and(|u| u.operation.id == operation.id) {
+            self.underway = None;
+        }
+        if operation.epoch_after.is_some_and(|after| after > operation.epoch_before) {
+            self.last_switch = Some(time);
+        }
+        if self.ended.len() == REMEMBERED_OPERATIONS {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(operation.clone());
+    }
+}
