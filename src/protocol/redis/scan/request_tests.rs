@@ -126,6 +126,7 @@ fn redis_own_words_for_each_refusal() {
         (b"*1\r\n$629145600\r\n".to_vec(), "invalid bulk length"),
         (b"*1\r\n$99999999999999999999\r\n".to_vec(), "invalid bulk length"),
         (b"*1\r\n:1\r\n".to_vec(), "expected '$', got ':'"),
+        (b"*1\r\n$4\r\nPINGxx".to_vec(), "invalid CRLF in request"),
         (line(b"*"), "too big mbulk count string"),
         (line(b"*1\r\n$"), "too big bulk count string"),
         (line(b""), "too big inline request"),
