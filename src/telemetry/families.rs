@@ -10,7 +10,7 @@ pub(super) struct Family(MetricFamily);
 
 impl Family {
     pub(super) fn new(name: &str, help: &str, kind: MetricType) -> Self {
-        let mut family = MetricFamily::new();
+        let mut family = MetricFamily::default();
         family.set_name(name.to_owned());
         family.set_help(help.to_owned());
         family.set_field_type(kind);
@@ -31,7 +31,7 @@ impl Family {
 
     /// Adds a series of a gauge.
     pub(super) fn set(&mut self, labels: Labels<'_>, value: f64) {
-        let mut gauge = Gauge::new();
+        let mut gauge = Gauge::default();
         gauge.set_value(value);
         let mut metric = labelled(labels);
         metric.set_gauge(gauge);
@@ -40,7 +40,7 @@ impl Family {
 
     /// Adds a series of a counter.
     pub(super) fn count(&mut self, labels: Labels<'_>, value: f64) {
-        let mut counter = Counter::new();
+        let mut counter = Counter::default();
         counter.set_value(value);
         let mut metric = labelled(labels);
         metric.set_counter(counter);
@@ -54,12 +54,12 @@ impl Family {
         let mut buckets = Vec::with_capacity(bounds.len());
         for (bound, count) in bounds.iter().zip(counts) {
             cumulative += count;
-            let mut bucket = Bucket::new();
+            let mut bucket = Bucket::default();
             bucket.set_upper_bound(*bound);
             bucket.set_cumulative_count(cumulative);
             buckets.push(bucket);
         }
-        let mut histogram = Histogram::new();
+        let mut histogram = Histogram::default();
         histogram.set_bucket(buckets);
         histogram.set_sample_count(counts.iter().sum());
         histogram.set_sample_sum(sum);
@@ -76,7 +76,7 @@ impl Family {
 
 fn labelled(labels: Labels<'_>) -> Metric {
     let pairs = labels.iter().map(|(name, value)| {
-        let mut pair = LabelPair::new();
+        let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
         pair.set_value((*value).to_owned());
         pair
