@@ -37,6 +37,11 @@ impl Recorder {
         }
     }
 
+    /// The followers' events.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
     /// The journal itself.
     pub fn coordinator(&self) -> &Arc<dyn Coordinator> {
         &self.coordinator

@@ -4,7 +4,9 @@
 //! Inputs: the store, pokes. Outputs: what was seen, into the driver's inbox. Its sockets are the store's own, so neither
 //! traffic nor another node's silence delays a probe.
 
+use super::driver::Happened;
 use crate::{
+    config::Service,
     model::{
         error::StoreError,
         name::NodeAddress,
@@ -38,7 +40,7 @@ pub(super) struct Watchers {
     nodes: BTreeMap<NodeAddress, Watcher>,
     store: Arc<dyn Store>,
     rhythm: Duration,
-    inbox: mpsc::Sender<Seen>,
+    inbox: mpsc::Sender<Happened>,
 }
 
 struct Watcher {
@@ -54,17 +56,11 @@ impl Drop for Watcher {
 }
 
 impl Watchers {
-    /// Begins to watch `nodes`, every `rhythm`.
-    pub fn new(
-        store: Arc<dyn Store>,
-        nodes: impl Iterator<Item = NodeAddress>,
-        rhythm: Duration,
-        inbox: mpsc::Sender<Seen>,
-    ) -> Self {
-        let mut watchers = Self { nodes: BTreeMap::new(), store, rhythm, inbox };
-        for node in nodes {
-            let watcher = watchers.watch(&node);
-            watchers.nodes.insert(node, watcher);
+    /// Begins to watch the service's nodes in its rhythm.
+    pub fn new(store: Arc<dyn Store>, settings: &Service, inbox: mpsc::Sender<Happened>) -> Self {
+        let mut watchers = Self { nodes: BTreeMap::new(), store, rhythm: settings.health.interval, inbox };
+        for (_, node) in settings.nodes() {
+            watchers.nodes.insert(node.address.clone(), watchers.watch(&node.address));
         }
         watchers
     }
@@ -88,7 +84,8 @@ impl Watchers {
         let tasks = [
             tokio::spawn(probes(self.store.clone(), node.clone(), self.rhythm, probe.clone(), self.inbox.clone()))
                 .abort_handle(),
-            tokio::spawn(readings(self.store.clone(), node.clone(), fitness.clone(), self.inbox.clone())).abort_handle(),
+            tokio::spawn(readings(self.store.clone(), node.clone(), fitness.clone(), self.inbox.clone()))
+                .abort_handle(),
         ];
         Watcher { probe, fitness, tasks }
     }
@@ -99,7 +96,7 @@ async fn probes(
     node: NodeAddress,
     rhythm: Duration,
     poke: Arc<Notify>,
-    inbox: mpsc::Sender<Seen>,
+    inbox: mpsc::Sender<Happened>,
 ) {
     let mut ticks = interval(rhythm);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -111,13 +108,13 @@ async fn probes(
         }
         let observation = store.probe(&node).await;
         earliest = Instant::now() + PROBE_SPACING;
-        if inbox.send(Seen::Probe(node.clone(), observation)).await.is_err() {
+        if inbox.send(Happened::Seen(Seen::Probe(node.clone(), observation))).await.is_err() {
             return;
         }
     }
 }
 
-async fn readings(store: Arc<dyn Store>, node: NodeAddress, poke: Arc<Notify>, inbox: mpsc::Sender<Seen>) {
+async fn readings(store: Arc<dyn Store>, node: NodeAddress, poke: Arc<Notify>, inbox: mpsc::Sender<Happened>) {
     let mut ticks = interval(FITNESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -126,7 +123,7 @@ async fn readings(store: Arc<dyn Store>, node: NodeAddress, poke: Arc<Notify>, i
             () = poke.notified() => {}
         }
         let fitness = store.fitness(&node).await;
-        if inbox.send(Seen::Fitness(node.clone(), fitness)).await.is_err() {
+        if inbox.send(Happened::Seen(Seen::Fitness(node.clone(), fitness))).await.is_err() {
             return;
         }
     }
