@@ -4,4 +4,5 @@
 //! connection that carries it, [`session`] remembers what has to be said again on a fresh upstream, [`reply`] writes the
 //! few replies that Pointsman gives itself. Inputs are byte slices that the caller owns; nothing here does I/O.
 
+pub mod command;
 pub mod scan;
