@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// The whole configuration; a password appears only as the fact that there is one.
 pub(super) fn json(config: &Config) -> Value {
     let services: serde_json::Map<String, Value> =
-        config.services.iter().map(|service| (service.name.clone(), self::service(service))).collect();
+        config.services.iter().map(|service| (service.name.to_string(), self::service(service))).collect();
     json!({
         "state_dir": config.state_dir,
         "grace": duration(config.grace),

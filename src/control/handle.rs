@@ -4,12 +4,12 @@
 //! service's driver and waits for its answer. Cloning one is cheap.
 
 use super::{
+    desk::{Desk, OrderRequest, ReloadRequest, Reply, Shared},
     feed::{Feed, Subscription},
-    supervisor::{Desk, OrderRequest, ReloadRequest, Shared},
 };
 use crate::model::{
     name::{ClusterName, OperationId, ServiceName},
-    operation::{Command, Operation, Order},
+    operation::{Command, Operation, Order, Outcome},
     record::{Change, Record, RecordKind},
     route::Mode,
     view::ServiceView,
@@ -106,26 +106,34 @@ impl Handle {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return OrderReply::Late,
         }
-        match wait {
-            None => reply.await.unwrap_or(OrderReply::Late),
-            Some(wait) => {
-                if let Ok(reply) = timeout_at(now + wait, &mut reply).await {
-                    return reply.unwrap_or(OrderReply::Late);
-                }
-                tokio::select! {
-                    biased;
-                    reply = &mut reply => reply.unwrap_or(OrderReply::Late),
-                    Ok(id) = &mut id => OrderReply::Running(id),
-                    () = tokio::time::sleep(TAKE_UP) => OrderReply::Late,
-                }
-            }
+        let Some(wait) = wait else { return self.reply(reply.await.ok()).await };
+        if let Ok(reply) = timeout_at(now + wait, &mut reply).await {
+            return self.reply(reply.ok()).await;
+        }
+        tokio::select! {
+            biased;
+            reply = &mut reply => self.reply(reply.ok()).await,
+            Ok(id) = &mut id => OrderReply::Running(id),
+            () = tokio::time::sleep(TAKE_UP) => OrderReply::Late,
+        }
+    }
+
+    async fn reply(&self, reply: Option<Reply>) -> OrderReply {
+        match reply {
+            None => OrderReply::Late,
+            Some(Reply::KeyReused) => OrderReply::KeyReused,
+            Some(Reply::Ended(operation)) => OrderReply::Ended(operation),
+            Some(Reply::Known(id)) => match self.operation(&id).await {
+                Some(operation) if operation.outcome != Outcome::Running => OrderReply::Ended(Box::new(operation)),
+                _ => OrderReply::Running(id),
+            },
         }
     }
 
     /// An operation that runs or ended: from memory, else from the journal.
     pub async fn operation(&self, id: &OperationId) -> Option<Operation> {
         let desks = self.shared.desks.load_full();
-        if let Some(running) = desks.iter().find_map(|desk| desk.running(id)) {
+        if let Some(running) = desks.iter().find_map(|desk| desk.operation(id)) {
             return Some(running);
         }
         let state = self.shared.coordinator.state();

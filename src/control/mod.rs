@@ -4,10 +4,17 @@
 //! records in the journal, actions at nodes, and the [`Handle`] that the admin floor asks. It never touches the data
 //! path, and it never decides: that is `decision`'s.
 
+mod crash;
+mod desk;
+mod driver;
 mod effective;
+mod effects;
 mod feed;
+mod fitness;
 mod handle;
-mod supervisor;
+mod orders;
+mod recorder;
+mod watch;
 
 pub use feed::{Event, Numbered, Subscription};
 pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply};

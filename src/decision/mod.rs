@@ -3,6 +3,10 @@
 //! Inputs: observations, signals, orders, and how earlier effects ended. Outputs: effects. No tokio, no clock, no random,
 //! no I/O: the driver in `control/` carries effects out and brings their results back as events.
 
+mod machine;
+
+pub use machine::Machine;
+
 use crate::{
     config::Service,
     model::{
@@ -42,7 +46,7 @@ pub enum Event {
     Fitness { node: NodeAddress, fitness: Result<Fitness, StoreError>, differences: Vec<Refusal> },
     /// A worker reported.
     Signal(Signal),
-    /// The workers' counts, read when the core asked by [`Effect::Count`] or with each tick.
+    /// The workers' counts, read by the driver before each tick.
     Counted { in_flight: u64, stuck: Vec<StuckSession> },
     /// An operator orders; the answer carries the same ticket.
     Ordered { ticket: Ticket, order: Order },

@@ -1,6 +1,6 @@
 //! What control shares with its handles: a desk for each service, the journal, the events, the pulse.
 
-use super::{feed::Feed, handle::Key, handle::OrderReply};
+use super::{feed::Feed, handle::Key};
 use crate::{
     config::{Config, Service},
     coord::Coordinator,
@@ -13,7 +13,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    collections::BTreeMap,
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     /// The journal.
     pub coordinator: Arc<dyn Coordinator>,
     /// The events.
-    pub feed: Feed,
+    pub feed: Arc<Feed>,
     /// The configuration in force.
     pub config: ArcSwap<Config>,
     /// Whether the last file read was taken.
@@ -55,9 +55,14 @@ pub(super) struct Desk {
     pub board: Arc<Board>,
     /// What its driver last showed.
     pub shown: ArcSwap<ServiceView>,
-    /// Operations that run.
-    pub operations: ArcSwap<BTreeMap<OperationId, Operation>>,
+    /// The last operations, oldest first, as they stand.
+    pub operations: ArcSwap<VecDeque<Operation>>,
+    /// How many steps its core took.
+    pub steps: AtomicU64,
 }
+
+/// How many operations a desk remembers beside the journal.
+const REMEMBERED: usize = 64;
 
 impl Desk {
     /// The service now: what the driver showed, with the workers' counts of this moment.
@@ -76,9 +81,22 @@ impl Desk {
         self.board.view().settings.clone()
     }
 
-    /// An operation that runs.
-    pub fn running(&self, id: &OperationId) -> Option<Operation> {
-        self.operations.load().get(id).cloned()
+    /// An operation that runs or ended lately.
+    pub fn operation(&self, id: &OperationId) -> Option<Operation> {
+        self.operations.load().iter().find(|operation| operation.id == *id).cloned()
+    }
+
+    /// Keeps an operation's newest state. Only the driver calls it.
+    pub fn remember(&self, operation: &Operation) {
+        let mut operations = VecDeque::clone(&self.operations.load());
+        match operations.iter_mut().find(|known| known.id == operation.id) {
+            Some(known) => *known = operation.clone(),
+            None => operations.push_back(operation.clone()),
+        }
+        if operations.len() > REMEMBERED {
+            operations.pop_front();
+        }
+        self.operations.store(Arc::new(operations));
     }
 }
 
@@ -91,7 +109,18 @@ pub(super) struct OrderRequest {
     /// Told the id as soon as there is one.
     pub accepted: oneshot::Sender<OperationId>,
     /// Told how it ended.
-    pub ended: oneshot::Sender<OrderReply>,
+    pub ended: oneshot::Sender<Reply>,
+}
+
+/// What a driver tells a caller.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// The operation ended.
+    Ended(Box<Operation>),
+    /// The key came before, with the same request, and became this operation.
+    Known(OperationId),
+    /// The key came before with another request.
+    KeyReused,
 }
 
 /// A reload on its way to the supervisor.
