@@ -170,7 +170,10 @@ mod tests {
         let problem = answer(&"cart".into(), reply).expect_err("refused");
         let json = serde_json::to_value(&problem).expect("a problem is JSON");
         assert_eq!(json["guards"][0], serde_json::json!({"name": "lag", "detail": "spare is 12 s behind"}));
-        assert_eq!((json["id"].as_str(), json["detail"].as_str()), (Some("op-9"), Some("spare is 12 s behind")));
+        assert_eq!(
+            (json["operation"]["id"].as_str(), json["detail"].as_str()),
+            (Some("op-9"), Some("spare is 12 s behind"))
+        );
     }
 
     #[test]

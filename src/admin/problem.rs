@@ -1,6 +1,6 @@
 //! `application/problem+json` (RFC 9457): what every error of the API looks like.
 
-use crate::model::{guard::Refusal, name::OperationId, operation::Operation};
+use crate::model::{guard::Refusal, operation::Operation};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -15,9 +15,9 @@ pub const PROBLEM: &str = "application/problem+json";
 pub struct Problem {
     /// A stable name of the sort of error: `urn:pointsman:` and a word.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// The sort of error in words.
-    pub title: String,
+    pub title: Box<str>,
     /// The HTTP status again.
     pub status: u16,
     /// What happened this time and what can be done.
@@ -31,23 +31,19 @@ pub struct Problem {
     /// The operation that ended badly, whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Box<Operation>>,
-    /// The id of the operation that this is about, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<OperationId>,
 }
 
 impl Problem {
     /// An error with a stable word, its title and what happened.
     pub fn new(status: StatusCode, word: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("urn:pointsman:{word}"),
-            title: title.to_owned(),
+            kind: format!("urn:pointsman:{word}").into(),
+            title: title.into(),
             status: status.as_u16(),
             detail: detail.into(),
             guards: Vec::new(),
             problems: Vec::new(),
             operation: None,
-            id: None,
         }
     }
 
@@ -70,7 +66,6 @@ impl Problem {
         };
         Self {
             guards: operation.guards.clone(),
-            id: Some(operation.id.clone()),
             operation: Some(Box::new(operation)),
             ..Self::new(status, word, title, detail)
         }
