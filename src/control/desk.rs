@@ -42,7 +42,7 @@ pub(super) struct Shared {
     /// Whether the process stops.
     pub stopping: AtomicBool,
     /// To the supervisor.
-    pub reloads: mpsc::Sender<ReloadRequest>,
+    pub requests: mpsc::Sender<Request>,
 }
 
 /// One service as handles see it.
@@ -123,12 +123,20 @@ pub(super) enum Reply {
     KeyReused,
 }
 
-/// A reload on its way to the supervisor.
-pub(super) struct ReloadRequest {
-    /// Who asks.
-    pub actor: String,
-    /// Told one line a change, or one line a problem.
-    pub reply: oneshot::Sender<Result<Vec<String>, Vec<String>>>,
+/// A request to the supervisor.
+pub(super) enum Request {
+    /// Read the configuration again.
+    Reload {
+        /// Who asks.
+        actor: String,
+        /// Told one line a change, or one line a problem.
+        reply: oneshot::Sender<Result<Vec<String>, Vec<String>>>,
+    },
+    /// Record the end and stop.
+    Stop {
+        /// Told when the record is durable, or can't be written.
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// When the control loop last ran.

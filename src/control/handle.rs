@@ -4,7 +4,7 @@
 //! service's driver and waits for its answer. Cloning one is cheap.
 
 use super::{
-    desk::{Desk, OrderRequest, ReloadRequest, Reply, Shared},
+    desk::{Desk, OrderRequest, Reply, Request, Shared},
     feed::{Feed, Subscription},
 };
 use crate::model::{
@@ -203,8 +203,8 @@ impl Handle {
     /// problem (`file:line:col: error: message` where it is the file's).
     pub async fn reload(&self, actor: &str) -> Result<Vec<String>, Vec<String>> {
         let (reply, answer) = oneshot::channel();
-        let request = ReloadRequest { actor: actor.to_owned(), reply };
-        if self.shared.reloads.send(request).await.is_err() {
+        let request = Request::Reload { actor: actor.to_owned(), reply };
+        if self.shared.requests.send(request).await.is_err() {
             return Err(vec![STOPPING.to_owned()]);
         }
         answer.await.unwrap_or_else(|_| Err(vec![STOPPING.to_owned()]))
@@ -242,6 +242,14 @@ impl Handle {
     /// Says that the process stops: readiness is false from now on.
     pub fn begin_shutdown(&self) {
         self.shared.stopping.store(true, Relaxed);
+    }
+
+    /// Ends control: the last record is written, the drivers end. What runs is continued by the next start.
+    pub async fn stop(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.shared.requests.send(Request::Stop { reply }).await.is_ok() {
+            let _ = done.await;
+        }
     }
 
     fn desk(&self, name: &ServiceName) -> Option<Arc<Desk>> {
