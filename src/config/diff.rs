@@ -56,10 +56,18 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         let key = format!("services.{name}");
         let service = ServiceName::from(name);
         match (old.service(name), new.service(name)) {
-            (Some(old), Some(new)) => changes.extend(compare(Some(&service), &format!("{key}."), &items(old), &items(new))),
+            (Some(old), Some(new)) => {
+                changes.extend(compare(Some(&service), &format!("{key}."), &items(old), &items(new)))
+            }
             (old, new) => {
                 let shown = |service: Option<&Service>| service.map_or_else(|| ABSENT.to_owned(), summary);
-                changes.push(Change { service: Some(service), key, before: shown(old), after: shown(new), effect: Effect::Live });
+                changes.push(Change {
+                    service: Some(service),
+                    key,
+                    before: shown(old),
+                    after: shown(new),
+                    effect: Effect::Live,
+                });
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     },
     route::Board,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::{
     collections::VecDeque,
     sync::{
@@ -35,8 +35,8 @@ pub(super) struct Shared {
     pub feed: Arc<Feed>,
     /// The configuration in force.
     pub config: ArcSwap<Config>,
-    /// Whether the last file read was taken.
-    pub config_good: AtomicBool,
+    /// Why the last file read was refused, if it was.
+    pub config_problem: ArcSwapOption<String>,
     /// Beats while the control loop runs.
     pub pulse: Pulse,
     /// Whether the process stops.

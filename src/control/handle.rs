@@ -81,12 +81,12 @@ impl Handle {
     /// All services, in the order of the configuration.
     pub fn services(&self) -> Vec<ServiceView> {
         let desks = self.shared.desks.load();
-        desks.iter().map(|desk| desk.view()).collect()
+        desks.iter().map(|desk| self.view(desk)).collect()
     }
 
     /// One service.
     pub fn service(&self, name: &ServiceName) -> Option<ServiceView> {
-        self.desk(name).map(|desk| desk.view())
+        self.desk(name).map(|desk| self.view(&desk))
     }
 
     /// Gives an order and waits for its end, at most `wait` (absent: however long it takes). With a key, the same request
@@ -215,11 +215,6 @@ impl Handle {
         super::effective::json(&self.shared.config.load())
     }
 
-    /// Whether the last reload (or the start) took its file.
-    pub fn config_good(&self) -> bool {
-        self.shared.config_good.load(Relaxed)
-    }
-
     /// Whether the control loop ran within `limit`.
     pub fn alive(&self, limit: Duration) -> bool {
         self.shared.pulse.age() <= limit
@@ -250,6 +245,17 @@ impl Handle {
         if self.shared.requests.send(Request::Stop { reply }).await.is_ok() {
             let _ = done.await;
         }
+    }
+
+    /// The service, with what is wrong with the whole process in its note: nobody should need to look elsewhere.
+    fn view(&self, desk: &Desk) -> ServiceView {
+        let mut view = desk.view();
+        if let Some(problem) = &*self.shared.config_problem.load() {
+            let gap = if view.note.is_empty() { "" } else { "; " };
+            view.note =
+                format!("{}{gap}the configuration file was refused, the old one is in force: {problem}", view.note);
+        }
+        view
     }
 
     fn desk(&self, name: &ServiceName) -> Option<Arc<Desk>> {

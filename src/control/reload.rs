@@ -4,7 +4,7 @@
 //! or every reason why this file can't be applied to a running process, and then nothing changes.
 
 use crate::{
-    config::{Config, Service},
+    config::{self, Config, Effect, Service},
     model::{name::ServiceName, state::ServiceState},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, sync::Arc};
 /// What a reload does.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
+    /// One line a difference.
+    pub changes: Vec<String>,
     /// New services.
     pub add: Vec<Arc<Service>>,
     /// Services that stay: settings, passwords or certificates may be new.
@@ -26,8 +28,10 @@ pub(super) fn plan(
     new: &Config,
     states: &BTreeMap<ServiceName, ServiceState>,
 ) -> Result<Plan, Vec<String>> {
-    let mut refused = process_wide(old, new);
-    let mut plan = Plan::default();
+    let changes = config::diff(old, new);
+    let fixed = changes.iter().filter(|change| change.effect == Effect::NeedsRestart);
+    let mut refused: Vec<_> = fixed.map(ToString::to_string).collect();
+    let mut plan = Plan { changes: changes.iter().map(ToString::to_string).collect(), ..Plan::default() };
     for service in &new.services {
         match old.services.iter().find(|known| known.name == service.name) {
             None => plan.add.push(Arc::new(service.clone())),
@@ -46,28 +50,9 @@ pub(super) fn plan(
     if refused.is_empty() { Ok(plan) } else { Err(refused) }
 }
 
-fn process_wide(old: &Config, new: &Config) -> Vec<String> {
-    let fixed = [
-        ("state_dir", old.state_dir == new.state_dir),
-        ("workers", old.workers == new.workers),
-        ("admin.socket", old.admin == new.admin),
-        ("telemetry.listen", old.telemetry.listen == new.telemetry.listen),
-        ("telemetry.log", old.telemetry.log == new.telemetry.log),
-        ("telemetry.log_format", old.telemetry.log_format == new.telemetry.log_format),
-    ];
-    let changed = fixed.into_iter().filter(|(_, same)| !same);
-    changed.map(|(key, _)| format!("{key} can't be changed by a reload: restart Pointsman for it")).collect()
-}
-
 fn service_wide(old: &Service, new: &Service, state: Option<&ServiceState>) -> Vec<String> {
     let mut refused = Vec::new();
     let name = &new.name;
-    if old.kind != new.kind {
-        refused.push(format!("{name}: the kind can't be changed by a reload: give the new service another name"));
-    }
-    if old.replication != new.replication {
-        refused.push(format!("{name}: replication can't be changed by a reload: restart Pointsman for it"));
-    }
     let Some(state) = state else { return refused };
     if old.clusters != new.clusters && state.underway.is_some() {
         refused.push(format!("{name}: an operation runs: change the clusters when it has ended"));

@@ -22,13 +22,14 @@ use crate::{
         route::Route,
     },
     route::{Board, View},
+    telemetry::Metrics,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64},
     },
     time::Duration,
 };
@@ -53,6 +54,8 @@ pub struct Parts {
     pub workers: usize,
     /// Builds stores and opens listeners.
     pub workshop: Arc<dyn Workshop>,
+    /// Where ends of operations and reloads are counted.
+    pub metrics: Metrics,
 }
 
 /// Starts control on its own thread; returns when every service has its driver and its listeners. An error says why the
@@ -87,6 +90,7 @@ struct Supervisor {
     shared: Arc<Shared>,
     recorder: Recorder,
     workshop: Arc<dyn Workshop>,
+    metrics: Metrics,
     workers: usize,
     start: Instant,
     changes: BTreeMap<ServiceName, mpsc::Sender<Changed>>,
@@ -95,7 +99,7 @@ struct Supervisor {
 
 impl Supervisor {
     async fn new(parts: Parts) -> Result<(Self, mpsc::Receiver<Request>), String> {
-        let Parts { config, coordinator, workers, workshop } = parts;
+        let Parts { config, coordinator, workers, workshop, metrics } = parts;
         let first = u64::try_from(jiff::Timestamp::now().as_microsecond()).unwrap_or(0);
         let feed = Arc::new(Feed::new(first));
         let recorder = Recorder::new(coordinator.clone(), feed.clone());
@@ -106,13 +110,14 @@ impl Supervisor {
             coordinator,
             feed,
             config: ArcSwap::from_pointee(config),
-            config_good: AtomicBool::new(true),
+            config_problem: ArcSwapOption::empty(),
             pulse: Pulse::new(),
             stopping: AtomicBool::new(false),
             requests,
         });
         let (changes, drivers) = (BTreeMap::new(), JoinSet::new());
-        let mut supervisor = Self { shared, recorder, workshop, workers, start: Instant::now(), changes, drivers };
+        let mut supervisor =
+            Self { shared, recorder, workshop, metrics, workers, start: Instant::now(), changes, drivers };
         let text = format!("pointsman {} started", env!("CARGO_PKG_VERSION"));
         supervisor.recorder.note(RecordKind::Start, "pointsman", Change::Noted { text }).await;
         for service in services {
@@ -174,8 +179,9 @@ impl Supervisor {
             steps: AtomicU64::new(0),
         });
         self.workshop.open(service, &board)?;
+        self.metrics.service(&service.name, service.kind);
         let (changes, change_inbox) = mpsc::channel(1);
-        let driver = Driver::new(desk.clone(), machine, store, self.recorder.clone(), self.start);
+        let driver = Driver::new(desk.clone(), machine, store, self.recorder.clone(), self.metrics.clone(), self.start);
         let inputs = Inputs { signals, orders: order_inbox, changes: change_inbox };
         let name = service.name.clone();
         self.drivers.spawn(async move {
@@ -202,14 +208,16 @@ impl Supervisor {
     async fn reload(&mut self, actor: &str) -> Result<Vec<String>, Vec<String>> {
         match self.try_reload().await {
             Ok(changes) => {
-                self.shared.config_good.store(true, Relaxed);
+                self.shared.config_problem.store(None);
+                self.metrics.reloaded(true);
                 tracing::info!(actor, changes = changes.len(), "configuration reloaded");
                 let change = Change::Configured { changes: changes.clone() };
                 self.recorder.note(RecordKind::Configuration, actor, change).await;
                 Ok(changes)
             }
             Err(problems) => {
-                self.shared.config_good.store(false, Relaxed);
+                self.shared.config_problem.store(problems.first().cloned().map(Arc::new));
+                self.metrics.reloaded(false);
                 for problem in &problems {
                     tracing::error!(actor, problem, "the new configuration is refused, the old one stays");
                 }
@@ -243,10 +251,9 @@ impl Supervisor {
         for name in &plan.remove {
             self.remove(name);
         }
-        let changes = crate::config::diff(&old, &new);
         self.shared.config.store(Arc::new(new));
         self.reorder();
-        Ok(changes)
+        Ok(plan.changes)
     }
 
     /// Opens what is new and changes what stays; at the first error everything is put back.
