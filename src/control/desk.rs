@@ -11,7 +11,7 @@ use crate::{
     },
     route::Board,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::{
     collections::VecDeque,
     sync::{
@@ -35,14 +35,14 @@ pub(super) struct Shared {
     pub feed: Arc<Feed>,
     /// The configuration in force.
     pub config: ArcSwap<Config>,
-    /// Whether the last file read was taken.
-    pub config_good: AtomicBool,
+    /// Why the last file read was refused, if it was.
+    pub config_problem: ArcSwapOption<String>,
     /// Beats while the control loop runs.
     pub pulse: Pulse,
     /// Whether the process stops.
     pub stopping: AtomicBool,
     /// To the supervisor.
-    pub reloads: mpsc::Sender<ReloadRequest>,
+    pub requests: mpsc::Sender<Request>,
 }
 
 /// One service as handles see it.
@@ -123,12 +123,20 @@ pub(super) enum Reply {
     KeyReused,
 }
 
-/// A reload on its way to the supervisor.
-pub(super) struct ReloadRequest {
-    /// Who asks.
-    pub actor: String,
-    /// Told one line a change, or one line a problem.
-    pub reply: oneshot::Sender<Result<Vec<String>, Vec<String>>>,
+/// A request to the supervisor.
+pub(super) enum Request {
+    /// Read the configuration again.
+    Reload {
+        /// Who asks.
+        actor: String,
+        /// Told one line a change, or one line a problem.
+        reply: oneshot::Sender<Result<Vec<String>, Vec<String>>>,
+    },
+    /// Record the end and stop.
+    Stop {
+        /// Told when the record is durable, or can't be written.
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// When the control loop last ran.

@@ -11,6 +11,7 @@ use super::{
     feed::{Event as Shown, Feed},
     fitness::Readings,
     orders::Orders,
+    recorder::Recorder,
     watch::{Seen, Watchers},
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     },
     route::View,
     store::Store,
+    telemetry::Metrics,
 };
 use std::{
     collections::BTreeSet,
@@ -98,13 +100,14 @@ impl Driver {
         desk: Arc<Desk>,
         machine: Machine,
         store: Arc<dyn Store>,
-        recorder: super::recorder::Recorder,
+        recorder: Recorder,
+        metrics: Metrics,
         start: Instant,
     ) -> Self {
         let settings = desk.settings();
         let (results, inbox) = mpsc::channel(INBOX);
         let feed = recorder.feed().clone();
-        let orders = Orders::new(desk.clone(), recorder.coordinator().clone(), feed.clone());
+        let orders = Orders::new(desk.clone(), recorder.coordinator().clone(), feed.clone(), metrics);
         let jobs = effects::writer(recorder, results.clone());
         let watchers = Watchers::new(store.clone(), &settings, results.clone());
         Self {

@@ -1,6 +1,6 @@
 //! The configuration in force as JSON, with every default filled in and without secrets.
 
-use crate::config::{Cluster, Config, Service};
+use crate::config::{Cluster, Config, Service, units::show_duration};
 use serde_json::{Value, json};
 
 /// The whole configuration; a password appears only as the fact that there is one.
@@ -9,7 +9,7 @@ pub(super) fn json(config: &Config) -> Value {
         config.services.iter().map(|service| (service.name.to_string(), self::service(service))).collect();
     json!({
         "state_dir": config.state_dir,
-        "grace": duration(config.grace),
+        "grace": show_duration(config.grace),
         "workers": config.workers,
         "admin": { "socket": config.admin.socket },
         "telemetry": {
@@ -46,15 +46,15 @@ fn service(service: &Service) -> Value {
             "username": login.username, "password": login.password.as_ref().map(|_| "***"),
         })),
         "health": {
-            "interval": duration(health.interval), "timeout": duration(health.timeout), "fall": health.fall,
-            "rise": health.rise, "hang_window": duration(health.hang_window),
+            "interval": show_duration(health.interval), "timeout": show_duration(health.timeout), "fall": health.fall,
+            "rise": health.rise, "hang_window": show_duration(health.hang_window),
             "second_opinion": word(&health.second_opinion),
         },
         "failover": {
-            "automatic": failover.automatic, "max_lag": duration(failover.max_lag),
+            "automatic": failover.automatic, "max_lag": show_duration(failover.max_lag),
             "unfenced": word(&failover.unfenced), "after_failover": word(&failover.after_failover),
-            "cooldown": duration(failover.cooldown), "failback": word(&failover.failback),
-            "hold_timeout": duration(failover.hold_timeout), "drain_timeout": duration(failover.drain_timeout),
+            "cooldown": show_duration(failover.cooldown), "failback": word(&failover.failback),
+            "hold_timeout": show_duration(failover.hold_timeout), "drain_timeout": show_duration(failover.drain_timeout),
         },
         "clusters": service.clusters.iter().map(cluster).collect::<Vec<_>>(),
     })
@@ -64,11 +64,6 @@ fn cluster(cluster: &Cluster) -> Value {
     let nodes =
         cluster.nodes.iter().map(|node| json!({ "address": node.address, "replicate_from": node.replicate_from }));
     json!({ "name": cluster.name, "site": cluster.site, "nodes": nodes.collect::<Vec<_>>() })
-}
-
-/// As the file would say it.
-fn duration(duration: std::time::Duration) -> String {
-    format!("{duration:?}")
 }
 
 /// An enum's variant in the file's spelling.

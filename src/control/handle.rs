@@ -4,7 +4,7 @@
 //! service's driver and waits for its answer. Cloning one is cheap.
 
 use super::{
-    desk::{Desk, OrderRequest, ReloadRequest, Reply, Shared},
+    desk::{Desk, OrderRequest, Reply, Request, Shared},
     feed::{Feed, Subscription},
 };
 use crate::model::{
@@ -81,12 +81,12 @@ impl Handle {
     /// All services, in the order of the configuration.
     pub fn services(&self) -> Vec<ServiceView> {
         let desks = self.shared.desks.load();
-        desks.iter().map(|desk| desk.view()).collect()
+        desks.iter().map(|desk| self.view(desk)).collect()
     }
 
     /// One service.
     pub fn service(&self, name: &ServiceName) -> Option<ServiceView> {
-        self.desk(name).map(|desk| desk.view())
+        self.desk(name).map(|desk| self.view(&desk))
     }
 
     /// Gives an order and waits for its end, at most `wait` (absent: however long it takes). With a key, the same request
@@ -203,8 +203,8 @@ impl Handle {
     /// problem (`file:line:col: error: message` where it is the file's).
     pub async fn reload(&self, actor: &str) -> Result<Vec<String>, Vec<String>> {
         let (reply, answer) = oneshot::channel();
-        let request = ReloadRequest { actor: actor.to_owned(), reply };
-        if self.shared.reloads.send(request).await.is_err() {
+        let request = Request::Reload { actor: actor.to_owned(), reply };
+        if self.shared.requests.send(request).await.is_err() {
             return Err(vec![STOPPING.to_owned()]);
         }
         answer.await.unwrap_or_else(|_| Err(vec![STOPPING.to_owned()]))
@@ -213,11 +213,6 @@ impl Handle {
     /// The configuration in force, with every default, without secrets.
     pub fn config(&self) -> serde_json::Value {
         super::effective::json(&self.shared.config.load())
-    }
-
-    /// Whether the last reload (or the start) took its file.
-    pub fn config_good(&self) -> bool {
-        self.shared.config_good.load(Relaxed)
     }
 
     /// Whether the control loop ran within `limit`.
@@ -242,6 +237,25 @@ impl Handle {
     /// Says that the process stops: readiness is false from now on.
     pub fn begin_shutdown(&self) {
         self.shared.stopping.store(true, Relaxed);
+    }
+
+    /// Ends control: the last record is written, the drivers end. What runs is continued by the next start.
+    pub async fn stop(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.shared.requests.send(Request::Stop { reply }).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    /// The service, with what is wrong with the whole process in its note: nobody should need to look elsewhere.
+    fn view(&self, desk: &Desk) -> ServiceView {
+        let mut view = desk.view();
+        if let Some(problem) = &*self.shared.config_problem.load() {
+            let gap = if view.note.is_empty() { "" } else { "; " };
+            view.note =
+                format!("{}{gap}the configuration file was refused, the old one is in force: {problem}", view.note);
+        }
+        view
     }
 
     fn desk(&self, name: &ServiceName) -> Option<Arc<Desk>> {

@@ -14,7 +14,12 @@ mod fitness;
 mod handle;
 mod orders;
 mod recorder;
+mod reload;
+mod supervisor;
 mod watch;
+mod workshop;
 
 pub use feed::{Event, Numbered, Subscription};
 pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply};
+pub use supervisor::{Parts, start};
+pub use workshop::Workshop;

@@ -14,9 +14,10 @@ use crate::{
     decision::Ticket,
     model::{
         name::OperationId,
-        operation::{Command, Operation, Order},
+        operation::{Command, Operation, Order, Outcome},
         record::{Change, Draft, RecordKind},
     },
+    telemetry::Metrics,
 };
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::oneshot;
@@ -26,6 +27,7 @@ pub(super) struct Orders {
     desk: Arc<Desk>,
     coordinator: Arc<dyn Coordinator>,
     feed: Arc<Feed>,
+    metrics: Metrics,
     next: u64,
     waiting: BTreeMap<Ticket, Waiting>,
 }
@@ -35,6 +37,7 @@ struct Waiting {
     actor: String,
     key: Option<Key>,
     keyed: bool,
+    dry_run: bool,
     id: Option<OperationId>,
     accepted: Vec<oneshot::Sender<OperationId>>,
     ended: Vec<oneshot::Sender<Reply>>,
@@ -42,15 +45,16 @@ struct Waiting {
 
 impl Orders {
     /// No orders yet.
-    pub fn new(desk: Arc<Desk>, coordinator: Arc<dyn Coordinator>, feed: Arc<Feed>) -> Self {
-        Self { desk, coordinator, feed, next: 0, waiting: BTreeMap::new() }
+    pub fn new(desk: Arc<Desk>, coordinator: Arc<dyn Coordinator>, feed: Arc<Feed>, metrics: Metrics) -> Self {
+        Self { desk, coordinator, feed, metrics, next: 0, waiting: BTreeMap::new() }
     }
 
     /// Takes a request up: a ticket and the order for the core, unless its key says that the order was given before.
     pub fn take(&mut self, request: OrderRequest) -> Option<(Ticket, Order)> {
         let OrderRequest { order, key, accepted, ended } = request;
         // A dry run changes nothing, so asking again is harmless and its key needs no memory.
-        let key = key.filter(|_| !is_dry_run(&order.command));
+        let dry_run = is_dry_run(&order.command);
+        let key = key.filter(|_| !dry_run);
         if let Some(key) = &key
             && let Some(earlier) = self.earlier(key)
         {
@@ -60,7 +64,8 @@ impl Orders {
         self.next += 1;
         let ticket = Ticket(self.next);
         let actor = order.actor.clone();
-        let waiting = Waiting { actor, key, keyed: false, id: None, accepted: vec![accepted], ended: vec![ended] };
+        let waiting =
+            Waiting { actor, key, keyed: false, dry_run, id: None, accepted: vec![accepted], ended: vec![ended] };
         self.waiting.insert(ticket, waiting);
         Some((ticket, order))
     }
@@ -87,7 +92,9 @@ impl Orders {
     pub fn answer(&mut self, ticket: Ticket, operation: Operation) -> Option<Job> {
         let waiting = self.waiting.remove(&ticket)?;
         let id = operation.id.clone();
-        self.progress(operation.clone());
+        if !waiting.dry_run {
+            self.progress(operation.clone());
+        }
         let callers = waiting.ended;
         let tell =
             move || callers.into_iter().for_each(|caller| drop(caller.send(Reply::Ended(Box::new(operation.clone())))));
@@ -103,8 +110,12 @@ impl Orders {
         }
     }
 
-    /// Shows an operation's state to handles and followers.
+    /// Shows an operation's state to handles and followers, and counts its end once.
     pub fn progress(&self, operation: Operation) {
+        let ended = |operation: &Operation| !matches!(operation.outcome, Outcome::Running | Outcome::Waiting);
+        if ended(&operation) && !self.desk.operation(&operation.id).as_ref().is_some_and(ended) {
+            self.metrics.ended(&operation, self.desk.settings().kind);
+        }
         self.desk.remember(&operation);
         self.feed.publish(Event::Operation(Arc::new(operation)));
     }
