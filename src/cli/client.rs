@@ -141,9 +141,9 @@ impl Client {
 
     fn unconnected(&self, error: &io::Error) -> Lost {
         match error.kind() {
-            io::ErrorKind::PermissionDenied => Lost::NotAllowed(format!(
-                "{self}: not allowed ({error}); root and the user that Pointsman runs as may"
-            )),
+            io::ErrorKind::PermissionDenied => {
+                Lost::NotAllowed(format!("{self}: not allowed ({error}); root and the user that Pointsman runs as may"))
+            }
             _ => Lost::NoAnswer(format!(
                 "no Pointsman answers at {self} ({error}); is it running, and is --admin or POINTSMAN_ADMIN right?"
             )),
@@ -156,8 +156,7 @@ impl Client {
     {
         let cut = |error: &dyn fmt::Display| Lost::Cut(format!("the connection to {self} broke: {error}"));
         let talk = async {
-            let (mut sender, connection) =
-                http1::handshake(TokioIo::new(stream)).await.map_err(|error| cut(&error))?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| cut(&error))?;
             let driver = tokio::spawn(connection);
             let answer = sender.send_request(request).await.map_err(|error| cut(&error))?;
             let status = answer.status();

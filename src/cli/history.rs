@@ -54,17 +54,13 @@ pub(super) async fn run(client: &Client, options: &History) -> Exit {
     Exit::Done
 }
 
-/// One record: `2026-11-22T01:02:03.456Z  #12  cart  uid:0  what happened: why`.
+/// One record: `2026-11-22T01:02:03.456Z  #12  cart  uid:0  what happened: why`, and more lines for its details.
 fn line(record: &Record) -> String {
     let svc = record.svc.as_ref().map_or("-", |svc| svc.as_str());
     let what = what(&record.detail);
-    format!(
-        "{:.3}  #{}  {svc}  {}  {what}{}",
-        record.time,
-        record.seq,
-        record.actor,
-        because(&record.reason)
-    )
+    let (first, details) = what.find('\n').map_or((what.as_str(), ""), |end| what.split_at(end));
+    let why = because(&record.reason);
+    format!("{:.3}  #{}  {svc}  {}  {first}{why}{details}", record.time, record.seq, record.actor)
 }
 
 fn what(change: &Change) -> String {
@@ -101,11 +97,13 @@ fn what(change: &Change) -> String {
 }
 
 fn refusals(guards: &[Refusal]) -> String {
-    guards.iter().map(|refusal| format!("\n      {}: {}", refusal.name.as_str(), refusal.detail)).collect()
+    guards
+        .iter()
+        .fold(String::new(), |text, refusal| text + "\n      " + refusal.name.as_str() + ": " + &refusal.detail)
 }
 
 fn lines(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("\n      {line}")).collect()
+    lines.iter().fold(String::new(), |text, line| text + "\n      " + line)
 }
 
 #[cfg(test)]
@@ -128,7 +126,8 @@ mod tests {
                 guards: vec![Refusal::new(Guard::Lag, "12 s")],
             },
         };
-        let expected = "2026-11-22T01:02:03.456Z  #12  cart  uid:0  not done: switchover to spare\n      lag: 12 s: night shift";
+        let expected =
+            "2026-11-22T01:02:03.456Z  #12  cart  uid:0  not done: switchover to spare: night shift\n      lag: 12 s";
         assert_eq!(line(&record), expected);
     }
 }

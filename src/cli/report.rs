@@ -80,7 +80,9 @@ fn advice(guard: Guard) -> &'static str {
     match guard {
         Guard::Reachable => "start the candidate, or name another with --to",
         Guard::Eligible => "restore it (pointsman restore SVC CLUSTER), make it a standby, or name another with --to",
-        Guard::Primary => "a planned switch needs a living primary; if it is gone: pointsman failover SVC --accept-loss",
+        Guard::Primary => {
+            "a planned switch needs a living primary; if it is gone: pointsman failover SVC --accept-loss"
+        }
         Guard::Lag => "wait until `pointsman status` shows less lag, or find what keeps the standby back",
         Guard::Lineage => "the candidate holds another history: make it a fresh standby of the primary",
         Guard::Fit => "make the nodes alike (replication doesn't carry this), or --override fit --reason \"…\"",
@@ -175,7 +177,7 @@ mod tests {
             outcome,
             detail: String::new(),
             phases: vec![Phase { name: Step::Close, ms: 0.4 }, Phase { name: Step::Promote, ms: 11.8 }],
-            client_stall_ms: Some(3.14),
+            client_stall_ms: Some(3.12),
             lost: Loss::default(),
         }
     }

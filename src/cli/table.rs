@@ -41,7 +41,7 @@ pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String
     let rows: Vec<[String; 9]> = views.iter().flat_map(rows).collect();
     let kept = fitting(&rows, width);
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if color {
         table.enforce_styling();
     } else {
@@ -57,10 +57,7 @@ pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String
     let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     if !kept.contains(&NOTE) {
         for row in rows.iter().filter(|row| !row[NOTE].is_empty()) {
-            text += &format!("{} {}: {}\n", row[0], row[1], row[NOTE]).trim_start().to_owned();
-            if !text.ends_with('\n') {
-                text.push('\n');
-            }
+            text += format!("{} {}: {}\n", row[0], row[1], row[NOTE]).trim_start();
         }
     }
     text.truncate(text.trim_end().len());
