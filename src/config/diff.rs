@@ -57,7 +57,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         let service = ServiceName::from(name);
         match (old.service(name), new.service(name)) {
             (Some(old), Some(new)) => {
-                changes.extend(compare(Some(&service), &format!("{key}."), &items(old), &items(new)))
+                changes.extend(compare(Some(&service), &format!("{key}."), &items(old), &items(new)));
             }
             (old, new) => {
                 let shown = |service: Option<&Service>| service.map_or_else(|| ABSENT.to_owned(), summary);

@@ -9,7 +9,6 @@ use super::{
     desk::{Desk, OrderRequest},
     effects::{self, Job},
     feed::{Event as Shown, Feed},
-    fitness::Readings,
     orders::Orders,
     recorder::Recorder,
     watch::{Seen, Watchers},
@@ -20,7 +19,6 @@ use crate::{
     model::{
         action::Done,
         error::StoreError,
-        name::NodeAddress,
         record::Record,
         route::{Mode, Readying, Route, Target},
         signal::Signal,
@@ -82,7 +80,6 @@ pub(super) struct Driver {
     settings: Arc<Service>,
     store: Arc<dyn Store>,
     watchers: Watchers,
-    readings: Readings,
     orders: Orders,
     jobs: mpsc::Sender<Job>,
     results: mpsc::Sender<Happened>,
@@ -109,7 +106,7 @@ impl Driver {
         let feed = recorder.feed().clone();
         let orders = Orders::new(desk.clone(), recorder.coordinator().clone(), feed.clone(), metrics);
         let jobs = effects::writer(recorder, results.clone());
-        let watchers = Watchers::new(store.clone(), &settings, results.clone());
+        let watchers = Watchers::new(&store, &settings, &desk.board, &results);
         Self {
             desk,
             machine,
@@ -117,7 +114,6 @@ impl Driver {
             settings,
             store,
             watchers,
-            readings: Readings::default(),
             orders,
             jobs,
             results,
@@ -140,7 +136,7 @@ impl Driver {
                     Some(change) => self.changed(change).await,
                     None => return,
                 },
-                Some(signal) = inputs.signals.recv() => self.signalled(signal).await,
+                Some(signal) = inputs.signals.recv() => self.step(Event::Signal(signal)).await,
                 Some(happened) = self.inbox.recv() => self.happened(happened).await,
                 Some(request) = inputs.orders.recv() => self.ordered(request).await,
                 _ = self.ticks.tick() => self.tick().await,
@@ -168,22 +164,11 @@ impl Driver {
         self.step(Event::Tick).await;
     }
 
-    async fn signalled(&mut self, signal: Signal) {
-        if let Signal::Refused(node) | Signal::Reset(node) | Signal::TimedOut(node) | Signal::WrongRole(node) = &signal
-        {
-            self.watchers.probe(node);
-        }
-        self.step(Event::Signal(signal)).await;
-    }
-
     async fn happened(&mut self, happened: Happened) {
         match happened {
             Happened::Seen(Seen::Probe(node, observation)) => self.step(Event::Observed { node, observation }).await,
-            Happened::Seen(Seen::Fitness(node, fitness)) => {
-                let routed = self.machine.route().target.as_ref().map(|target| target.node.clone());
-                for event in self.readings.take(node, fitness, routed.as_ref(), self.store.as_ref()) {
-                    self.step(event).await;
-                }
+            Happened::Seen(Seen::Fitness(node, fitness, differences)) => {
+                self.step(Event::Fitness { node, fitness, differences }).await;
             }
             Happened::Written(ticket, result) => self.step(Event::Written { ticket, result }).await,
             Happened::Acted(ticket, result) => self.step(Event::Acted { ticket, result }).await,
@@ -201,8 +186,7 @@ impl Driver {
     async fn changed(&mut self, change: Change) {
         self.settings = change.settings.clone();
         self.store = change.store;
-        self.watchers = Watchers::new(self.store.clone(), &self.settings, self.results.clone());
-        self.readings = Readings::default();
+        self.watchers = Watchers::new(&self.store, &self.settings, &self.desk.board, &self.results);
         self.ticks = rhythm(self.settings.health.interval);
         let view = View::clone(&self.desk.board.view());
         self.desk.board.publish(View { settings: change.settings.clone(), ..view });
@@ -218,7 +202,7 @@ impl Driver {
                     effects::act(self.store.clone(), ticket, action, limit, self.results.clone());
                 }
                 Effect::Probe { node } => self.watchers.probe(&node),
-                Effect::ReadFitness { node } => self.read_fitness(&node),
+                Effect::ReadFitness { node } => self.watchers.fitness(&node),
                 Effect::Answer { ticket, operation } => {
                     if let Some(job) = self.orders.answer(ticket, *operation) {
                         self.write(job).await;
@@ -243,11 +227,6 @@ impl Driver {
     /// Hands a job to the writer. It waits only if the journal's disk is so slow that dozens of writes are queued.
     async fn write(&self, job: Job) {
         let _ = self.jobs.send(job).await;
-    }
-
-    /// A comparison needs both sides, so a candidate's reading asks for the primary's too.
-    fn read_fitness(&self, node: &NodeAddress) {
-        self.watchers.fitness(node);
     }
 
     fn publish(&self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {

@@ -144,16 +144,13 @@ impl Handle {
         self.operation_in_journal(id).await
     }
 
-    /// The last state that the journal holds of an operation that is not in memory any more. The id's number is that of
-    /// the record that began it, so the scan begins there and reads at most ten pages.
+    /// The last state that the journal holds of an operation that is not in memory any more.
     async fn operation_in_journal(&self, id: &OperationId) -> Option<Operation> {
-        let began: u64 = id.as_str().strip_prefix("op-")?.parse().ok()?;
-        let mut after = began.checked_sub(1)?;
-        let mut found = None;
-        for _ in 0..JOURNAL_LIMIT / PAGE {
+        let (mut after, mut found) = (0, None);
+        loop {
             let page = self.shared.coordinator.records(after, PAGE).await.ok()?;
-            after = page.last()?.seq;
-            let last_page = page.len() < PAGE;
+            let Some(last) = page.last() else { return found };
+            after = last.seq;
             for record in page {
                 match record.detail {
                     Change::Ended { operation } if operation.id == *id => return Some(*operation),
@@ -161,11 +158,7 @@ impl Handle {
                     _ => {}
                 }
             }
-            if last_page || found.is_none() {
-                break;
-            }
         }
-        found
     }
 
     /// Journal records that match, oldest first. An error is the journal's own words.

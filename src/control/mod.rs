@@ -10,7 +10,6 @@ mod driver;
 mod effective;
 mod effects;
 mod feed;
-mod fitness;
 mod handle;
 mod orders;
 mod recorder;

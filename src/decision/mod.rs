@@ -3,7 +3,19 @@
 //! Inputs: observations, signals, orders, and how earlier effects ended. Outputs: effects. No tokio, no clock, no random,
 //! no I/O: the driver in `control/` carries effects out and brings their results back as events.
 
+mod abort;
+mod guards;
+mod health;
+#[cfg(debug_assertions)]
+mod invariants;
 mod machine;
+mod orders;
+mod recovery;
+mod returning;
+mod roles;
+mod switch;
+mod switchover;
+mod view;
 
 pub use machine::Machine;
 

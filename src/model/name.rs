@@ -52,7 +52,7 @@ name!(
     NodeAddress
 );
 name!(
-    /// An operation's id, unique in a journal: `op-` and the sequence number of the record that began it.
+    /// An operation's id, unique in a journal: its service's name, `-`, and a number that only grows (`cart-17`).
     OperationId
 );
 
