@@ -5,4 +5,16 @@
 //! few replies that Pointsman gives itself. Inputs are byte slices that the caller owns; nothing here does I/O.
 
 pub mod command;
+pub mod reply;
 pub mod scan;
+pub mod session;
+
+/// The version of the protocol that a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Protocol {
+    /// RESP2, what every connection starts with.
+    #[default]
+    Resp2,
+    /// RESP3, after `HELLO 3`.
+    Resp3,
+}

@@ -16,4 +16,5 @@ mod classify_tests;
 pub use classify::{Block, Class, Local, Retry, Route, Timeout, Why, classify};
 pub use deny::{DenyList, UnknownCommand};
 pub use spec::{Flags, Kind, Spec, all_names, find};
+pub(in crate::protocol::redis) use timeout::arguments;
 pub use timeout::{Remaining, block_timeout, rewrite_timeout};
