@@ -13,6 +13,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+/// Commands that a client that was slow to read sends on an upstream of its own before it may share again.
+const SLOW: u8 = 32;
+
 /// Bytes on their way out, from `at` on.
 #[derive(Default)]
 struct Waiting {
@@ -36,6 +39,12 @@ pub struct Client {
     ending: Cell<bool>,
     /// The reader of a shared upstream that waits until less waits here.
     relief: RefCell<Option<Waker>>,
+    /// Used while a queue is sorted after a loss.
+    marked: Cell<bool>,
+    /// True while it waits for a hold to end.
+    parked: Cell<bool>,
+    /// How many commands it has to carry on an upstream of its own because it was slow to read.
+    slow: Cell<u8>,
 }
 
 impl Client {
@@ -45,6 +54,9 @@ impl Client {
             writer: RefCell::new(Some(writer)),
             pool,
             relief: RefCell::default(),
+            marked: Cell::new(false),
+            parked: Cell::new(false),
+            slow: Cell::new(0),
             waiting: RefCell::default(),
             outstanding: Cell::new(0),
             waker: RefCell::default(),
@@ -80,6 +92,21 @@ impl Client {
         self.ending.get()
     }
 
+    /// Sets a mark, for who sorts a queue.
+    pub fn mark(&self, on: bool) {
+        self.marked.set(on);
+    }
+
+    /// Notes whether it waits for a hold to end; says whether it did before.
+    pub fn is_parked(&self, now: bool) -> bool {
+        self.parked.replace(now)
+    }
+
+    /// Reads the mark.
+    pub fn is_marked(&self) -> bool {
+        self.marked.get()
+    }
+
     /// Replies that shared upstreams still owe.
     pub fn outstanding(&self) -> u32 {
         self.outstanding.get()
@@ -97,6 +124,13 @@ impl Client {
         if left == 0 && self.wants_quiet.replace(false) {
             self.wake();
         }
+    }
+
+    /// True while it should not share an upstream because it was slow to read; counts a command that went alone.
+    pub fn is_slow(&self) -> bool {
+        let left = self.slow.get();
+        self.slow.set(left.saturating_sub(1));
+        left > 0
     }
 
     /// Asks to be woken when nothing is outstanding any more.
@@ -123,6 +157,7 @@ impl Client {
             if rest.is_empty() {
                 return false;
             }
+            self.slow.set(SLOW);
             self.wake();
         }
         if self.is_closed() {
