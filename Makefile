@@ -28,10 +28,11 @@ bench:
 	cargo build --release --quiet
 	benches/side_by_side $(BENCH)
 
-# Needs cargo-fuzz and a nightly compiler.
+# Every fuzz target for a while, with the nightly compiler that cargo-fuzz needs (rustup toolchain install nightly).
+fuzz: export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 fuzz:
-	@cargo fuzz --version >/dev/null 2>&1 || { echo "make fuzz needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }
-	cd fuzz && for target in $$(cargo +nightly fuzz list); do \
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked --root target/tools cargo-fuzz
+	for target in $$(cargo +nightly fuzz list); do \
 	  cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 # Redis's own suite and redis-py's, direct and through Pointsman (some minutes each).

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 /// No file is longer than this, so that each keeps one duty.
 const LONGEST: usize = 400;
 
-/// Generated data, which nobody reads line by line.
-const GENERATED: &[&str] = &["src/protocol/redis/table_data.rs"];
+/// Tables of data, one line an entry, which nobody reads line by line.
+const TABLES: &[&str] = &["src/protocol/redis/command/table.rs"];
 
 #[test]
 fn rooms_import_only_from_lower_floors() {
@@ -29,7 +29,7 @@ fn rooms_import_only_from_lower_floors() {
 
 #[test]
 fn files_are_short() {
-    let long = |(name, text): &(String, String)| !GENERATED.contains(&name.as_str()) && text.lines().count() > LONGEST;
+    let long = |(name, text): &(String, String)| !TABLES.contains(&name.as_str()) && text.lines().count() > LONGEST;
     let found: Vec<String> = sources().into_iter().filter(long).map(|(name, _)| name).collect();
     assert!(found.is_empty(), "longer than {LONGEST} lines: {found:?}");
 }

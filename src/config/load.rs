@@ -124,14 +124,11 @@ fn read_tree<'a>(
 
 fn syntax(source: &Source, faults: &[toml::de::Error], end: usize) -> Vec<Problem> {
     let mut sink = Sink::new(source);
-    let mut last = 0;
-    for fault in faults {
-        let span = fault.span().unwrap_or(end..end);
-        // The first fault of a line is the one to mend; what the parser says of its rest follows from it.
-        let line = sink.line(span.start);
-        if std::mem::replace(&mut last, line) == line {
-            continue;
-        }
+    let mut faults: Vec<_> = faults.iter().map(|fault| (fault.span().unwrap_or(end..end), fault)).collect();
+    // The first fault of a line is the one to mend; what the parser says of its rest follows from it.
+    faults.sort_by_key(|(span, _)| span.start);
+    faults.dedup_by_key(|(span, _)| sink.line(span.start));
+    for (span, fault) in faults {
         sink.error(span, Code::Syntax, fault.message().replace('\n', ", "), "");
     }
     sink.finish()

@@ -60,3 +60,29 @@ fn sounds_secret(key: &str) -> bool {
     let names_one = ["pas", "secret", "token", "pwd"].iter().any(|part| key.contains(part));
     names_one && !key.ends_with("_file") && !key.ends_with("_env")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hidden(text: &str, ranges: &[Range<usize>]) -> Vec<String> {
+        let mut found: Vec<String> =
+            ranges.iter().filter_map(|range| text.get(range.clone())).map(str::to_owned).collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn the_tree_hides_values_of_secrets_misspelt_ones_and_long_ones() {
+        let text =
+            "credentials = { username = 'u', pw = 'a', password_file = 'f' }\nx.Passwd = \"\"\"b\nc\"\"\"\nlog = 'd'\n";
+        let tree = DeTable::parse(text).expect("TOML");
+        assert_eq!(hidden(text, &by_tree(tree.get_ref())), ["\"\"\"b\nc\"\"\"", "'a'"]);
+    }
+
+    #[test]
+    fn lines_hide_what_follows_the_key_of_a_secret() {
+        let text = "a = { password = 'x\nTOKEN_2='y\npassword_file = 'f'\n log = 'd'\npas =\n";
+        assert_eq!(hidden(text, &by_line(text)), ["", " 'x", "'y"]);
+    }
+}

@@ -3,6 +3,7 @@
 //! Input: one TOML file and what it names. Output: `Config`, or problems with their places. Never: the network, a panic
 //! on any file, a secret in anything printed.
 
+mod diff;
 mod load;
 mod mask;
 mod problem;
@@ -12,6 +13,7 @@ mod source;
 mod table;
 pub mod units;
 
+pub use diff::{Change, Effect, diff};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{

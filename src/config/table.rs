@@ -133,10 +133,17 @@ impl<'a> Field<'a> {
         self.string_as(sink, "a string")
     }
 
+    /// Control characters are refused everywhere: these texts reach terminals, logs and the wire.
     fn string_as(&self, sink: &mut Sink<'_>, expected: &str) -> Option<&'a str> {
         let value = self.value.as_str();
-        if value.is_none() {
-            self.wrong_type(sink, expected);
+        match value {
+            None => self.wrong_type(sink, expected),
+            Some(text) if text.chars().any(char::is_control) => {
+                let message = format!("`{}` has a control character or a line break", self.name);
+                sink.error(self.span.clone(), Code::BadValue, message, "");
+                return None;
+            }
+            Some(_) => {}
         }
         value
     }

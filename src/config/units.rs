@@ -12,6 +12,8 @@ use super::schema::Listen;
 
 /// The longest path that fits a Unix socket's address on Linux (108 bytes with the ending zero).
 const SOCKET_PATH: usize = 107;
+/// What the address of a node looks like.
+const FORM: &str = "a host and a port, as in \"10.0.0.5:6379\", \"cache-1.example:6379\" or \"[fd00::5]:6379\"";
 /// The longest DNS name.
 const HOST_NAME: usize = 253;
 /// The longest name of a service or cluster.
@@ -129,7 +131,6 @@ pub fn parse_socket_path(path: &str) -> Result<PathBuf, Invalid> {
 /// The canonical form of a node's `host:port`, for comparing: host in lower case, an IPv6 address shortened, in brackets.
 pub fn parse_node_address(text: &str) -> Result<String, Invalid> {
     let bad = |help: &str| Invalid::new(format!("{} is not the address of a node", shown(text)), help);
-    const FORM: &str = "a host and a port, as in \"10.0.0.5:6379\", \"cache-1.example:6379\" or \"[fd00::5]:6379\"";
     let (host, port) = text.rsplit_once(':').ok_or_else(|| bad(FORM))?;
     let port: u16 = port.parse().map_err(|_| bad(FORM))?;
     if port == 0 {
@@ -159,4 +160,70 @@ pub fn parse_name(text: &str) -> Result<String, Invalid> {
         format!("{} can't be a name", shown(text)),
         format!("1 to {NAME} letters, digits, `-` and `_`, beginning with a letter or digit"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit_and_may_be_compound() {
+        for (text, millis) in
+            [("200ms", 200), ("10s", 10_000), ("1m30s", 90_000), ("1.5s", 1500), ("2h", 7_200_000), ("0s", 0)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "200", "ms", "-1s", "1 fortnight", "1s1", "99999999999999999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_are_shown_as_they_are_read() {
+        for text in ["200ms", "10s", "1m30s", "24h", "0s"] {
+            assert_eq!(parse_duration(text).map(show_duration).as_deref(), Ok(text));
+        }
+        for text in ["64MiB", "1GiB", "3KiB", "1000B", "0B"] {
+            assert_eq!(parse_size(text).map(show_size).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn sizes_have_one_of_the_units_and_fit() {
+        assert_eq!(parse_size("1 MB"), Ok(1_000_000));
+        for text in ["", "1", "MiB", "-1B", "1.5MiB", "1mib", "18446744073709551615KiB"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn node_addresses_compare_in_one_form() {
+        for (text, canonical) in [
+            ("Cache-1.Example:6379", "cache-1.example:6379"),
+            ("[FD00:0:0::5]:6379", "[fd00::5]:6379"),
+            ("10.0.0.5:06379", "10.0.0.5:6379"),
+        ] {
+            assert_eq!(parse_node_address(text).as_deref(), Ok(canonical));
+        }
+        for text in ["", ":1", "a:", "a:0", "a:65536", "a b:1", "::1:6379", "[::1:6379", "[nonsense]:1", "a:+1x"] {
+            assert!(parse_node_address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn socket_paths_fit_the_operating_system() {
+        assert!(parse_listen(&format!("unix:/{}", "x".repeat(106))).is_ok());
+        assert!(parse_listen(&format!("unix:/{}", "x".repeat(107))).is_err());
+        assert!(parse_listen("unix:").is_err());
+    }
+
+    #[test]
+    fn names_stand_in_urls_and_metrics() {
+        for text in ["a", "cart-2", "0_x", &"x".repeat(63)] {
+            assert!(parse_name(text).is_ok(), "{text}");
+        }
+        for text in ["", "-a", "_a", "a.b", "a b", "caf\u{e9}", &"x".repeat(64)] {
+            assert!(parse_name(text).is_err(), "{text}");
+        }
+    }
 }

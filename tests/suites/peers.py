@@ -65,6 +65,7 @@ def running(command, **options):
 def finish(command, seconds, **options):
     """Runs to the end, at most so long: a suite that hangs is cut, and what it has not passed counts as lost."""
     with contextlib.suppress(subprocess.TimeoutExpired):
+        command = ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
         subprocess.run(command, timeout=seconds, stdin=subprocess.DEVNULL, check=False, **options)
 
 
@@ -93,7 +94,7 @@ def pointsman(program, node, spare):
             f'[[services.suite.clusters]]\nname = "main"\nnodes = ["127.0.0.1:{node}"]\n'
             f'[[services.suite.clusters]]\nname = "spare"\nnodes = ["127.0.0.1:{spare}"]\n'
         )
-        with open(RESULTS / "pointsman.log", "w") as log:
+        with open(RESULTS / "pointsman.log", "a") as log:
             with running([program, "run", "--config", config], stdout=log, stderr=log) as process:
                 wait_for_port(port, process)
                 yield port
@@ -104,17 +105,26 @@ def passed_file(suite, server, side):
 
 
 def run(suite, options, settings, execute):
-    """Runs both sides (or one). `execute(port, log)` runs the suite against a port and gives the set of passed tests."""
+    """Runs both sides (or one) and compares them.
+
+    `execute(endpoint, log)` gives the set of passed tests; `with endpoint() as port` starts a fresh server, and in front of it a
+    fresh Pointsman if it is its turn, so that what one part of a suite leaves behind or breaks stays there.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
     for side in [options.only] if options.only else ["direct", "pointsman"]:
+
+        @contextlib.contextmanager
+        def endpoint(through=side == "pointsman"):
+            with contextlib.ExitStack() as stack:
+                port = stack.enter_context(redis(options.server, *settings))
+                if through:
+                    spare = stack.enter_context(redis(options.server, *settings))
+                    port = stack.enter_context(pointsman(options.pointsman, port, spare))
+                yield port
+
         log = RESULTS / f"{suite}-{options.server}-{side}.log"
-        with contextlib.ExitStack() as stack:
-            port = stack.enter_context(redis(options.server, *settings))
-            if side == "pointsman":
-                spare = stack.enter_context(redis(options.server, *settings))
-                port = stack.enter_context(pointsman(options.pointsman, port, spare))
-            began = time.monotonic()
-            passed = execute(port, log)
+        began = time.monotonic()
+        passed = execute(endpoint, log)
         passed_file(suite, options.server, side).write_text("".join(f"{name}\n" for name in sorted(passed)))
         print(f"{suite} {options.server} {side}: {len(passed)} passed in {time.monotonic() - began:.0f} s ({log})", flush=True)
     return compare(suite, options.server)

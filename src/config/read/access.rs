@@ -95,7 +95,7 @@ fn open(field: &Field<'_>, path: &Path, secret: bool, r: &mut Reader<'_>) -> Opt
         return unusable(field, path, "it is not a regular file", r);
     }
     if secret && meta.mode() & OTHERS_READ != 0 {
-        let help = format!("chmod o-rwx {}", path.display());
+        let help = format!("chmod o-rwx {}", path.to_string_lossy().escape_debug());
         let message = format!("{} is readable by everyone", shown(&path.to_string_lossy()));
         r.sink.error(field.span.clone(), Code::SecretExposed, message, help);
         return None;

@@ -65,13 +65,11 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
     let admin = admin(root.section(&mut r.sink, "admin"), r);
     let telemetry = telemetry(root.section(&mut r.sink, "telemetry"), r);
     root.reserve(&mut r.sink, "groups");
-    let services = match root.get("services") {
-        Some(field) => field.table(&mut r.sink).map(|table| service::services(&table, r)),
-        None => {
-            r.sink.whole_file(Code::Missing, "the file has no service", "add a table `[services.NAME]`");
-            None
-        }
-    };
+    let services = root.get("services").map(|field| field.table(&mut r.sink));
+    if services.is_none() {
+        r.sink.whole_file(Code::Missing, "the file has no service", "add a table `[services.NAME]`");
+    }
+    let services = services.flatten().map(|table| service::services(&table, r));
     root.finish(&mut r.sink);
     Some(Config {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/pointsman")),
