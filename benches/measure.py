@@ -61,7 +61,7 @@ def run(found, cells, seconds, limit_rounds=None):
         for operation in OPERATIONS:
             least = cell.clients * cell.pipeline * 4
             # What a peer manages, so that every run takes about the same time.
-            trial = {peer.name: sample(peer, cell, operation, max(2000, least)).rate for peer in found}
+            trial = {peer.name: sample(peer, cell, operation, max(5000 if cell.clients == 1 else 20_000, least)).rate for peer in found}
             rounds = min(cell.rounds, limit_rounds or cell.rounds)
             for number in range(rounds):
                 turn = number % len(found)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes src/protocol/redis/command/table.rs from what real servers answer to COMMAND.
 
-    command_table.py PORT... > src/protocol/redis/command/table.rs
+    command_table.py PORT... > src/protocol/redis/command/table.rs && cargo fmt
 
 The ports are those of running servers, oldest first (the table was made from Redis 7.0, Redis 8.0 and Valkey 9). Flags come from
 COMMAND; what COMMAND doesn't say (which commands belong to a connection, change the topology, give large replies) stands in the

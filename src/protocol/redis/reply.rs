@@ -173,6 +173,8 @@ mod tests {
     use super::super::scan::{Reply, ReplyKind, ReplyScanner};
     use super::*;
 
+    type Writer = Box<dyn Fn(&mut Vec<u8>)>;
+
     fn only(out: &[u8]) -> Reply {
         let reply = ReplyScanner::default().next(out).expect("valid").expect("whole");
         assert_eq!(reply.len, out.len(), "one reply and nothing else");
@@ -183,7 +185,7 @@ mod tests {
     fn everything_written_is_one_reply() {
         let facts = HelloFacts { server: "redis", version: "7.4.0", id: 7, mode: "standalone", role: "master" };
         for protocol in [Protocol::Resp2, Protocol::Resp3] {
-            let writers: Vec<Box<dyn Fn(&mut Vec<u8>)>> = vec![
+            let writers: Vec<Writer> = vec![
                 Box::new(ok),
                 Box::new(|out| status(out, "QUEUED")),
                 Box::new(|out| error(out, "ERR two\r\nlines")),

@@ -21,6 +21,7 @@ impl Flags {
     pub const HUGE: Self = Self(16);
 
     /// Both sets.
+    #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

@@ -13,17 +13,15 @@ pub fn expand_inline(line: &[u8], out: &mut Vec<u8>) -> Result<usize, RequestErr
     let mut words = Vec::new();
     let mut rest = line;
     loop {
-        rest = rest.trim_ascii_start();
-        rest = rest.strip_prefix(b"\x0b").unwrap_or(rest);
-        match rest.first() {
-            None => break,
-            Some(&b) if is_space(b) => continue,
-            Some(_) => {
+        rest = match rest {
+            [] => break,
+            [b, tail @ ..] if is_space(*b) => tail,
+            _ => {
                 let (word, tail) = split_word(rest)?;
                 words.push(word);
-                rest = tail;
+                tail
             }
-        }
+        };
     }
     if words.is_empty() {
         return Ok(0);

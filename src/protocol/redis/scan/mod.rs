@@ -24,5 +24,6 @@ mod reply_tests;
 mod request_tests;
 
 pub use inline::expand_inline;
+pub(in crate::protocol::redis) use number::strict;
 pub use reply::{Reply, ReplyError, ReplyKind, ReplyScanner};
 pub use request::{HEAD_ARGS, Head, Limits, RequestError, RequestScanner, Scan};

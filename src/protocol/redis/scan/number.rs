@@ -16,8 +16,7 @@ const LONGEST: usize = 20;
 
 /// Reads the number in the line that starts at `from`; `searched` bytes of it are known to hold no `\r`.
 ///
-/// As in Redis, `\r` ends the line and the byte behind it is skipped whatever it is, so that Pointsman and the server always
-/// agree about where the next value starts.
+/// `\r` ends the line, and `\n` must follow: not every server looks, but those that do close the connection.
 #[inline]
 pub(super) fn number(buf: &[u8], from: usize, searched: usize) -> Number {
     // The common case first: few digits, all there. Eighteen digits can't overflow.
@@ -29,7 +28,11 @@ pub(super) fn number(buf: &[u8], from: usize, searched: usize) -> Number {
             if byte != b'\r' || i == 0 || (i > 1 && line.first() == Some(&b'0')) {
                 break;
             }
-            return if i + 1 < line.len() { Number::Value(value, from + i + 2) } else { Number::Cut };
+            return match line.get(i + 1) {
+                Some(b'\n') => Number::Value(value, from + i + 2),
+                Some(_) => Number::Bad,
+                None => Number::Cut,
+            };
         }
         value = value * 10 + i64::from(digit);
     }
@@ -41,17 +44,15 @@ pub(super) fn number(buf: &[u8], from: usize, searched: usize) -> Number {
 fn uncommon(line: &[u8], from: usize, searched: usize) -> Number {
     let rest = line.get(searched..).unwrap_or_default();
     let Some(end) = rest.iter().position(|&b| b == b'\r').map(|at| at + searched) else { return Number::Cut };
-    if end + 1 >= line.len() {
-        return Number::Cut;
-    }
-    match line.get(..end).and_then(strict) {
-        Some(value) => Number::Value(value, from + end + 2),
-        None => Number::Bad,
+    match (line.get(end + 1), line.get(..end).and_then(strict)) {
+        (None, _) => Number::Cut,
+        (Some(b'\n'), Some(value)) => Number::Value(value, from + end + 2),
+        _ => Number::Bad,
     }
 }
 
 /// A number by the rules of Redis's `string2ll`: no `+`, no leading zero, no `-0`, nothing around it.
-pub(super) fn strict(text: &[u8]) -> Option<i64> {
+pub(in crate::protocol::redis) fn strict(text: &[u8]) -> Option<i64> {
     if text.len() > LONGEST {
         return None;
     }
@@ -78,9 +79,19 @@ mod tests {
 
     #[test]
     fn refuses_what_redis_refuses() {
-        for bad in
-            ["\r\n", "+1\r\n", "01\r\n", "-0\r\n", "1 \r\n", " 1\r\n", "x\r\n", "-\r\n", "9223372036854775808\r\n"]
-        {
+        for bad in [
+            "\r\n",
+            "+1\r\n",
+            "01\r\n",
+            "-0\r\n",
+            "1 \r\n",
+            " 1\r\n",
+            "x\r\n",
+            "-\r\n",
+            "1\rx",
+            "-1\rx",
+            "9223372036854775808\r\n",
+        ] {
             assert_eq!(number(bad.as_bytes(), 0, 0), Number::Bad, "{bad:?}");
         }
         assert_eq!(number(b"11111111111111111111111111111111111111\r\n", 0, 0), Number::Bad);

@@ -17,12 +17,15 @@ pub enum ReplyError {
     Type(u8),
     /// A length that is none or can't be counted.
     Length,
+    /// A string that doesn't end where its length says.
+    LineBreak,
 }
 
 impl fmt::Display for ReplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Type(byte) => write!(f, "the server sent a reply of the unknown type '{}'", byte.escape_ascii()),
+            Self::LineBreak => f.write_str("the server sent a reply that doesn't end where its length says"),
             Self::Length => f.write_str("the server sent a reply of an impossible length"),
         }
     }
@@ -71,6 +74,18 @@ impl Reply {
     }
 }
 
+/// What a scanner looks for next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Due {
+    /// The first byte of a value.
+    #[default]
+    Value,
+    /// The end of the line that a value is.
+    Line,
+    /// The line break behind a bulk.
+    LineBreak,
+}
+
 /// Keeps the place in one upstream's stream of replies; 24 bytes.
 #[derive(Debug, Clone, Default)]
 pub struct ReplyScanner {
@@ -82,8 +97,8 @@ pub struct ReplyScanner {
     top: u8,
     /// True from a reply's first byte to its last.
     busy: bool,
-    /// True inside a value that ends with its line.
-    in_line: bool,
+    /// What is at `at`.
+    due: Due,
     /// True when the reply's first bytes were already handed on.
     taken: bool,
 }
@@ -99,16 +114,18 @@ impl ReplyScanner {
             self.busy = true;
             self.left = 1;
         }
-        while self.in_line || self.left > 0 {
-            let whole = if self.in_line { self.line(buf) } else { self.value(buf)? };
+        loop {
+            let whole = match self.due {
+                Due::Line => self.line(buf),
+                Due::LineBreak => self.end_of_bulk(buf)?,
+                Due::Value if self.left > 0 => self.value(buf)?,
+                Due::Value => break,
+            };
             if !whole {
                 return Ok(None);
             }
         }
-        let Ok(len) = usize::try_from(self.at) else { return Ok(None) };
-        if len > buf.len() {
-            return Ok(None);
-        }
+        let len = usize::try_from(self.at).unwrap_or(buf.len());
         let reply = Reply { len, kind: kind(self.top), streamed: self.taken };
         *self = Self::default();
         Ok(Some(reply))
@@ -145,7 +162,7 @@ impl ReplyScanner {
             self.begin(first);
             self.left -= 1;
             self.at += 1;
-            self.in_line = true;
+            self.due = Due::Line;
             return Ok(true);
         }
         if !matches!(first, b'$' | b'!' | b'=' | b'*' | b'~' | b'>' | b'%' | b'|') {
@@ -160,19 +177,20 @@ impl ReplyScanner {
         // RESP2's null is a length of -1.
         let null = count == -1 && matches!(first, b'$' | b'*');
         let count = if null { 0 } else { u64::try_from(count).map_err(|_| ReplyError::Length)? };
+        let bulk = !null && matches!(first, b'$' | b'!' | b'=');
         let (inner, bytes) = match first {
-            _ if null => (Some(0), Some(0)),
-            b'$' | b'!' | b'=' => (Some(0), count.checked_add(2)),
-            b'%' => (count.checked_mul(2), Some(0)),
-            b'|' => (count.checked_mul(2).and_then(|n| n.checked_add(1)), Some(0)),
-            _ => (Some(count), Some(0)),
+            _ if bulk => (Some(0), count),
+            b'%' => (count.checked_mul(2), 0),
+            b'|' => (count.checked_mul(2).and_then(|n| n.checked_add(1)), 0),
+            _ => (Some(count), 0),
         };
         if first != b'|' {
             self.begin(first);
         }
-        let (Some(inner), Some(bytes)) = (inner, bytes) else { return Err(ReplyError::Length) };
-        self.left = (self.left - 1).checked_add(inner).ok_or(ReplyError::Length)?;
+        let left = inner.and_then(|inner| inner.checked_add(self.left - 1));
+        self.left = left.ok_or(ReplyError::Length)?;
         self.at = next.checked_add(bytes).ok_or(ReplyError::Length)?;
+        self.due = if bulk { Due::LineBreak } else { Due::Value };
         Ok(true)
     }
 
@@ -181,6 +199,21 @@ impl ReplyScanner {
     fn begin(&mut self, first: u8) {
         if self.top == 0 && self.left == 1 {
             self.top = first;
+        }
+    }
+
+    /// Steps over the line break behind a bulk; false when it isn't there yet.
+    #[inline]
+    fn end_of_bulk(&mut self, buf: &[u8]) -> Result<bool, ReplyError> {
+        let rest = usize::try_from(self.at).ok().and_then(|at| buf.get(at..)).unwrap_or_default();
+        match rest {
+            [b'\r', b'\n', ..] => {
+                self.at = self.at.checked_add(2).ok_or(ReplyError::Length)?;
+                self.due = Due::Value;
+                Ok(true)
+            }
+            [] | [b'\r'] => Ok(false),
+            _ => Err(ReplyError::LineBreak),
         }
     }
 
@@ -193,7 +226,7 @@ impl ReplyScanner {
                 match buf.get(at + 1) {
                     Some(b'\n') => {
                         self.at = at as u64 + 2;
-                        self.in_line = false;
+                        self.due = Due::Value;
                         return true;
                     }
                     Some(_) => {}

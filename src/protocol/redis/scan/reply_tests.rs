@@ -121,6 +121,7 @@ fn impossible_replies_are_refused() {
     assert_eq!(whole(nested.as_bytes()), Err(ReplyError::Length));
     let endless = [b"$".as_slice(), &[b'1'; 600]].concat();
     assert_eq!(whole(&endless), Err(ReplyError::Length));
+    assert_eq!(whole(b"$1\r\nabc"), Err(ReplyError::LineBreak));
     for bad in ["x", "\r\n", ";1\r\n", ".\r\n", "HTTP/1.1 200 OK\r\n"] {
         assert_eq!(whole(bad.as_bytes()), Err(ReplyError::Type(bad.as_bytes()[0])), "{bad:?}");
     }

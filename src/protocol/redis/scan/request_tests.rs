@@ -66,6 +66,11 @@ fn inline_split_at_every_byte() {
 fn empty_requests_are_blank() {
     for (bytes, len) in [(&b"*0\r\nX"[..], 4), (b"*-1\r\n", 5), (b"*-99\r\n", 6)] {
         assert_eq!(whole(bytes), Ok(Scan::Blank { len }));
+        let mut scanner = RequestScanner::default();
+        for end in 0..len {
+            assert_eq!(scanner.next(&bytes[..end], &Limits::default()), Ok(Scan::NeedMore), "{bytes:?} up to {end}");
+        }
+        assert_eq!(scanner.next(bytes, &Limits::default()), Ok(Scan::Blank { len }));
     }
 }
 
@@ -126,6 +131,7 @@ fn redis_own_words_for_each_refusal() {
         (b"*1\r\n$629145600\r\n".to_vec(), "invalid bulk length"),
         (b"*1\r\n$99999999999999999999\r\n".to_vec(), "invalid bulk length"),
         (b"*1\r\n:1\r\n".to_vec(), "expected '$', got ':'"),
+        (b"*1\r\n$4\r\nPINGxx".to_vec(), "invalid CRLF in request"),
         (line(b"*"), "too big mbulk count string"),
         (line(b"*1\r\n$"), "too big bulk count string"),
         (line(b""), "too big inline request"),

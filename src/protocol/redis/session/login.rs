@@ -4,6 +4,7 @@
 use crate::model::secret::Secret;
 
 use super::super::Protocol;
+use super::super::scan::strict;
 use super::change::Change;
 
 /// A client's own credentials.
@@ -29,7 +30,8 @@ pub struct Hello {
     pub name: Option<Box<[u8]>>,
 }
 
-fn arity(command: &str) -> Refusal {
+/// Redis's answer to a wrong number of arguments; a subcommand is written `client|getname`.
+pub fn arity(command: &str) -> Refusal {
     format!("ERR wrong number of arguments for '{command}' command")
 }
 
@@ -46,8 +48,7 @@ fn bad_name() -> Refusal {
 pub fn parse_hello(args: &[&[u8]]) -> Result<Hello, Refusal> {
     let mut hello = Hello::default();
     let [_, version, options @ ..] = args else { return Ok(hello) };
-    let version: Option<i64> = std::str::from_utf8(version).ok().and_then(|text| text.parse().ok());
-    hello.protocol = Some(match version {
+    hello.protocol = Some(match strict(version) {
         Some(2) => Protocol::Resp2,
         Some(3) => Protocol::Resp3,
         Some(_) => return Err("NOPROTO unsupported protocol version".to_owned()),
@@ -86,7 +87,7 @@ pub fn parse_auth(args: &[&[u8]]) -> Result<Login, Refusal> {
 /// `SELECT index`. Whether the server has that many databases, only the server knows.
 pub fn parse_select(args: &[&[u8]]) -> Result<u32, Refusal> {
     let [_, index] = args else { return Err(arity("select")) };
-    let index: Option<i32> = std::str::from_utf8(index).ok().and_then(|text| text.parse().ok());
+    let index = strict(index).and_then(|index| i32::try_from(index).ok());
     let index = index.ok_or_else(|| "ERR value is not an integer or out of range".to_owned())?;
     u32::try_from(index).map_err(|_| "ERR DB index is out of range".to_owned())
 }

@@ -13,6 +13,6 @@ mod state;
 mod tests;
 
 pub use change::{Change, Channel};
-pub use login::{Hello, Login, Refusal, parse_auth, parse_hello, parse_select, parse_setinfo, parse_setname};
+pub use login::{Hello, Login, Refusal, arity, parse_auth, parse_hello, parse_select, parse_setinfo, parse_setname};
 pub use replay::Replay;
 pub use state::{QUEUE_MAX, ReplyMode, Session, Tracking};

@@ -47,8 +47,8 @@ impl Session {
         if let Some(name) = &self.name {
             say(&[b"CLIENT", b"SETNAME", name]);
         }
-        if let Some([name, version]) = self.library.as_deref() {
-            for (option, value) in [(&b"LIB-NAME"[..], name), (b"LIB-VER", version)] {
+        if let Some(library) = &self.library {
+            for (option, value) in [(&b"LIB-NAME"[..], &library.name), (b"LIB-VER", &library.version)] {
                 if let Some(value) = value {
                     say(&[b"CLIENT", b"SETINFO", option, value]);
                 }

@@ -54,6 +54,13 @@ impl Tracking {
     }
 }
 
+/// What `CLIENT SETINFO` tells of the client's library.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Library {
+    pub(super) name: Option<Box<[u8]>>,
+    pub(super) version: Option<Box<[u8]>>,
+}
+
 /// State that few sessions have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rare {
@@ -90,8 +97,7 @@ impl Rare {
 pub struct Session {
     pub(super) login: Option<Arc<Login>>,
     pub(super) name: Option<Box<[u8]>>,
-    /// Library name and version.
-    pub(super) library: Option<Box<[Option<Box<[u8]>>; 2]>>,
+    pub(super) library: Option<Box<Library>>,
     pub(super) rare: Option<Box<Rare>>,
     pub(super) database: u32,
     pub(super) protocol: Protocol,
@@ -184,8 +190,8 @@ impl Session {
             Change::Login(login) => self.login = Some(login),
             Change::Database(database) => self.database = database,
             Change::Name(name) => self.name = Some(name).filter(|name| !name.is_empty()),
-            Change::LibraryName(name) => self.library(|[own, _]| *own = Some(name)),
-            Change::LibraryVersion(version) => self.library(|[_, own]| *own = Some(version)),
+            Change::LibraryName(name) => self.library.get_or_insert_default().name = Some(name),
+            Change::LibraryVersion(version) => self.library.get_or_insert_default().version = Some(version),
             Change::NoEvict(on) => self.no_evict = on,
             Change::NoTouch(on) => self.no_touch = on,
             Change::Reply(mode) => self.reply = mode,
@@ -253,10 +259,6 @@ impl Session {
                 self.apply(change);
             }
         }
-    }
-
-    fn library(&mut self, set: impl FnOnce(&mut [Option<Box<[u8]>>; 2])) {
-        set(self.library.get_or_insert_default());
     }
 
     fn rare(&mut self) -> &mut Rare {

@@ -166,6 +166,7 @@ fn refusals_in_redis_own_words() {
     let select = |line: &str| parse_select(&split(&args(line)).expect(line)).expect_err(line);
     assert_eq!(select("SELECT"), "ERR wrong number of arguments for 'select' command");
     assert_eq!(select("SELECT x"), "ERR value is not an integer or out of range");
+    assert_eq!(select("SELECT +1"), "ERR value is not an integer or out of range");
     assert_eq!(select("SELECT -1"), "ERR DB index is out of range");
     let auth = |line: &str| parse_auth(&split(&args(line)).expect(line)).expect_err(line);
     assert_eq!(auth("AUTH"), "ERR wrong number of arguments for 'auth' command");
