@@ -52,7 +52,7 @@ fn connect(config: &Config) -> (Vec<Asked>, Vec<String>) {
     };
     let (mut asked, mut broken) = (Vec::new(), Vec::new());
     for service in &config.services {
-        match runtime.block_on(ask(service)) {
+        match runtime.block_on(ask(config, service)) {
             Ok(answers) => asked.extend(answers),
             Err(error) => broken.push(format!("{}: {error}", service.name)),
         }
@@ -60,8 +60,8 @@ fn connect(config: &Config) -> (Vec<Asked>, Vec<String>) {
     (asked, broken)
 }
 
-async fn ask(service: &Service) -> Result<Vec<Asked>, String> {
-    let store = crate::app::store(&Arc::new(service.clone()))?;
+async fn ask(config: &Config, service: &Service) -> Result<Vec<Asked>, String> {
+    let store = crate::app::store(config, &Arc::new(service.clone()))?;
     let nodes: Vec<NodeAddress> = service.nodes().map(|(_, node)| node.address.clone()).collect();
     let inspections = futures_util::future::join_all(nodes.iter().map(|node| store.inspect(node))).await;
     let svc = service.name.to_string();

@@ -105,11 +105,12 @@ impl Supervisor {
         let recorder = Recorder::new(coordinator.clone(), feed.clone());
         let (requests, inbox) = mpsc::channel(ORDERS);
         let services: Vec<_> = config.services.iter().cloned().map(Arc::new).collect();
+        let config = Arc::new(config);
         let shared = Arc::new(Shared {
             desks: ArcSwap::default(),
             coordinator,
             feed,
-            config: ArcSwap::from_pointee(config),
+            config: ArcSwap::new(config.clone()),
             config_problem: ArcSwapOption::empty(),
             pulse: Pulse::new(),
             stopping: AtomicBool::new(false),
@@ -121,7 +122,7 @@ impl Supervisor {
         let text = format!("pointsman {} started", env!("CARGO_PKG_VERSION"));
         supervisor.recorder.note(RecordKind::Start, "pointsman", Change::Noted { text }).await;
         for service in services {
-            supervisor.add(&service)?;
+            supervisor.add(&config, &service)?;
         }
         Ok((supervisor, inbox))
     }
@@ -142,7 +143,8 @@ impl Supervisor {
                     Request::Stop { reply } => {
                         let change = Change::Noted { text: "pointsman stopped".into() };
                         self.recorder.note(RecordKind::Stop, "pointsman", change).await;
-                        return drop(reply.send(()));
+                        let _ = reply.send(());
+                        return;
                     }
                 },
                 Some(ended) = self.drivers.join_next() => whole &= self.expected(ended),
@@ -162,8 +164,8 @@ impl Supervisor {
     }
 
     /// Starts one service: its store, board, listeners, driver and desk.
-    fn add(&mut self, service: &Arc<Service>) -> Result<(), String> {
-        let store = self.workshop.store(service)?;
+    fn add(&mut self, config: &Config, service: &Arc<Service>) -> Result<(), String> {
+        let store = self.workshop.store(config, service)?;
         let state = self.shared.coordinator.state().services.get(&service.name).cloned().unwrap_or_default();
         let view = View { route: Route::default(), next: None, cut_sessions: false, settings: service.clone() };
         let (board, signals) = Board::new(view, self.workers);
@@ -238,10 +240,10 @@ impl Supervisor {
         let plan = reload::plan(&old, &new, &self.shared.coordinator.state().services)?;
         let mut kept = Vec::new();
         for service in &plan.keep {
-            let store = self.workshop.store(service).map_err(|error| vec![error])?;
+            let store = self.workshop.store(&new, service).map_err(|error| vec![error])?;
             kept.push((service.clone(), store));
         }
-        self.open_all(&plan, &old).map_err(|error| vec![error])?;
+        self.open_all(&plan, &old, &new).map_err(|error| vec![error])?;
         for (settings, store) in kept {
             if let Some(driver) = self.changes.get(&settings.name) {
                 // A driver that died was logged and fails `/livez`.
@@ -257,7 +259,7 @@ impl Supervisor {
     }
 
     /// Opens what is new and changes what stays; at the first error everything is put back.
-    fn open_all(&mut self, plan: &reload::Plan, old: &Config) -> Result<(), String> {
+    fn open_all(&mut self, plan: &reload::Plan, old: &Config, new: &Config) -> Result<(), String> {
         let mut changed = Vec::new();
         for service in &plan.keep {
             if let Err(error) = self.workshop.change(service) {
@@ -268,7 +270,7 @@ impl Supervisor {
         }
         let mut added = Vec::new();
         for service in &plan.add {
-            if let Err(error) = self.add(service) {
+            if let Err(error) = self.add(new, service) {
                 self.put_back(&changed, &added, old);
                 return Err(error);
             }

@@ -16,7 +16,7 @@ pub trait Workshop: Send + Sync {
     fn load(&self) -> Result<Config, Vec<String>>;
 
     /// Builds the store of a service, with passwords and certificates as they are in the files now.
-    fn store(&self, service: &Arc<Service>) -> Result<Arc<dyn Store>, String>;
+    fn store(&self, config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String>;
 
     /// Opens a new service to applications: all of its listeners, or none and the reason.
     fn open(&self, service: &Arc<Service>, board: &Arc<Board>) -> Result<(), String>;
