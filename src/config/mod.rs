@@ -1,10 +1,22 @@
 //! Configuration: the schema, its loading with every error at once, and the difference of two versions.
+//!
+//! Input: one TOML file and what it names. Output: `Config`, or problems with their places. Never: the network, a panic
+//! on any file, a secret in anything printed.
 
+mod diff;
+mod load;
+mod mask;
+mod problem;
+mod read;
 pub mod schema;
-mod secret;
+mod source;
+mod table;
+pub mod units;
 
+pub use diff::{Change, Effect, diff};
+pub use load::{Loaded, Options, load, load_bytes};
+pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{
-    Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Kind, Listen, ListenerTls,
-    LogFormat, Node, NodeIdentity, NodeTls, Replication, SecondOpinion, Service, Telemetry, Unfenced,
+    Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat,
+    Node, NodeIdentity, NodeTls, Replication, SecondOpinion, Service, Telemetry, Unfenced,
 };
-pub use secret::Secret;

@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::secret::Secret;
+use crate::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
+use crate::model::secret::Secret;
 
 /// One whole configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Config {
 impl Config {
     /// The service of that name.
     pub fn service(&self, name: &str) -> Option<&Service> {
-        self.services.iter().find(|service| service.name == name)
+        self.services.iter().find(|service| service.name.as_str() == name)
     }
 }
 
@@ -84,8 +85,8 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// 1 to 63 letters, digits, `-` and `_`, beginning with a letter or digit.
-    pub name: String,
-    /// The kind of store.
+    pub name: ServiceName,
+    /// The kind of store; only Redis is accepted by this version.
     pub kind: Kind,
     /// Where applications connect; at least one, unique over the whole file.
     pub listen: Vec<Listen>,
@@ -121,7 +122,7 @@ pub struct Service {
 impl Service {
     /// The cluster of that name.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
-        self.clusters.iter().find(|cluster| cluster.name == name)
+        self.clusters.iter().find(|cluster| cluster.name.as_str() == name)
     }
 
     /// Every node of every cluster, in order of preference.
@@ -130,28 +131,12 @@ impl Service {
     }
 }
 
-/// `kind`: the protocols a service may speak. Others are named in the interface and refused until they exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Redis or Valkey.
-    Redis,
-}
-
-impl Kind {
-    /// The word used in configuration, metrics and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Redis => "redis",
-        }
-    }
-}
-
 /// A place that applications connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Listen {
     /// `host:port`, an IP address; the port is never 0.
     Tcp(SocketAddr),
-    /// `unix:/path`, absolute, at most 100 bytes.
+    /// `unix:/path`, absolute, at most 107 bytes.
     Unix(PathBuf),
 }
 
@@ -271,7 +256,8 @@ pub struct Failover {
     pub failback: Failback,
     /// The longest that requests are held, one clock for a whole outage; 100 ms to 10 min. Default 10 s.
     pub hold_timeout: Duration,
-    /// What transactions in flight get to end in, after closing; at most `hold_timeout`. Default 1 s.
+    /// What transactions in flight get to end in, after closing; 10 ms to 10 min, sensibly below `hold_timeout`. Default
+    /// 1 s.
     pub drain_timeout: Duration,
 }
 
@@ -328,7 +314,7 @@ pub enum Failback {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     /// Same characters as a service's name.
-    pub name: String,
+    pub name: ClusterName,
     /// Where it stands; empty when not given.
     pub site: String,
     /// At least one; no address twice in a service.
@@ -339,7 +325,7 @@ pub struct Cluster {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// `host:port`; a name is resolved again on each connect.
-    pub address: String,
+    pub address: NodeAddress,
     /// `host:port` that other nodes replicate from, where it differs from `address`.
-    pub replicate_from: Option<String>,
+    pub replicate_from: Option<NodeAddress>,
 }

@@ -6,7 +6,7 @@ use crate::{
     config,
     model::{
         guard::Refusal,
-        name::ClusterName,
+        name::{ClusterName, NodeAddress},
         observation::{Answer, Fitness, Observation, Part, Reach},
         view::Health,
     },
@@ -75,7 +75,7 @@ pub(super) struct FitnessRead {
 #[derive(Clone, Debug)]
 pub(super) struct NodeState {
     pub(super) cluster: ClusterName,
-    pub(super) replicate_from: Option<String>,
+    pub(super) replicate_from: Option<NodeAddress>,
     pub(super) last: Option<Observation>,
     /// When `last` came.
     pub(super) seen: Duration,
@@ -95,7 +95,7 @@ pub(super) struct NodeState {
 }
 
 impl NodeState {
-    pub(super) fn new(cluster: ClusterName, replicate_from: Option<String>) -> Self {
+    pub(super) fn new(cluster: ClusterName, replicate_from: Option<NodeAddress>) -> Self {
         Self {
             cluster,
             replicate_from,

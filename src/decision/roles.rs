@@ -141,7 +141,7 @@ impl Machine {
         self.nodes.values().filter_map(NodeState::fresh).any(|answer| match &answer.part {
             Part::Standby { of, .. } => {
                 of == primary
-                    || state.replicate_from.as_deref() == Some(of.as_str())
+                    || state.replicate_from.as_ref() == Some(of)
                     || history == Some(answer.lineage.id.as_str())
             }
             Part::Primary { .. } => false,

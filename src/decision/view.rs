@@ -2,9 +2,8 @@
 
 use super::{Now, guards::Purpose, health::NodeState, machine::Machine};
 use crate::{
-    config,
     model::{
-        name::{ClusterName, Kind, NodeAddress},
+        name::{ClusterName, NodeAddress},
         observation::{Answer, Part},
         operation::Step,
         route::Mode,
@@ -20,9 +19,7 @@ impl Machine {
         let route = if self.starting { &self.durable.route } else { &self.route };
         ServiceView {
             name: self.svc.clone(),
-            kind: match self.settings.kind {
-                config::Kind::Redis => Kind::Redis,
-            },
+            kind: self.settings.kind,
             mode: self.route.mode,
             epoch: self.route.epoch.max(self.durable.highest_epoch()),
             state,
@@ -113,7 +110,7 @@ impl Machine {
         }
     }
 
-    fn cluster_view(&self, cluster: &config::Cluster, now: Now) -> ClusterView {
+    fn cluster_view(&self, cluster: &crate::config::Cluster, now: Now) -> ClusterView {
         let name = ClusterName::from(cluster.name.as_str());
         let nodes: Vec<(NodeAddress, &NodeState)> = cluster
             .nodes

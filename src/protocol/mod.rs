@@ -1,1 +1,4 @@
-//! protocol
+//! Pure wire protocols: scanners, codecs, session state, classification and refusals. Bytes in, facts out: no sockets, no
+//! clock, no async. One folder a kind of store.
+
+pub mod redis;

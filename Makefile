@@ -1,0 +1,46 @@
+# What a newcomer runs. `make demo` and `make test` work in a fresh clone on a Debian-like machine with Rust, as root (or with
+# everything installed); they install what is missing by tests/servers/install.
+SHELL := /bin/bash
+STORES ?= redis
+SERVERS := $(or $(POINTSMAN_SERVERS),$(CURDIR)/target/servers)
+BENCH ?=
+FUZZ_SECONDS ?= 60
+
+.PHONY: demo test lint bench fuzz suites clean-servers
+
+demo:
+	tests/servers/install redis7
+	cargo build --release --quiet
+	target/release/pointsman demo --redis-server $(SERVERS)/redis7/redis-server --stores "$(STORES)"
+
+# Everything on real servers; a test whose server is missing is skipped and named at the end. Leaves nothing running, and checks it.
+test:
+	tests/run
+
+lint:
+	cargo fmt --check
+	cargo clippy --all-targets --quiet -- -D warnings
+	tests/words
+
+# Timed goals live in docs/BENCHMARKS.md, never in `make test`. `make bench BENCH="--quick --only c50p1"` for a look.
+bench:
+	tests/servers/install redis7 haproxy nutcracker envoy
+	cargo build --release --quiet
+	benches/side_by_side $(BENCH)
+
+# Every fuzz target for a while, with the nightly compiler that cargo-fuzz needs (rustup toolchain install nightly).
+fuzz: export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+fuzz:
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked --root target/tools cargo-fuzz
+	for target in $$(cargo +nightly fuzz list); do \
+	  cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+# Redis's own suite and redis-py's, direct and through Pointsman (some minutes each).
+suites:
+	tests/servers/install redis7 redis8 redis-source redis-py
+	cargo build --release --quiet
+	status=0; for server in redis7 redis8; do tests/suites/redis_tcl --server $$server || status=1; done; \
+	  tests/suites/redis_py || status=1; exit $$status
+
+clean-servers:
+	rm -rf $(CURDIR)/target/servers $(CURDIR)/target/suites

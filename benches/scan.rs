@@ -1,0 +1,69 @@
+//! Plain timing of the Redis scanners and of classification, in nanoseconds a command: `cargo bench --bench scan`.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use pointsman::protocol::redis::command::{DenyList, classify, find};
+use pointsman::protocol::redis::scan::{Limits, ReplyScanner, RequestScanner, Scan};
+
+const ROUNDS: usize = 20_000;
+
+/// Best of five runs, in nanoseconds for each of the `count` items of one round.
+fn time(name: &str, count: usize, mut round: impl FnMut() -> usize) {
+    let best = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..ROUNDS {
+                assert_eq!(black_box(round()), count);
+            }
+            start.elapsed()
+        })
+        .min()
+        .unwrap_or_default();
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+    let each = best.as_nanos() as f64 / (ROUNDS * count) as f64;
+    println!("{name:32} {each:6.1} ns");
+}
+
+fn requests(bytes: &[u8], mut each: impl FnMut(&pointsman::protocol::redis::scan::Head, &[u8])) -> usize {
+    let (mut scanner, limits, mut at, mut seen) = (RequestScanner::default(), Limits::default(), 0, 0);
+    while let Ok(Scan::Complete(head)) = scanner.next(&bytes[at..], &limits) {
+        each(&head, &bytes[at..]);
+        at += head.len;
+        seen += 1;
+    }
+    seen
+}
+
+fn main() {
+    let get = b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000012345\r\n".repeat(16);
+    let set = b"*3\r\n$3\r\nSET\r\n$16\r\nkey:000000012345\r\n$3\r\nxxx\r\n".repeat(16);
+    let deny = DenyList::default();
+    for (name, bytes) in [("GET", &get), ("SET", &set)] {
+        time(&format!("scan {name}, pipeline of 16"), 16, || requests(bytes, |_, _| {}));
+        time(&format!("scan and classify {name}"), 16, || {
+            requests(bytes, |head, bytes| {
+                black_box(classify(head, bytes, &deny));
+            })
+        });
+    }
+    for name in ["get", "SET", "ZREVRANGEBYSCORE", "JSON.GET"] {
+        time(&format!("find {name}"), 1, || {
+            black_box(find(black_box(name.as_bytes())));
+            1
+        });
+    }
+    for (name, reply) in
+        [("+OK", &b"+OK\r\n"[..]), ("$3", b"$3\r\nxxx\r\n"), (":1", b":1\r\n"), ("*2", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n")]
+    {
+        let bytes = reply.repeat(16);
+        time(&format!("reply {name}"), 16, || {
+            let (mut scanner, mut at, mut seen) = (ReplyScanner::default(), 0, 0);
+            while let Ok(Some(reply)) = scanner.next(&bytes[at..]) {
+                at += reply.len;
+                seen += 1;
+            }
+            seen
+        });
+    }
+}

@@ -1,0 +1,143 @@
+//! Reads a parsed file into a `Config`: the top of the file, and what its parts share.
+//!
+//! Input: the spanned tree, options, the folder that relative paths start from. Output: a `Config` that is whole if no error
+//! was reported. Never: network I/O; files are opened only where secrets are asked for.
+
+mod access;
+mod clusters;
+mod places;
+mod service;
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::load::Options;
+use super::problem::{Code, Problem};
+use super::schema::{Admin, Config, Listen, LogFormat, Telemetry};
+use super::source::Source;
+use super::table::{Field, Sink, Table};
+use super::units::{self, Invalid, shown};
+use places::Places;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const MS_10: Duration = Duration::from_millis(10);
+const MS_100: Duration = Duration::from_millis(100);
+const MINUTE: Duration = Duration::from_secs(60);
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+const TO_A_DAY: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+const MAX_WORKERS: u32 = 64;
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// What every part of the file needs while it is read.
+struct Reader<'s> {
+    sink: Sink<'s>,
+    options: Options,
+    /// Relative paths begin here: the folder of the file.
+    base: PathBuf,
+    places: Places,
+}
+
+impl Reader<'_> {
+    /// A path as it is to be opened.
+    fn path(&mut self, field: &Field<'_>) -> Option<PathBuf> {
+        Some(self.base.join(field.text(&mut self.sink)?))
+    }
+}
+
+/// Reads the whole file. The second part tells what is wrong with it.
+pub(super) fn config(
+    root: Table<'_>,
+    source: &Source,
+    base: &Path,
+    options: Options,
+) -> (Option<Config>, Vec<Problem>) {
+    let mut reader = Reader { sink: Sink::new(source), options, base: base.to_path_buf(), places: Places::default() };
+    let config = top(root, &mut reader);
+    (config, reader.sink.finish())
+}
+
+fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
+    let state_dir = root.get("state_dir").and_then(|field| r.path(&field));
+    let grace = root.get("grace").and_then(|field| field.duration(&mut r.sink, &TO_A_DAY));
+    let workers = root.get("workers").and_then(|field| field.integer(&mut r.sink, 1..=MAX_WORKERS));
+    let admin = admin(root.section(&mut r.sink, "admin"), r);
+    let telemetry = telemetry(root.section(&mut r.sink, "telemetry"), r);
+    root.reserve(&mut r.sink, "groups");
+    let services = root.get("services").map(|field| field.table(&mut r.sink));
+    if services.is_none() {
+        r.sink.whole_file(Code::Missing, "the file has no service", "add a table `[services.NAME]`");
+    }
+    let services = services.flatten().map(|table| service::services(&table, r));
+    root.finish(&mut r.sink);
+    Some(Config {
+        state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/pointsman")),
+        grace: grace.unwrap_or(Duration::from_secs(30)),
+        workers: workers.map_or_else(default_workers, |workers| workers as usize),
+        admin,
+        telemetry,
+        services: services?,
+    })
+}
+
+/// One up to four cores, then a quarter of them: sharing upstreams, one worker carried more than two on a small machine.
+fn default_workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores / 4).clamp(1, MAX_WORKERS as usize)
+}
+
+fn admin(mut table: Table<'_>, r: &mut Reader<'_>) -> Admin {
+    let mut admin = Admin::default();
+    if let Some(field) = table.get("socket") {
+        let path = field.string(&mut r.sink).map(units::parse_socket_path);
+        if let Some(path) = path.and_then(|path| field.accept(&mut r.sink, path)) {
+            r.places.listen(&mut r.sink, &field, &Listen::Unix(path.clone()));
+            admin.socket = path;
+        }
+    } else {
+        r.places.default_listen("admin.socket", &Listen::Unix(admin.socket.clone()));
+    }
+    for later in ["listen", "allowed_hosts", "people"] {
+        table.reserve(&mut r.sink, later);
+    }
+    table.finish(&mut r.sink);
+    admin
+}
+
+fn telemetry(mut table: Table<'_>, r: &mut Reader<'_>) -> Telemetry {
+    let mut telemetry = Telemetry::default();
+    if let Some(field) = table.get("listen") {
+        let address = field.string(&mut r.sink).map(units::parse_ip_port);
+        let address: Option<SocketAddr> = address.and_then(|address| field.accept(&mut r.sink, address));
+        if let Some(address) = address {
+            r.places.listen(&mut r.sink, &field, &Listen::Tcp(address));
+            telemetry.listen = address;
+        }
+    } else {
+        r.places.default_listen("telemetry.listen", &Listen::Tcp(telemetry.listen));
+    }
+    if let Some(field) = table.get("log") {
+        let text = field.string(&mut r.sink).map(parse_log);
+        telemetry.log = text.and_then(|text| field.accept(&mut r.sink, text)).unwrap_or(telemetry.log);
+    }
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = table.get("log_format").and_then(|field| field.choice(&mut r.sink, &formats, &[]));
+    telemetry.log_format = format.unwrap_or_default();
+    table.finish(&mut r.sink);
+    telemetry
+}
+
+/// A level, or directives such as `info,pointsman::control=debug`. The filter's own parser takes any single word for the
+/// name of a module, so that a misspelt level would silence the log: here a single word must be a level.
+fn parse_log(text: &str) -> Result<String, Invalid> {
+    let help = "a level (off, error, warn, info, debug, trace) or a filter such as \"info,pointsman::control=debug\"";
+    let bad = || Invalid::new(format!("{} is no log filter", shown(text)), help);
+    let misspelt =
+        |part: &str| !part.contains(['=', ':', '[']) && !LEVELS.contains(&part.to_ascii_lowercase().as_str());
+    if text.trim().is_empty() || text.split(',').any(|part| misspelt(part.trim())) {
+        return Err(bad());
+    }
+    tracing_subscriber::EnvFilter::builder().parse(text).map_err(|_| bad())?;
+    Ok(text.to_owned())
+}

@@ -1,0 +1,93 @@
+//! Writes the commands that recreate a session's state.
+
+use super::super::Protocol;
+use super::super::reply::request;
+use super::state::{ReplyMode, Session};
+
+/// What comes back for what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Replay {
+    /// Answers to swallow, in order, before the client's own.
+    pub replies: usize,
+    /// Confirmations of subscriptions to swallow: arrays in RESP2 (after the answers), pushes in RESP3.
+    pub confirmations: usize,
+}
+
+impl Session {
+    /// Appends what a *shared* upstream of this session's kind needs: protocol, login, database. Returns the number of replies.
+    pub fn open(&self, out: &mut Vec<u8>) -> usize {
+        let mut replies = 1;
+        let user = self.login.as_ref().map(|login| login.user.as_deref());
+        let password = self.login.as_ref().map(|login| login.password.expose()).unwrap_or_default();
+        match (self.protocol, user) {
+            (Protocol::Resp3, None) => request(out, &[b"HELLO", b"3"]),
+            (Protocol::Resp3, Some(user)) => {
+                request(out, &[b"HELLO", b"3", b"AUTH", user.unwrap_or(b"default"), password]);
+            }
+            (Protocol::Resp2, Some(Some(user))) => request(out, &[b"AUTH", user, password]),
+            (Protocol::Resp2, Some(None)) => request(out, &[b"AUTH", password]),
+            (Protocol::Resp2, None) => replies = 0,
+        }
+        if self.database != 0 {
+            request(out, &[b"SELECT", self.database.to_string().as_bytes()]);
+            replies += 1;
+        }
+        replies
+    }
+
+    /// Appends everything that brings a fresh *pinned* upstream into this session's state, but for the transaction (see
+    /// [`Session::queued`]) and the watch, which is lost.
+    /// `redirect` is the new server's id of the connection that tracking is redirected to.
+    pub fn replay(&self, out: &mut Vec<u8>, redirect: Option<u64>) -> Replay {
+        let mut count = Replay { replies: self.open(out), confirmations: 0 };
+        let mut say = |args: &[&[u8]]| {
+            request(out, args);
+            count.replies += 1;
+        };
+        if let Some(name) = &self.name {
+            say(&[b"CLIENT", b"SETNAME", name]);
+        }
+        if let Some(library) = &self.library {
+            for (option, value) in [(&b"LIB-NAME"[..], &library.name), (b"LIB-VER", &library.version)] {
+                if let Some(value) = value {
+                    say(&[b"CLIENT", b"SETINFO", option, value]);
+                }
+            }
+        }
+        if self.no_evict {
+            say(&[b"CLIENT", b"NO-EVICT", b"ON"]);
+        }
+        if self.no_touch {
+            say(&[b"CLIENT", b"NO-TOUCH", b"ON"]);
+        }
+        if let Some(tracking) = self.tracking() {
+            let id = redirect.or(tracking.redirect).map(|id| id.to_string());
+            let mut args: Vec<&[u8]> = vec![b"CLIENT", b"TRACKING", b"ON"];
+            if let (Some(_), Some(id)) = (tracking.redirect, &id) {
+                args.extend([&b"REDIRECT"[..], id.as_bytes()]);
+            }
+            args.extend(tracking.options.iter().map(|option| &**option));
+            say(&args);
+        }
+        if let Some(rare) = &self.rare {
+            for (verb, channels) in
+                [(&b"SUBSCRIBE"[..], &rare.channels), (b"PSUBSCRIBE", &rare.patterns), (b"SSUBSCRIBE", &rare.shards)]
+            {
+                if !channels.is_empty() {
+                    let args: Vec<&[u8]> = std::iter::once(verb).chain(channels.iter().map(|c| &**c)).collect();
+                    request(out, &args);
+                    count.confirmations += channels.len();
+                }
+            }
+        }
+        if self.monitor {
+            request(out, &[b"MONITOR"]);
+            count.replies += 1;
+        }
+        if self.reply == ReplyMode::Off {
+            // It answers nothing, and nothing after it is answered.
+            request(out, &[b"CLIENT", b"REPLY", b"OFF"]);
+        }
+        count
+    }
+}
