@@ -13,7 +13,7 @@ use crate::{
         observation::{Fitness, Lineage},
         operation::{Command, Operation, Order},
         record::{Draft, Record},
-        route::{Mode, Readying, Route, Target},
+        route::{Epoch, Mode, Readying, Route, Target},
         signal::{Signal, StuckSession},
         state::{ServiceState, State},
     },
@@ -65,6 +65,8 @@ pub(super) struct Node {
 struct Worker {
     route: Route,
     next: Option<(Target, Readying)>,
+    /// The hold under which it had nothing in flight any more.
+    drained: Option<Epoch>,
 }
 
 enum Happening {
@@ -366,7 +368,7 @@ impl World {
     }
 
     fn report(&mut self, worker: usize) {
-        let Worker { route, next } = self.workers[worker].clone();
+        let Worker { route, next, .. } = self.workers[worker].clone();
         let epoch = route.epoch;
         let mut signals = Vec::new();
         match next {
@@ -374,8 +376,13 @@ impl World {
             Some((_, Readying::HandOver)) => signals.push(Signal::HandedOver { worker, epoch }),
             None => signals.push(Signal::Stalled { worker, epoch, longest_us: 5000 }),
         }
-        if route.mode == Mode::Hold {
+        // A request in flight may take a while: then the worker answers what it was asked, and is drained later.
+        let drained = route.mode == Mode::Hold && self.dice.percent(50);
+        if drained {
+            self.workers[worker].drained = Some(epoch);
             signals.push(Signal::Drained { worker, epoch });
+        } else if route.mode == Mode::Hold {
+            self.later(40, Happening::Report(worker));
         }
         for signal in signals {
             self.step(Event::Signal(signal));

@@ -74,6 +74,10 @@ impl World {
         if !self.nodes.get(action.node()).is_some_and(|node| node.up) {
             return Err(());
         }
+        if matches!(action, Action::Fence { .. }) {
+            let drained = self.workers.iter().all(|worker| worker.drained == Some(worker.route.epoch));
+            assert!(drained, "nothing of ours is in flight when the fence is set");
+        }
         if let Action::Promote { node } = action {
             self.check_promotion(node);
         }
