@@ -1,9 +1,9 @@
-//! The text of one scrape: handles, views, tallies and the process's numbers together.
+//! The text of one scrape: handles, views, the data path's counts and the process's numbers together.
 
 use super::{
     metrics::{Metrics, Scraped},
     process,
-    tally::{BOUNDS, CommandOutcome, Traffic},
+    traffic::Traffic,
 };
 use crate::model::{
     name::ServiceName,
@@ -15,7 +15,7 @@ use prometheus::{Encoder, TextEncoder};
 /// The Content-Type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The metrics page. `views` are the services as they stand; `traffic` sums the workers' tallies of one service.
+/// The metrics page. `views` are the services as they stand; `traffic` is what the data path counted of one service.
 pub fn render(metrics: &Metrics, views: &[ServiceView], traffic: &dyn Fn(&ServiceName) -> Traffic) -> Vec<u8> {
     let mut scraped = Scraped::new();
     scraped.build_info.set(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -60,11 +60,10 @@ fn service(scraped: &mut Scraped, view: &ServiceView) {
 
 fn commands(scraped: &mut Scraped, view: &ServiceView, traffic: &Traffic) {
     let (svc, store) = (("svc", view.name.as_str()), ("store", view.kind.as_str()));
-    for (outcome, count) in CommandOutcome::ALL.iter().zip(traffic.outcomes) {
-        scraped.commands.count(&[svc, store, ("outcome", outcome.as_str())], number(count));
+    for (outcome, count) in &traffic.outcomes {
+        scraped.commands.count(&[svc, store, ("outcome", outcome)], number(*count));
     }
-    let seconds = number(traffic.sum_us) / 1_000_000.0;
-    scraped.command_duration.observe(&[svc, store], &BOUNDS, &traffic.buckets, seconds);
+    scraped.command_duration.observe(&[svc, store], &traffic.bounds, &traffic.buckets, traffic.seconds);
     scraped.held.set(&[svc, store], number(traffic.held));
 }
 
@@ -121,11 +120,15 @@ mod tests {
         }
     }
 
+    fn counted() -> Traffic {
+        Traffic { outcomes: vec![("refused", 0)], bounds: vec![0.1], buckets: vec![0, 0], ..Traffic::default() }
+    }
+
     #[test]
     fn every_series_of_a_service_is_there_from_the_start() {
         let metrics = Metrics::new();
         metrics.service(&"cart".into(), Kind::Redis);
-        let page = String::from_utf8(render(&metrics, &[cart()], &|_| Traffic::default())).expect("text");
+        let page = String::from_utf8(render(&metrics, &[cart()], &|_| counted())).expect("text");
         let cart = r#"svc="cart""#;
         for line in [
             "pointsman_config_reload_success 1".to_owned(),
