@@ -245,13 +245,13 @@ impl DataPath {
     }
 
     fn traffic(&self, svc: &ServiceName) -> Traffic {
-        let counted = self.ask(|proxy| proxy.counters(svc)).unwrap_or_default();
+        let (counted, held) = self.ask(|proxy| (proxy.counters(svc), proxy.held(svc))).unwrap_or_default();
         Traffic {
-            held: 0,
-            outcomes: proxy::Outcome::ALL.iter().zip(counted.commands).map(|(end, many)| (end.as_str(), many)).collect(),
-            bounds: proxy::BOUNDS_US.iter().map(|us| f64::from(*us) / 1e6).collect(),
+            held,
+            commands: proxy::Outcome::ALL.iter().zip(counted.commands).map(|(end, many)| (end.as_str(), many)).collect(),
+            bounds_us: &proxy::BOUNDS_US,
             buckets: counted.buckets.to_vec(),
-            seconds: Duration::from_micros(counted.sum_us).as_secs_f64(),
+            sum_us: counted.sum_us,
         }
     }
 }

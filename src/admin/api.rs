@@ -90,8 +90,9 @@ async fn bounded(request: Request, next: Next) -> Response {
 }
 
 /// `GET /v1/services`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Services {
+    /// In the order of the configuration.
     services: Vec<ServiceView>,
 }
 
@@ -110,25 +111,32 @@ async fn operation(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Resul
 }
 
 /// Filters of `GET /v1/journal`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
-struct JournalQuery {
+#[into_params(parameter_in = Query)]
+pub(super) struct JournalQuery {
+    /// Only of this service.
     svc: Option<String>,
+    /// Only of this kind.
     kind: Option<RecordKind>,
+    /// Only records with a greater number.
     #[serde(default)]
     after: u64,
+    /// At most so many, oldest first; 1000 if absent, 10000 at most.
     limit: Option<usize>,
 }
 
 /// `GET /v1/journal`.
-#[derive(Debug, Serialize)]
-struct Journal {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Journal {
+    /// Oldest first.
     records: Vec<Record>,
+    /// The last record of the whole journal.
     head: Head,
 }
 
 /// The journal's last record.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Head {
     seq: u64,
     hash: String,

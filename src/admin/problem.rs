@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 pub const PROBLEM: &str = "application/problem+json";
 
 /// An error as a client sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// A stable name of the sort of error: `urn:pointsman:` and a word.
     #[serde(rename = "type")]
+    #[schema(value_type = String)]
     pub kind: Box<str>,
     /// The sort of error in words.
+    #[schema(value_type = String)]
     pub title: Box<str>,
     /// The HTTP status again.
     pub status: u16,

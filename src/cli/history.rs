@@ -42,7 +42,9 @@ pub(super) async fn run(client: &Client, options: &History) -> Exit {
         if options.json {
             all.extend(page.records);
         } else {
-            page.records.iter().for_each(|record| println!("{}", line(record)));
+            for record in &page.records {
+                println!("{}", line(record));
+            }
         }
         if last_page {
             break;

@@ -1,6 +1,6 @@
 //! The names, labels and meanings of every metric, and the handles of those that are counted as things happen.
 //!
-//! Metrics that can be read from the services' views or the workers' tallies have no handle: [`super::render`] computes them
+//! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
 use super::families::Family;
@@ -177,7 +177,7 @@ impl Scraped {
             commands: Family::counter("pointsman_commands_total", "Commands by how they ended for the application."),
             command_duration: Family::histogram(
                 "pointsman_command_duration_seconds",
-                "From a command's last byte in to its reply's first byte out; may be a sample.",
+                "From a command being read to being answered; pinned commands are not timed.",
             ),
             held: Family::gauge("pointsman_held_commands", "Commands that wait in a hold."),
         }

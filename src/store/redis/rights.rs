@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The statement that makes a login with exactly the rights that are needed.
-pub const MINIMAL_ACL: &str = "ACL SETUSER pointsman on >PASSWORD resetkeys resetchannels -@all +info +role +config|get \
+pub const MINIMAL_ACL: &str = "ACL SETUSER pointsman on >PASSWORD resetkeys -@all +info +role +config|get \
     +config|set +config|rewrite +client|setname +client|list +client|pause +client|unpause +client|kill +replicaof \
     +acl|list +acl|dryrun";
 
