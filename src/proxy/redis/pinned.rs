@@ -51,6 +51,14 @@ pub struct Pinned {
     scanner: ReplyScanner,
 }
 
+/// An upstream on the next node, warmed up beside the one in use.
+pub struct Twin {
+    /// The upstream.
+    pub pinned: Pinned,
+    /// The commands that brought it into the session's state.
+    pub bytes: Box<[u8]>,
+}
+
 impl Pinned {
     /// A connection on which nothing is outstanding.
     pub fn new(upstream: Upstream, node: NodeAddress, epoch: Epoch) -> Self {
@@ -112,11 +120,13 @@ impl Pinned {
         &mut self,
         cx: &mut Context<'_>,
         lane: &Lane,
-        client: &Client,
+        client: Option<&Client>,
         session: &mut Session,
     ) -> Poll<io::Error> {
         loop {
-            if client.waiting() >= CHUNK {
+            if let Some(client) = client
+                && client.waiting() >= CHUNK
+            {
                 match client.poll_flush(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(_)) => client.close(),
@@ -131,19 +141,23 @@ impl Pinned {
             if let Err(error) = self.replies(lane, client, session) {
                 return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, error));
             }
-            client.flush();
+            if let Some(client) = client {
+                client.flush();
+            }
         }
     }
 
     /// Hands on what is there.
-    fn replies(&mut self, lane: &Lane, client: &Client, session: &mut Session) -> Result<(), ReplyError> {
+    fn replies(&mut self, lane: &Lane, client: Option<&Client>, session: &mut Session) -> Result<(), ReplyError> {
         loop {
             let unused = self.inbox.unused();
             let streaming = self.scanner.streaming();
             let Some(found) = self.scanner.next(unused)? else {
                 if unused.len() >= READ {
                     let many = self.scanner.take(unused.len());
-                    client.deliver(unused.get(..many).unwrap_or_default(), true);
+                    if let Some(client) = client {
+                        client.deliver(unused.get(..many).unwrap_or_default(), true);
+                    }
                     self.inbox.used(many);
                 }
                 return Ok(());
@@ -156,11 +170,16 @@ impl Pinned {
             } else {
                 judge(&mut self.queue, session, lane, found, bytes)?
             };
-            if shown {
+            if let Some(client) = client.filter(|_| shown) {
                 client.deliver(bytes, true);
             }
             self.inbox.used(found.len);
         }
+    }
+
+    /// Asks for an answer that ends what was delivered before it.
+    pub fn fence(&mut self) {
+        self.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
     }
 
     /// The two halves, when it is given back.
@@ -222,6 +241,10 @@ fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[
     let queued = session.in_multi() && bytes.starts_with(b"+QUEUED");
     if queued {
         session.queue(queue.front_bytes());
+    }
+    if bytes.starts_with(b"-UNBLOCKED force") && queue.front().is_some_and(|ask| ask.block.is_some()) {
+        // The node was demoted; it closes the connection next, and the request is issued again elsewhere.
+        return Some(false);
     }
     let ask = queue.answered()?;
     let failed = reply.kind == ReplyKind::Error;

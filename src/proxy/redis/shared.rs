@@ -7,10 +7,12 @@
 use super::{
     client::Client,
     lane::Lane,
+    open::Upstream,
     queue::{Entry, Queue},
     run::Run,
 };
 use crate::{
+    model::name::NodeAddress,
     protocol::redis::{
         Protocol,
         command::Retry,
@@ -81,6 +83,10 @@ pub struct Shared {
     driver: RefCell<Option<Waker>>,
     /// Sessions that wait until less is unanswered.
     crowd: RefCell<Vec<Rc<Client>>>,
+    /// A connection to the node that the route will move to.
+    warm: RefCell<Option<(NodeAddress, Upstream)>>,
+    /// True while one is being opened.
+    pub warming: Cell<bool>,
     /// Kept for its room.
     touched: RefCell<Vec<Rc<Client>>>,
     /// Told when `standing` changes.
@@ -104,6 +110,8 @@ impl Shared {
             blocked: Cell::new(false),
             driver: RefCell::default(),
             crowd: RefCell::default(),
+            warm: RefCell::default(),
+            warming: Cell::new(false),
             touched: RefCell::default(),
             changed: Notify::new(),
             kick: Notify::new(),
@@ -121,9 +129,29 @@ impl Shared {
         matches!(*self.standing.borrow(), Standing::Up)
     }
 
-    /// Requests without an answer.
-    pub fn in_flight(&self) -> u64 {
-        self.queue.borrow().len() as u64
+    /// Requests without an answer, those that wait for a connection left out.
+    pub fn sent(&self) -> u64 {
+        if self.is_up() { self.queue.borrow().len() as u64 } else { 0 }
+    }
+
+    /// An upstream on the next node, for when the route moves there.
+    pub fn warm_up(&self, node: NodeAddress, upstream: Upstream) {
+        *self.warm.borrow_mut() = Some((node, upstream));
+    }
+
+    /// Closes it unless it is on that node: the route doesn't move there after all.
+    pub fn cool(&self, node: Option<&NodeAddress>) {
+        self.warm.borrow_mut().take_if(|(on, _)| Some(&*on) != node);
+    }
+
+    /// True when there is one on that node.
+    pub fn is_warm(&self, node: &NodeAddress) -> bool {
+        self.warm.borrow().as_ref().is_some_and(|(on, _)| on == node)
+    }
+
+    /// Takes it, if it is on that node.
+    pub fn take_warm(&self, node: &NodeAddress) -> Option<Upstream> {
+        self.warm.borrow_mut().take().filter(|(on, _)| on == node).map(|(_, upstream)| upstream)
     }
 
     /// True when sessions should wait before they send more.
@@ -234,7 +262,7 @@ impl Shared {
 
     /// Answers everything that waits with an error of Pointsman's own.
     pub fn refuse_waiting(&self, lane: &Lane, text: &str) {
-        lane.counters.count(Outcome::Refused, self.in_flight());
+        lane.counters.count(Outcome::Refused, self.queue.borrow().len() as u64);
         let waiting = self.queue.borrow_mut().take_all();
         for (_, _, entry) in waiting {
             entry.client.say(|out| reply::error(out, text));
