@@ -130,10 +130,9 @@ impl Session {
     pub(super) async fn open_somewhere(&self, setup: &[u8], replies: usize, must: usize) -> Result<Pinned, Box<[u8]>> {
         let attempts = async {
             loop {
-                let epoch = self.lane.epoch();
                 if let Some(target) = self.lane.target() {
                     match open(&self.lane, &target.node, setup, replies, must).await {
-                        Ok(upstream) => return Ok(Pinned::new(upstream, target.node, epoch)),
+                        Ok(upstream) => return Ok(Pinned::new(upstream, target.node)),
                         Err(OpenError::Refused(error)) => return Err(error.into_boxed_slice()),
                         Err(_) => {}
                     }
@@ -172,7 +171,7 @@ impl Session {
 
     fn reuse(&self, spare: Spare) -> Pinned {
         let renamed = spare.name.as_deref() != self.state.name();
-        let mut pinned = Pinned::new(spare.upstream, spare.node, self.lane.epoch());
+        let mut pinned = Pinned::new(spare.upstream, spare.node);
         if renamed {
             let mut request = Vec::new();
             reply::request(&mut request, &[b"CLIENT", b"SETNAME", self.state.name().unwrap_or_default()]);
@@ -190,6 +189,7 @@ impl Session {
             return;
         }
         self.twin = None;
+        self.warming = None;
         if let Some(pinned) = self.forget_pinned() {
             let key = Key::of(&self.state);
             if !self.shared.as_ref().is_some_and(|shared| shared.key == key) {
@@ -218,6 +218,7 @@ impl Session {
             return Some(Act::Lost);
         }
         let in_flight = pinned.in_flight();
+        self.collect_twin();
         self.poll_twin(cx);
         self.client.set_pinned_in_flight(in_flight);
         if in_flight == 0 {

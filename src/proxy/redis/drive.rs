@@ -42,7 +42,7 @@ pub fn join(lane: &Rc<Lane>, key: super::shared::Key) -> Rc<Shared> {
     if let Some(known) = lane.shared.borrow().iter().find(|one| one.key == key) {
         return Rc::clone(known);
     }
-    let shared = Shared::new(lane, key);
+    let shared = Shared::new(key);
     lane.shared.borrow_mut().push(Rc::clone(&shared));
     tokio::task::spawn_local(drive(Rc::clone(lane), Rc::clone(&shared)));
     shared

@@ -5,7 +5,7 @@ use crate::{
     config::Service,
     model::{
         name::NodeAddress,
-        route::{Epoch, Mode, Target},
+        route::{Mode, Target},
         signal::{Signal, StuckSession},
     },
     net::{ClientTls, Endpoint},
@@ -220,11 +220,6 @@ impl Lane {
     /// The route's mode.
     pub fn mode(&self) -> Mode {
         self.view.borrow().route.mode
-    }
-
-    /// The route's epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.view.borrow().route.epoch
     }
 
     /// Where requests go now; none while nothing may be sent.

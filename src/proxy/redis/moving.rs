@@ -20,14 +20,31 @@ use crate::{
     protocol::redis::{
         command::{Remaining, Retry, block_timeout, rewrite_timeout},
         reply,
-        session::Replay,
+        session::{Change, Replay},
     },
     proxy::counters::Outcome,
 };
-use std::{rc::Rc, time::Instant};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
 
 /// What clients are told whose request may or may not have run.
 pub const LOST: &str = "connection to the node was lost, the outcome is unknown";
+
+/// How long after a failure a twin is tried again.
+const WARM_AGAIN: Duration = Duration::from_millis(100);
+/// Losses closer to each other than this are paced.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// A twin that is being opened.
+pub(super) struct Warming {
+    node: NodeAddress,
+    twin: RefCell<Option<Box<Twin>>>,
+    ended: Cell<Option<Instant>>,
+}
 
 /// The commands that bring an upstream into a session's state: those that log in, and the rest.
 pub(super) struct Script {
@@ -82,14 +99,15 @@ impl Session {
         }
         if let Some((next, readying)) = &view.next {
             let fits = self.twin.as_ref().is_some_and(|twin| twin.pinned.node == next.node);
-            if !fits && self.warming_failed.is_none_or(|at: Instant| at.elapsed() > super::act::PAUSE) {
+            if !fits && !self.is_warming(&next.node) {
                 return Some(Move::WarmUp(next.node.clone()));
             }
             if *readying == Readying::HandOver && fits && self.client.ready() == Ready::Warm && pinned.in_flight() == 0 {
                 return Some(Move::HandOver);
             }
-        } else if self.twin.is_some() && view.route.target.as_ref().is_none_or(|to| !self.twin_is_on(&to.node)) {
+        } else if (self.twin.is_some() || self.warming.is_some()) && view.route.target.as_ref().is_none_or(|to| !self.twin_is_on(&to.node)) {
             self.twin = None;
+            self.warming = None;
             self.client.set_ready(Ready::No);
         }
         let open = matches!(view.route.mode, Mode::Open | Mode::ReadOnly);
@@ -103,26 +121,46 @@ impl Session {
 
     pub(super) async fn make(&mut self, step: Move) {
         match step {
-            Move::WarmUp(node) => self.warm_up(node).await,
-            Move::HandOver => self.hand_over().await,
+            Move::WarmUp(node) => self.warm_up(node),
+            Move::HandOver => self.hand_over(),
             Move::Go => self.relocate().await,
             Move::Cut => self.client.close(),
         }
     }
 
-    /// Opens an upstream on the next node, in this session's state; what it delivers is dropped until the handover.
-    async fn warm_up(&mut self, node: NodeAddress) {
+    /// Has an upstream opened on the next node, in this session's state, by a task of its own: a node that doesn't answer must
+    /// not keep this session from its work.
+    fn warm_up(&mut self, node: NodeAddress) {
         let script = Script::of(self);
-        let opened = open(&self.lane, &node, script.login(), script.replies, script.replies).await;
-        let Ok(upstream) = opened else {
-            self.warming_failed = Some(Instant::now());
-            return;
-        };
-        let mut pinned = Pinned::new(upstream, node, self.lane.epoch());
-        script.play(&mut pinned, self.state.monitoring());
-        self.warming_failed = None;
-        self.twin = Some(Box::new(Twin { pinned, bytes: script.bytes.into() }));
-        self.client.set_ready(Ready::No);
+        let monitoring = self.state.monitoring();
+        let warming = Rc::new(Warming { node: node.clone(), twin: RefCell::default(), ended: Cell::new(None) });
+        self.warming = Some(Rc::clone(&warming));
+        let (lane, client) = (Rc::clone(&self.lane), Rc::clone(&self.client));
+        tokio::task::spawn_local(async move {
+            if let Ok(upstream) = open(&lane, &node, script.login(), script.replies, script.replies).await {
+                let mut pinned = Pinned::new(upstream, node);
+                script.play(&mut pinned, monitoring);
+                *warming.twin.borrow_mut() = Some(Box::new(Twin { pinned, bytes: script.bytes.into() }));
+            }
+            warming.ended.set(Some(Instant::now()));
+            client.wake();
+        });
+    }
+
+    /// Takes the twin when it has been opened.
+    pub(super) fn collect_twin(&mut self) {
+        if let Some(twin) = self.warming.as_ref().and_then(|warming| warming.twin.take()) {
+            self.warming = None;
+            self.twin = Some(twin);
+            self.client.set_ready(Ready::No);
+        }
+    }
+
+    /// True when a twin is being opened there, or failed to be a moment ago.
+    fn is_warming(&self, node: &NodeAddress) -> bool {
+        self.warming.as_ref().is_some_and(|warming| {
+            warming.node == *node && warming.ended.get().is_none_or(|ended| ended.elapsed() < WARM_AGAIN)
+        })
     }
 
     /// True when the twin was given the state that the session has now.
@@ -131,14 +169,15 @@ impl Session {
     }
 
     /// A PING on the old upstream ends what it delivers, one on the new ends what is dropped there.
-    async fn hand_over(&mut self) {
+    fn hand_over(&mut self) {
         if !self.state.subscribed() {
             self.handed_over();
             return;
         }
         if !self.twin_fits() {
             let Some(node) = self.twin.take().map(|twin| twin.pinned.node) else { return };
-            self.warm_up(node).await;
+            self.client.set_ready(Ready::No);
+            self.warm_up(node);
             return;
         }
         if let (Some(pinned), Some(twin)) = (&mut self.pinned, &mut self.twin) {
@@ -171,6 +210,12 @@ impl Session {
     pub(super) async fn relocate(&mut self) {
         let Some(mut old) = self.pinned.take() else { return };
         self.handing_over = false;
+        // Nothing of it holds a switch up while it is on its way.
+        self.client.set_ready(Ready::HandedOver);
+        self.client.set_pinned_in_flight(0);
+        if self.relocated.replace(Instant::now()).is_some_and(|before| before.elapsed() < OFTEN) {
+            sleep(super::act::PAUSE).await;
+        }
         if old.is_cut() || self.is_streaming() || self.stuck_reason().is_some() {
             self.client.close();
             return;
@@ -244,33 +289,33 @@ impl Session {
 
     /// What of the unanswered requests is sent again; the others are answered with an honest error.
     fn sort(&mut self, asks: Vec<(Vec<u8>, bool, Ask)>) -> Vec<(Vec<u8>, Ask)> {
-        let multi = self.state.in_multi();
-        let may_go_again = |bytes: &[u8], sent: bool, ask: &Ask| {
-            let exec = matches!(ask.change.as_deref(), Some(crate::protocol::redis::session::Change::Exec));
-            let proven = !sent || ask.block.is_some() || ask.retry == Retry::Read || (multi && !exec);
-            proven && !bytes.is_empty()
-        };
-        let last = asks.iter().rposition(|(bytes, sent, ask)| {
-            !matches!(ask.answer, Answer::Swallowed | Answer::SwallowedConfirmations(_)) && !may_go_again(bytes, *sent, ask)
-        });
+        let mut multi = self.state.in_multi();
+        let mut last = None;
+        for (index, (bytes, sent, ask)) in asks.iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
+            let change = ask.change.as_deref();
+            let exec = change == Some(&Change::Exec);
+            multi = (multi || change == Some(&Change::Multi)) && change != Some(&Change::Discard);
+            // What is only queued has not run; what changes the connection changed one that is gone.
+            let harmless = ask.block.is_some() || ask.retry == Retry::Read || (!exec && (multi || change.is_some()));
+            if (*sent && !harmless) || bytes.is_empty() {
+                last = Some(index);
+            }
+            multi &= !exec;
+        }
         let mut again = Vec::new();
-        for (index, (bytes, _, ask)) in asks.into_iter().enumerate() {
-            if matches!(ask.answer, Answer::Swallowed | Answer::SwallowedConfirmations(_)) {
+        for (index, (bytes, _, ask)) in asks.into_iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
+            if last.is_none_or(|last| index > last) {
+                self.lane.counters.count(Outcome::Retried, 1);
+                again.push((shortened(bytes, &ask), ask));
                 continue;
             }
-            if last.is_some_and(|last| index <= last) {
-                self.lane.counters.count(Outcome::Unknown, 1);
-                if ask.answer != Answer::Silence {
-                    self.client.say(|out| reply::refusal(out, LOST));
-                }
-                if let Some(change) = ask.change.filter(|change| **change == crate::protocol::redis::session::Change::Exec) {
-                    drop(change);
-                    self.state.exec_failed();
-                }
-                continue;
+            self.lane.counters.count(Outcome::Unknown, 1);
+            if ask.answer != Answer::Silence {
+                self.client.say(|out| reply::refusal(out, LOST));
             }
-            self.lane.counters.count(Outcome::Retried, 1);
-            again.push((shortened(bytes, &ask), ask));
+            if ask.change.as_deref() == Some(&Change::Exec) {
+                self.state.exec_failed();
+            }
         }
         self.client.flush();
         again

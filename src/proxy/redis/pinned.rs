@@ -13,7 +13,7 @@ use super::{
     queue::Queue,
 };
 use crate::{
-    model::{name::NodeAddress, route::Epoch},
+    model::name::NodeAddress,
     protocol::redis::{
         Protocol,
         scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
@@ -37,8 +37,6 @@ const KEEP: usize = 256 * 1024;
 pub struct Pinned {
     /// Where it is connected to.
     pub node: NodeAddress,
-    /// The epoch it was opened under.
-    pub epoch: Epoch,
     /// Why it stays for as long as the session, if it does.
     pub forever: Option<String>,
     /// True until the session has asked something.
@@ -61,10 +59,10 @@ pub struct Twin {
 
 impl Pinned {
     /// A connection on which nothing is outstanding.
-    pub fn new(upstream: Upstream, node: NodeAddress, epoch: Epoch) -> Self {
+    pub fn new(upstream: Upstream, node: NodeAddress) -> Self {
         let Upstream { reader, writer } = upstream;
         let (queue, scanner) = (Queue::default(), ReplyScanner::default());
-        Self { node, epoch, forever: None, fresh: true, queue, reader, writer, inbox: Inbox::new(READ), scanner }
+        Self { node, forever: None, fresh: true, queue, reader, writer, inbox: Inbox::new(READ), scanner }
     }
 
     /// True when the client should not be read for now.
@@ -202,7 +200,10 @@ fn judge(queue: &mut Queue<Ask>, session: &mut Session, lane: &Lane, reply: Repl
     if unasked {
         return Ok(true);
     }
-    lane.counters.count(if reply.kind == ReplyKind::Error { Outcome::Error } else { Outcome::Answered }, 1);
+    if queue.front().is_some_and(|ask| !ask.is_own()) {
+        lane.counters.count(Outcome::Answered, 1);
+        lane.counters.count(Outcome::Error, u64::from(reply.kind == ReplyKind::Error));
+    }
     settle(queue, session, reply, bytes).ok_or(ReplyError::Length)
 }
 

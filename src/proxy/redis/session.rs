@@ -12,11 +12,11 @@ use super::{
     drive,
     lane::{Gate, Lane},
     local,
+    moving::Warming,
     pinned::{Pinned, Twin},
     shared::{Key, Shared, Standing},
 };
 use crate::{
-    model::route::Epoch,
     protocol::redis::{
         command::{Class, DenyList, Kind, Local, Retry, Route, Why, classify},
         reply,
@@ -70,8 +70,10 @@ pub struct Session {
     pub(super) twin: Option<Box<Twin>>,
     /// True while both upstreams were asked to end their parts.
     pub(super) handing_over: bool,
-    /// When the next node could not be reached for a twin.
-    pub(super) warming_failed: Option<Instant>,
+    /// One that is being opened.
+    pub(super) warming: Option<Rc<Warming>>,
+    /// When the pinned upstream was last replaced.
+    pub(super) relocated: Option<Instant>,
     /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
     pub(super) lost_race: bool,
     pub(super) id: u64,
@@ -84,8 +86,6 @@ pub struct Session {
     resume: bool,
     /// True when nothing more is read.
     over: bool,
-    /// The epoch of the last view that this session acted on.
-    pub(super) seen: Epoch,
 }
 
 impl Session {
@@ -95,7 +95,6 @@ impl Session {
         lane.enter(id, &client);
         Self {
             id,
-            seen: lane.epoch(),
             lane,
             client,
             state: State::default(),
@@ -103,7 +102,8 @@ impl Session {
             pinned: None,
             twin: None,
             handing_over: false,
-            warming_failed: None,
+            warming: None,
+            relocated: None,
             lost_race: false,
             peer,
             reader,
@@ -383,7 +383,8 @@ impl Session {
         {
             return flow;
         }
-        if self.pinned.is_some() {
+        let leaves = matches!(class.route, Route::Local(Local::Quit | Local::Abort));
+        if self.pinned.is_some() && !leaves {
             self.ask(&class, request);
             return Flow::Done;
         }
@@ -457,7 +458,7 @@ impl Session {
     }
 
     fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {
-        if self.client.outstanding() > 0 {
+        if !self.is_quiet() {
             return Flow::Quiet;
         }
         self.lane.counters.count(Outcome::Local, 1);

@@ -24,7 +24,7 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell},
-    rc::{Rc, Weak},
+    rc::Rc,
     sync::Arc,
     task::Waker,
 };
@@ -73,7 +73,6 @@ pub enum Standing {
 pub struct Shared {
     /// What it is logged in as.
     pub key: Key,
-    lane: Weak<Lane>,
     queue: RefCell<Queue<Entry>>,
     writer: RefCell<Option<Writer>>,
     standing: RefCell<Standing>,
@@ -99,10 +98,9 @@ pub struct Shared {
 
 impl Shared {
     /// A shared upstream that nobody drives yet.
-    pub fn new(lane: &Rc<Lane>, key: Key) -> Rc<Self> {
+    pub fn new(key: Key) -> Rc<Self> {
         Rc::new(Self {
             key,
-            lane: Rc::downgrade(lane),
             queue: RefCell::default(),
             writer: RefCell::default(),
             standing: RefCell::new(Standing::Down),
