@@ -239,8 +239,8 @@ fn confirmed(queue: &mut Queue<Ask>, session: &mut Session) -> Option<bool> {
 
 /// Takes out the request that was answered, and notes what it changed. `None` if there is none.
 fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<bool> {
-    let queued = session.in_multi() && bytes.starts_with(b"+QUEUED");
-    if queued {
+    let own = queue.front().is_some_and(Ask::is_own);
+    if !own && session.in_multi() && bytes.starts_with(b"+QUEUED") {
         session.queue(queue.front_bytes());
     }
     if bytes.starts_with(b"-UNBLOCKED force") && queue.front().is_some_and(|ask| ask.block.is_some()) {
