@@ -194,7 +194,8 @@ fn a_crash_moves_sessions_and_says_what_is_unknown() {
     writer.request(&["INCR", "n"]);
     assert!(writer.is_silent_for(Duration::from_millis(20)));
     a.kill();
-    assert!(writer.reply().text().contains("the outcome is unknown"));
+    let unknown = writer.reply().text();
+    assert!(unknown.contains("the outcome is unknown"), "{unknown}");
     assert!(reader.is_silent_for(Duration::from_millis(20)), "a read waits for a node");
     b.command(&["REPLICAOF", "NO", "ONE"]);
     path.publish(Mode::Open, &b, None);

@@ -29,13 +29,15 @@ use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// What clients are told whose request may or may not have run.
 pub const LOST: &str = "connection to the node was lost, the outcome is unknown";
 
 /// How long after a failure a twin is tried again.
 const WARM_AGAIN: Duration = Duration::from_millis(100);
+/// How long after a refusal the same node is asked again.
+const ROLE_AGAIN: Duration = Duration::from_millis(100);
 /// Losses closer to each other than this are paced.
 const OFTEN: Duration = Duration::from_secs(1);
 
@@ -220,7 +222,21 @@ impl Session {
             self.client.close();
             return;
         }
-        let asks = self.sort(old.queue.take_all().collect());
+        let refused = old.refused.take();
+        let mut asks: Vec<_> = old.queue.take_all().collect();
+        if let Some(error) = refused {
+            // Proven not to have run: as good as never sent.
+            asks.iter_mut().for_each(|(_, sent, _)| *sent = false);
+            if !self.wait_for_role(&old.node).await {
+                self.client.say(|out| out.extend_from_slice(&error));
+                self.client.flush();
+                asks.clear();
+                if self.state.in_multi() {
+                    self.client.end();
+                }
+            }
+        }
+        let mut asks = self.sort(asks);
         if self.state.in_multi() && self.state.queued().is_none() {
             self.client.say(|out| reply::refusal(out, LOST));
             self.client.end();
@@ -228,7 +244,14 @@ impl Session {
         }
         let Some(mut pinned) = self.arrive().await else { return };
         if self.state.watching() {
-            self.lost_race = true;
+            let exec = asks.iter().position(|(_, ask)| ask.change.as_deref() == Some(&Change::Exec));
+            match exec.filter(|_| self.state.in_multi()) {
+                Some(exec) => {
+                    asks.remove(exec);
+                    self.lose_race();
+                }
+                None => self.lost_race = true,
+            }
         }
         if self.state.in_multi() {
             self.requeue(&mut pinned);
@@ -244,6 +267,32 @@ impl Session {
         pinned.forever = old.forever;
         self.pinned = Some(pinned);
         self.client.set_ready(Ready::No);
+    }
+
+    /// Waits until the route leads elsewhere, or for a moment after which the same node may be asked again. False when requests
+    /// have waited for too long.
+    async fn wait_for_role(&self, node: &NodeAddress) -> bool {
+        let moved = async {
+            loop {
+                let changed = self.lane.changed.notified();
+                if self.lane.target().is_some_and(|target| target.node != *node) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // Whether it moved or the moment has passed, it is tried again.
+        let _ = timeout(ROLE_AGAIN, moved).await;
+        self.lane.outage().is_none_or(|outage| outage < self.lane.settings().failover.hold_timeout)
+    }
+
+    /// EXEC is answered as if a watched key had changed.
+    pub(super) fn lose_race(&mut self) {
+        self.lost_race = false;
+        self.state.exec_failed();
+        let protocol = self.state.protocol();
+        self.client.say(|out| reply::null_exec(out, protocol));
+        self.client.flush();
     }
 
     /// The upstream to go on with: the twin, if it is where the route points to and fits, or a new one.

@@ -95,6 +95,11 @@ impl<E> Queue<E> {
         }
     }
 
+    /// True when a request was written, in part at least, and not answered.
+    pub fn has_written(&self) -> bool {
+        !self.entries.is_empty() && self.written > self.answered
+    }
+
     /// The requests, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = &E> {
         self.entries.iter().map(|(_, entry)| entry)

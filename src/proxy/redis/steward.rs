@@ -117,7 +117,13 @@ fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
 fn run_out(lane: &Rc<Lane>, view: &View) {
     let limit = view.settings.failover.hold_timeout;
     let over = lane.outage().is_some_and(|outage| outage > limit);
+    let shared: Vec<_> = lane.shared.borrow().iter().map(Rc::clone).collect();
+    shared.iter().for_each(|shared| shared.look_after(lane, over));
     if !over {
+        return;
+    }
+    if view.route.mode != Mode::Hold && !lane.is_wrong_role() && shared.iter().all(|shared| shared.is_up()) {
+        lane.outage_ended();
         return;
     }
     if view.route.mode == Mode::Hold && lane.gate() == Gate::Hold {
@@ -131,7 +137,7 @@ fn run_out(lane: &Rc<Lane>, view: &View) {
         view.settings.name,
         limit.as_millis()
     );
-    for shared in lane.shared.borrow().iter().filter(|shared| !shared.is_up()) {
+    for shared in shared.iter().filter(|shared| !shared.is_up()) {
         shared.refuse_waiting(lane, &text);
     }
 }
