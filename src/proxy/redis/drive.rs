@@ -18,7 +18,7 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{select, time::timeout};
 
@@ -93,11 +93,18 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
         };
         match opened {
             Ok(upstream) => {
-                pause = Duration::ZERO;
-                if let End::Lost = carry(&lane, &shared, upstream, &target.node).await {
-                    lane.report(Signal::Reset, &target.node);
+                let began = Instant::now();
+                match carry(&lane, &shared, upstream, &target.node).await {
+                    End::Lost => lane.report(Signal::Reset, &target.node),
+                    End::Moved => pause = Duration::ZERO,
                 }
-                continue;
+                if began.elapsed() > PAUSE_LONGEST {
+                    pause = Duration::ZERO;
+                }
+                if pause.is_zero() {
+                    pause = PAUSE_FIRST;
+                    continue;
+                }
             }
             Err(OpenError::Refused(error)) => {
                 shared.die(&error);
@@ -142,6 +149,10 @@ fn jitter(pause: Duration, seed: u32) -> Duration {
 /// Carries replies until the connection ends, or the route leads elsewhere.
 async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &NodeAddress) -> End {
     let Upstream { mut reader, writer } = upstream;
+    if lane.target().is_none_or(|target| target.node != *node) {
+        // The route moved while this was being opened: not one byte may go there.
+        return End::Moved;
+    }
     if lane.mode() != Mode::Hold {
         lane.outage_ended();
     }
@@ -152,7 +163,8 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
         () = elsewhere(lane, shared, node) => End::Moved,
         () = line.read(lane, shared, &mut reader, || false) => End::Lost,
     };
-    if matches!(end, End::Moved) && shared.freeze() {
+    shared.freeze();
+    if matches!(end, End::Moved) && shared.has_written() {
         // What the old node still answers needn't be asked again, or be answered with "unknown".
         let _ = timeout(LAST_WORDS, line.read(lane, shared, &mut reader, || !shared.has_written())).await;
     }
@@ -167,6 +179,7 @@ async fn elsewhere(lane: &Lane, shared: &Shared, node: &NodeAddress) {
         if lane.target().is_none_or(|target| target.node != *node) {
             return;
         }
+        shared.thaw();
         kicked.await;
     }
 }

@@ -301,6 +301,11 @@ impl Lane {
         self.outage.get().map(|since| since.elapsed())
     }
 
+    /// True when requests may be sent to that node now.
+    pub fn leads_to(&self, node: &NodeAddress) -> bool {
+        self.gate.get() != Gate::Hold && self.target().is_some_and(|target| target.node == *node)
+    }
+
     /// Bytes that one slow reader may keep here.
     pub fn client_buffer(&self) -> usize {
         self.view.borrow().settings.client_buffer

@@ -104,12 +104,14 @@ impl Session {
             if !fits && !self.is_warming(&next.node) {
                 return Some(Move::WarmUp(next.node.clone()));
             }
-            if *readying == Readying::HandOver && fits && self.client.ready() == Ready::Warm && pinned.in_flight() == 0 {
+            let warm = fits && self.client.ready() == Ready::Warm && pinned.in_flight() == 0;
+            if *readying == Readying::HandOver && warm && !self.handing_over {
                 return Some(Move::HandOver);
             }
         } else if (self.twin.is_some() || self.warming.is_some()) && view.route.target.as_ref().is_none_or(|to| !self.twin_is_on(&to.node)) {
             self.twin = None;
             self.warming = None;
+            self.handing_over = false;
             self.client.set_ready(Ready::No);
         }
         let open = matches!(view.route.mode, Mode::Open | Mode::ReadOnly);
@@ -186,8 +188,6 @@ impl Session {
             for one in [&mut **pinned, &mut twin.pinned] {
                 one.fence();
             }
-            self.client.set_ready(Ready::HandedOver);
-            self.client.set_pinned_in_flight(1);
             self.handing_over = true;
         }
     }
@@ -303,12 +303,16 @@ impl Session {
         if let Some(twin) = self.twin.take().filter(|_| fits) {
             return Some(Box::new(twin.pinned));
         }
-        match self.open_pinned().await {
-            Ok(pinned) => Some(Box::new(pinned)),
-            Err(error) => {
-                self.client.say(|out| out.extend_from_slice(&error));
-                self.client.end();
-                None
+        loop {
+            match self.open_pinned().await {
+                // The route may have moved while it was being opened: not one byte may go there then.
+                Ok(pinned) if self.lane.leads_to(&pinned.node) => return Some(Box::new(pinned)),
+                Ok(_) => self.until_open().await,
+                Err(error) => {
+                    self.client.say(|out| out.extend_from_slice(&error));
+                    self.client.end();
+                    return None;
+                }
             }
         }
     }

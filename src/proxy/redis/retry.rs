@@ -9,7 +9,6 @@ use crate::{
     config::Replication,
     model::route::Mode,
     protocol::redis::{
-        command::Retry,
         reply::ErrorKind,
         scan::{Reply, ReplyKind},
     },
@@ -101,9 +100,8 @@ impl Aside {
     pub fn take(&mut self, lane: &Lane) -> Vec<(Vec<u8>, Entry)> {
         self.since = None;
         lane.counters.count(Outcome::Retried, self.refused.len() as u64);
-        let again = |mut refused: Refused| {
+        let again = |refused: Refused| {
             refused.entry.client.hold(false);
-            refused.entry.again = refused.entry.retry != Retry::Read;
             (refused.request, refused.entry)
         };
         self.refused.drain(..).map(again).collect()

@@ -175,7 +175,7 @@ impl Shared {
         if !self.dirty.replace(true) {
             lane.turn.mark_dirty(Rc::clone(self));
         }
-        let entry = Entry { client: Rc::clone(client), at_us: lane.turn.now_us(), retry, again: false };
+        let entry = Entry { client: Rc::clone(client), at_us: lane.turn.now_us(), retry, lost: 0 };
         self.queue.borrow_mut().push(request, entry);
     }
 
@@ -233,10 +233,16 @@ impl Shared {
         }
     }
 
-    /// Sends nothing more on this connection; true when something that was sent is unanswered.
-    pub fn freeze(&self) -> bool {
+    /// Sends nothing more on this connection.
+    pub fn freeze(&self) {
         self.frozen.set(true);
-        self.queue.borrow().has_written()
+    }
+
+    /// Sends again: the route doesn't lead elsewhere after all.
+    pub fn thaw(&self) {
+        if self.frozen.replace(false) {
+            self.flush();
+        }
     }
 
     /// True when something that was sent is unanswered.

@@ -61,9 +61,16 @@ fn take_view(lane: &Rc<Lane>) {
     let target = |view: &View| view.route.target.as_ref().map(|target| target.node.clone());
     if target(&before) != target(&view) || before.route.mode == Mode::Closed {
         for shared in lane.shared.borrow().iter() {
+            // At once, and not when its driver has its turn: sessions are let go below.
+            shared.freeze();
             shared.kick.notify_waiters();
         }
         lane.spares.sweep(target(&view).as_ref());
+    }
+    let next = |view: &View| view.next.as_ref().map(|(target, _)| target.node.clone());
+    if next(&before) != next(&view) {
+        // What was ready for another move says nothing about this one.
+        lane.pinned.borrow().values().for_each(|client| client.set_ready(Ready::No));
     }
     if view.next.is_none() {
         for shared in lane.shared.borrow().iter() {
