@@ -10,7 +10,7 @@ use crate::{
     coord::local::Local,
     model::name::{Kind, ServiceName},
     protocol::redis::command::DenyList,
-    proxy::Proxy,
+    proxy::{self, Proxy},
     route::Board,
     store::{Store, redis::RedisStore},
     telemetry::{Metrics, Traffic, start_logging},
@@ -22,20 +22,12 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Instant, interval, timeout_at},
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The configuration can't be used.
 const BAD_CONFIGURATION: u8 = 2;
 /// The machine doesn't give what it takes to run: a folder, a port, a thread.
 const CAN_NOT_RUN: u8 = 1;
-/// How often it is looked whether the last session has ended, after SIGTERM.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long sessions get to reach a safe point once the grace is over.
-const CUT: Duration = Duration::from_secs(1);
-
 /// Runs until SIGTERM or SIGINT. Code 0 after an orderly end, 2 for a configuration that can't be used (printed with its
 /// places), 1 when the machine refuses something.
 pub fn run(file: &Path) -> ExitCode {
@@ -112,7 +104,7 @@ fn instance(config: &Config) -> String {
 fn serve(file: &Path, config: Config) -> Result<(), String> {
     let json = config.telemetry.log_format == LogFormat::Json;
     start_logging(&config.telemetry.log, json).map_err(|error| error.to_string())?;
-    raise_descriptors(&config);
+    check_descriptors(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the main thread has no runtime: {error}"))?;
     runtime.block_on(run_all(file, config))
@@ -124,10 +116,11 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     let coordinator = Local::open(&config.state_dir).map_err(|error| error.detail)?;
     let admin = AdminSocket::bind(&config.admin.socket).map_err(|error| in_words("admin.socket", &error))?;
     let watch = WatchListener::bind(config.telemetry.listen).await.map_err(|error| error.to_string())?;
-    let proxy = Arc::new(Proxy::start(config.workers).map_err(|error| in_words("workers", &error))?);
+    let proxy = Proxy::start(config.workers).map_err(|error| in_words("workers", &error))?;
+    let workers = proxy.workers();
+    let proxy = DataPath::new(proxy);
     let metrics = Metrics::new();
-    let workshop = Arc::new(Wiring { file: file.to_owned(), proxy: proxy.clone() });
-    let workers = config.workers;
+    let workshop = Arc::new(Wiring { file: file.to_owned(), data_path: proxy.clone() });
     let parts =
         Parts { config, coordinator: Arc::new(coordinator), workers, workshop, metrics: metrics.clone() };
     let handle = control::start(parts)?;
@@ -135,7 +128,7 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     let sources = Sources {
         handle: handle.clone(),
         metrics,
-        traffic: Box::new(move |svc: &ServiceName| traffic(&counted, svc)),
+        traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc)),
     };
     let serving = [tokio::spawn(admin.serve(handle.clone())), tokio::spawn(watch.serve(sources))];
     notify(&[sd_notify::NotifyState::Ready]);
@@ -189,7 +182,9 @@ impl Signals {
                 _ = self.term.recv() => return,
                 _ = self.int.recv() => return,
                 _ = self.hup.recv() => {
-                    notify(&[sd_notify::NotifyState::Reloading, sd_notify::NotifyState::monotonic_usec_now()]);
+                    let mut states = vec![sd_notify::NotifyState::Reloading];
+                    states.extend(sd_notify::NotifyState::monotonic_usec_now().ok());
+                    notify(&states);
                     // What came of it is in the log, the journal, the metrics and the status.
                     let _ = handle.reload("signal").await;
                     notify(&[sd_notify::NotifyState::Ready]);
@@ -200,75 +195,101 @@ impl Signals {
 }
 
 /// Serves on until the last session has ended or the grace is over; then sessions are cut at safe points. A second signal
-/// ends the grace.
-async fn stop(handle: &Handle, proxy: &Proxy, grace: Duration, signals: &mut Signals) {
+/// ends the grace at once.
+async fn stop(handle: &Handle, data_path: &DataPath, grace: Duration, signals: &mut Signals) {
     handle.begin_shutdown();
     notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!(?grace, "stopping: sessions are served until they end or the grace is over");
-    let mut look = interval(LOOK);
-    let no_session = async {
-        loop {
-            look.tick().await;
-            if handle.services().iter().all(|service| service.connections.client == 0) {
-                return;
-            }
+    if let Some(proxy) = data_path.take() {
+        let ended = tokio::select! {
+            () = proxy.shutdown(grace) => true,
+            () = signals.stop() => false,
+        };
+        if !ended {
+            proxy.shutdown(Duration::ZERO).await;
         }
-    };
-    tokio::select! {
-        () = no_session => {}
-        () = tokio::time::sleep(grace) => {}
-        () = signals.stop() => {}
     }
-    proxy.stop(CUT).await;
     handle.stop().await;
     tracing::info!("stopped");
 }
 
-/// Every session takes a descriptor towards the application and, at worst, one towards a node. The soft limit is raised as
-/// far as the hard one allows, and said when that isn't enough.
-fn raise_descriptors(config: &Config) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+/// Every session takes a descriptor towards the application and, at worst, one towards a node: says when they may run out.
+fn check_descriptors(config: &Config) {
     let needed = config.services.iter().map(|service| 2 * service.max_connections as u64).sum::<u64>() + 256;
-    let mut limit = getrlimit(Resource::Nofile);
-    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
-    if !enough(limit.current) {
-        limit.current = limit.maximum.map(|hard| hard.min(needed)).or(Some(needed));
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-        }
+    if let Some(limit) = proxy::raise_descriptors().filter(|limit| *limit < needed) {
+        tracing::warn!(limit, needed, "open files may run out before max_connections: raise the limit of open files");
     }
-    let now = getrlimit(Resource::Nofile).current;
-    if !enough(now) {
-        let now = now.unwrap_or(0);
-        tracing::warn!(limit = now, needed, "open files may run out before max_connections: raise LimitNOFILE");
+}
+
+/// The data path, shared by control (which opens and closes services), the metrics page, and the end of the process.
+#[derive(Clone)]
+struct DataPath {
+    #[expect(clippy::disallowed_types, reason = "taken for reloads and scrapes, never by a worker")]
+    proxy: Arc<std::sync::Mutex<Option<Proxy>>>,
+}
+
+impl DataPath {
+    #[expect(clippy::disallowed_types, reason = "see the field")]
+    fn new(proxy: Proxy) -> Self {
+        Self { proxy: Arc::new(std::sync::Mutex::new(Some(proxy))) }
+    }
+
+    /// Asks the proxy, unless it was taken away to end it.
+    fn ask<T>(&self, question: impl FnOnce(&Proxy) -> T) -> Option<T> {
+        let proxy = self.proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        proxy.as_ref().map(question)
+    }
+
+    fn take(&self) -> Option<Proxy> {
+        self.proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+
+    fn traffic(&self, svc: &ServiceName) -> Traffic {
+        let counted = self.ask(|proxy| proxy.counters(svc)).unwrap_or_default();
+        Traffic {
+            held: 0,
+            outcomes: proxy::Outcome::ALL.iter().zip(counted.commands).map(|(end, many)| (end.as_str(), many)).collect(),
+            bounds: proxy::BOUNDS_US.iter().map(|us| f64::from(*us) / 1e6).collect(),
+            buckets: counted.buckets.to_vec(),
+            seconds: Duration::from_micros(counted.sum_us).as_secs_f64(),
+        }
     }
 }
 
 /// What control asks of the floors beside and above it.
 struct Wiring {
     file: PathBuf,
-    proxy: Arc<Proxy>,
+    data_path: DataPath,
+}
+
+impl Wiring {
+    fn proxy(&self, question: impl FnOnce(&Proxy) -> Result<(), proxy::ServeError>) -> Result<(), String> {
+        match self.data_path.ask(question) {
+            Some(result) => result.map_err(|error| error.to_string()),
+            None => Err("Pointsman is stopping".into()),
+        }
+    }
 }
 
 impl Workshop for Wiring {
     fn load(&self) -> Result<Config, Vec<String>> {
-        let (config, _) = load(&self.file).map_err(|report| report.lines().map(ToOwned::to_owned).collect::<Vec<_>>())?;
-        Ok(config)
+        let loaded = load(&self.file).map_err(|report| report.lines().map(ToOwned::to_owned).collect::<Vec<_>>());
+        loaded.map(|(config, _)| config)
     }
 
     fn store(&self, config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String> {
         store(config, service)
     }
 
-    fn open(&self, service: &Arc<Service>, board: &Arc<Board>) -> Result<(), String> {
-        self.proxy.open(service, board)
+    fn open(&self, service: &Service, board: &Arc<Board>) -> Result<(), String> {
+        self.proxy(|proxy| proxy.serve(service, board))
     }
 
-    fn change(&self, service: &Arc<Service>) -> Result<(), String> {
-        self.proxy.change(service)
+    fn change(&self, service: &Service) -> Result<(), String> {
+        self.proxy(|proxy| proxy.update(service))
     }
 
     fn close(&self, service: &Service) {
-        self.proxy.close(&service.name);
+        self.data_path.ask(|proxy| proxy.remove(&service.name));
     }
 }

@@ -29,7 +29,7 @@ pub struct Sources {
     pub handle: Handle,
     /// What is counted as it happens.
     pub metrics: Metrics,
-    /// Sums what the workers counted for one service.
+    /// What the data path counted of one service.
     pub traffic: Box<dyn Fn(&ServiceName) -> Traffic + Send + Sync>,
 }
 

@@ -285,7 +285,7 @@ impl Supervisor {
             self.remove(&service.name);
         }
         for service in old.services.iter().filter(|service| changed.contains(&service.name)) {
-            if let Err(error) = self.workshop.change(&Arc::new(service.clone())) {
+            if let Err(error) = self.workshop.change(service) {
                 tracing::error!(svc = %service.name, error, "the old settings could not be put back");
             }
         }

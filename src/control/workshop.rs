@@ -19,11 +19,11 @@ pub trait Workshop: Send + Sync {
     fn store(&self, config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String>;
 
     /// Opens a new service to applications: all of its listeners, or none and the reason.
-    fn open(&self, service: &Arc<Service>, board: &Arc<Board>) -> Result<(), String>;
+    fn open(&self, service: &Service, board: &Arc<Board>) -> Result<(), String>;
 
     /// Applies changed settings: listeners are added and closed, certificates read again; sessions stay. On an error
     /// nothing has changed.
-    fn change(&self, service: &Arc<Service>) -> Result<(), String>;
+    fn change(&self, service: &Service) -> Result<(), String>;
 
     /// Closes a service's listeners; its sessions end at their next safe point.
     fn close(&self, service: &Service);
