@@ -59,7 +59,7 @@ impl Machine {
     }
 
     pub(super) fn reopened(&mut self, switch: &mut Switch, lifted: bool, now: Now) {
-        self.publish(switch.old_route(), None, false);
+        switch.reopening = Some(switch.old_route());
         let mut drafts = vec![switch.draft(Change::Routed { route: switch.old_route() })];
         if lifted && self.durable.fences.contains_key(&switch.from.node) {
             drafts.push(switch.draft(Change::Unfenced { node: switch.from.node.clone() }));
@@ -71,6 +71,9 @@ impl Machine {
     /// How it ended is durable, or can't be: either way the caller hears it once. A journal that still believes the
     /// operation to be under way is told again until it can be.
     pub(super) fn ended(&mut self, mut switch: Box<Switch>, failed: Option<String>, now: Now) {
+        if let Some(route) = switch.reopening.take() {
+            self.publish(route, None, false);
+        }
         if let (Some(error), Some(_)) = (&failed, &switch.answer) {
             switch.say(&format!("this end is not in the journal: {error}"));
         }

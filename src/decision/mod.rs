@@ -15,7 +15,11 @@ mod returning;
 mod roles;
 mod switch;
 mod switchover;
+#[cfg(test)]
+mod tests;
 mod view;
+#[cfg(test)]
+mod world;
 
 pub use machine::Machine;
 
@@ -51,6 +55,7 @@ pub struct Ticket(pub u64);
 
 /// What happened.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields' types say what they are")]
 pub enum Event {
     /// A probe ended.
     Observed { node: NodeAddress, observation: Observation },
@@ -74,6 +79,7 @@ pub enum Event {
 
 /// What to do. Effects of one step are carried out in order; those with a ticket report back.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields' types say what they are")]
 pub enum Effect {
     /// Make the drafts durable together.
     Write { ticket: Ticket, drafts: Vec<Draft> },

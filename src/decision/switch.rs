@@ -36,6 +36,8 @@ pub(super) enum Stage {
     Confirming,
     /// Records: promotion follows.
     Committing,
+    /// Records: after a restart, a hold with an epoch that nobody saw before.
+    Resuming,
     /// Condition: after a restart, every node was seen once.
     Looking,
     /// Action: promote. The point of no return.
@@ -67,7 +69,9 @@ impl Stage {
             Self::Fencing => Some(Step::Fence),
             Self::CatchingUp => Some(Step::CatchUp),
             Self::HandingOver => Some(Step::HandOver),
-            Self::Confirming | Self::Committing | Self::Looking | Self::Promoting => Some(Step::Promote),
+            Self::Confirming | Self::Committing | Self::Resuming | Self::Looking | Self::Promoting => {
+                Some(Step::Promote)
+            }
             Self::Serving => Some(Step::Serve),
             Self::Demoting => Some(Step::Demote),
             Self::Verifying | Self::Lifting | Self::Persisting => Some(Step::Verify),
@@ -91,6 +95,8 @@ pub(super) struct Switch {
     pub(super) managed: bool,
     pub(super) cut_sessions: bool,
     pub(super) overrides: Vec<Guard>,
+    /// The epoch of its hold; a restart may take a later one.
+    pub(super) hold_epoch: Epoch,
     /// The mode before, which the new route gets.
     pub(super) mode: Mode,
     /// How long the approach may take.
@@ -120,6 +126,8 @@ pub(super) struct Switch {
     /// Whether promote may have been carried out: from then on, only forward.
     pub(super) maybe_promoted: bool,
     pub(super) promoted: bool,
+    /// The old route, to be shown when its end is durable.
+    pub(super) reopening: Option<Route>,
     /// Why it doesn't move on, for `status`.
     pub(super) blocked: String,
 }
@@ -127,6 +135,7 @@ pub(super) struct Switch {
 impl Switch {
     pub(super) fn new(operation: Operation, from: Target, to: Target, mode: Mode, managed: bool, now: Now) -> Self {
         Self {
+            hold_epoch: operation.epoch_before.next(),
             operation,
             answer: None,
             from,
@@ -157,22 +166,18 @@ impl Switch {
             caught_up: false,
             maybe_promoted: false,
             promoted: false,
+            reopening: None,
             blocked: String::new(),
         }
     }
 
-    /// The epoch of the hold.
-    pub(super) fn hold_epoch(&self) -> Epoch {
-        self.operation.epoch_before.next()
-    }
-
     /// The epoch that ends the hold, whichever way it goes.
     pub(super) fn last_epoch(&self) -> Epoch {
-        self.hold_epoch().next()
+        self.hold_epoch.next()
     }
 
     pub(super) fn hold(&self) -> Route {
-        Route { epoch: self.hold_epoch(), mode: Mode::Hold, target: Some(self.from.clone()) }
+        Route { epoch: self.hold_epoch, mode: Mode::Hold, target: Some(self.from.clone()) }
     }
 
     pub(super) fn new_route(&self) -> Route {
@@ -193,10 +198,10 @@ impl Switch {
             Signal::Warm { worker, epoch } if *epoch == self.operation.epoch_before => {
                 self.warm.insert(*worker);
             }
-            Signal::Drained { worker, epoch } if *epoch == self.hold_epoch() => {
+            Signal::Drained { worker, epoch } if *epoch == self.hold_epoch => {
                 self.drained.insert(*worker);
             }
-            Signal::HandedOver { worker, epoch } if *epoch == self.hold_epoch() => {
+            Signal::HandedOver { worker, epoch } if *epoch == self.hold_epoch => {
                 self.handed_over.insert(*worker);
             }
             Signal::Stalled { epoch, longest_us, .. } if *epoch == self.last_epoch() => {
@@ -290,6 +295,11 @@ impl Machine {
         switch.operation.outcome = outcome;
         switch.operation.epoch_after = Some(epoch);
         self.enter(switch, Stage::Ending, Duration::ZERO, now);
+        // A route that serves and could not be written before must not be forgotten by an operation that ended.
+        let written = drafts.iter().any(|draft| matches!(draft.change, Change::Routed { .. }));
+        if !self.starting && self.durable.route != self.route && !written {
+            drafts.insert(0, switch.draft(Change::Routed { route: self.route.clone() }));
+        }
         drafts.push(switch.draft(Change::Ended { operation: Box::new(switch.operation.clone()) }));
         switch.last_words.clone_from(&drafts);
         self.write(drafts, Then::Switch);

@@ -61,6 +61,11 @@ impl Machine {
             (Stage::Beginning, None) if switch.planned => self.approach(&mut switch, now),
             (Stage::Beginning, None) => self.close(&mut switch, now),
             (Stage::Closing, None) => self.drain(&mut switch, now),
+            (Stage::Resuming, None) => self.resumed(&mut switch, now),
+            (Stage::Resuming, Some(error)) => {
+                switch.blocked = format!("the journal could not be written: {error}");
+                self.retry(&mut switch, RETRY, now);
+            }
             (Stage::Committing, None) if switch.managed => self.promote(&mut switch, now),
             (Stage::Committing, None) => self.serve_independent(&mut switch, now),
             (Stage::Serving, failed) => self.served(&mut switch, failed, now),
@@ -131,6 +136,7 @@ impl Machine {
             Stage::HandingOver if over => {
                 self.abort(&mut switch, "subscriptions could not be handed over in time", now)
             }
+            Stage::Resuming if retry => self.hold_again(&mut switch, now),
             Stage::Looking => self.looked(&mut switch, now),
             Stage::Promoting if retry => self.promote(&mut switch, now),
             Stage::Demoting | Stage::Verifying | Stage::Lifting if over => self.partial(&mut switch, now),

@@ -21,7 +21,7 @@ impl Machine {
             name: self.svc.clone(),
             kind: self.settings.kind,
             mode: self.route.mode,
-            epoch: route.epoch,
+            epoch: self.route.epoch.max(self.durable.highest_epoch()),
             state,
             note,
             route: route.target.clone().map(|target| RouteView {

@@ -5,7 +5,7 @@ use super::{
     observation::Lineage,
     operation::{Operation, Step},
     record::{Change, Record},
-    route::{Mode, Route, Target},
+    route::{Epoch, Mode, Route, Target},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,13 @@ impl State {
 }
 
 impl ServiceState {
+    /// The highest epoch that may have been shown to anybody: once a promotion was allowed, the new route serves before
+    /// it is written.
+    pub fn highest_epoch(&self) -> Epoch {
+        let promoting = self.underway.as_ref().is_some_and(|u| u.step >= Step::Promote && u.step != Step::Abort);
+        if promoting && self.route.mode == Mode::Hold { self.route.epoch.next() } else { self.route.epoch }
+    }
+
     /// Folds one more record of this service in.
     pub fn apply(&mut self, record: &Record) {
         match &record.detail {

@@ -2,7 +2,7 @@
 
 use super::setup::{answered, fence, node, store_as, store_of};
 use crate::{
-    common::{ports::free_port, raw::Reply, redis_server::RedisServer},
+    common::{PATIENCE, ports::free_port, raw::Reply, redis_server::RedisServer, wait_for},
     require_server,
 };
 use pointsman::{
@@ -111,6 +111,37 @@ async fn catching_up_and_confirming_tell_the_truth() {
     store.act(&Action::Unfence { node: at.clone(), saved: None }).await.unwrap();
     let unfenced = store.act(&Action::Confirm { node: at, position }).await.unwrap_err();
     assert!(!unfenced.retryable && unfenced.detail.contains("not fenced"), "{unfenced}");
+}
+
+#[tokio::test]
+async fn the_ping_of_a_fenced_primary_is_no_write() {
+    require_server!("redis7");
+    let (primary, replica) = RedisServer::pair("redis7");
+    primary.command(&["CONFIG", "SET", "repl-ping-replica-period", "1"]);
+    let store = store_of(&[&primary, &replica]);
+    let at = node(&primary);
+    // From one PING on there is a second until the next one.
+    let offset = || primary.info("master_repl_offset").parse::<u64>().unwrap();
+    let before = offset();
+    wait_for("a PING", PATIENCE, || offset() > before);
+    let (position, ..) = fence(&store, &at).await.unwrap();
+    wait_for("the next PING", PATIENCE, || offset() > position);
+    assert_eq!(store.act(&Action::Confirm { node: at, position }).await, Ok(Done::Confirmed));
+}
+
+#[tokio::test]
+async fn a_parked_standby_keeps_its_data_and_its_position() {
+    require_server!("redis7");
+    let (primary, replica) = RedisServer::pair("redis7");
+    primary.command(&["SET", "a", "1"]);
+    replica.wait_synced();
+    let store = store_of(&[&primary, &replica]);
+    let before = answered(store.probe(&node(&replica)).await);
+    let park = Action::Repoint { node: node(&replica), to: "127.0.0.1:1".into() };
+    assert_eq!(store.act(&park).await, Ok(Done::Repointed));
+    let parked = answered(store.probe(&node(&replica)).await);
+    assert!(matches!(parked.part, Part::Standby { link_up: false, .. }), "{parked:?}");
+    assert!(parked.applied >= before.applied && parked.items == 1 && parked.lineage.id == before.lineage.id);
 }
 
 #[tokio::test]

@@ -11,14 +11,15 @@ use pointsman::{
     },
     store::{Store, redis::RedisStore},
 };
-use std::{path::Path, sync::Arc};
+use std::{fmt::Write as _, path::Path, sync::Arc};
 use tokio::time::{Instant, sleep};
 
 /// A service `cart` over these nodes, one cluster each; `extra` are lines of its table, `tables` further tables.
 pub fn service(nodes: &[String], extra: &str, tables: &str) -> Arc<Service> {
     let mut text = format!("[services.cart]\nkind = \"redis\"\nlisten = \"127.0.0.1:2\"\n{extra}\n{tables}\n");
     for (index, node) in nodes.iter().enumerate() {
-        text += &format!("[[services.cart.clusters]]\nname = \"c{index}\"\nnodes = [{node:?}]\n");
+        // Writing to a String can't fail.
+        let _ = write!(text, "[[services.cart.clusters]]\nname = \"c{index}\"\nnodes = [{node:?}]\n");
     }
     let loaded = load_bytes("test.toml", text.as_bytes(), Path::new("/"), Options::default());
     let problems = loaded.render_all(false);

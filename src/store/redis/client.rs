@@ -186,13 +186,10 @@ impl Connection {
         if self.read.is_empty() {
             return Ok(None);
         }
-        match decode_bytes_mut(&mut self.read) {
-            Ok(reply) => Ok(reply.map(|(reply, _, _)| reply)),
-            Err(_) => {
-                let start = self.read.get(..self.read.len().min(40)).unwrap_or_default();
-                Err(CallError::Alien(format!("{:?}", String::from_utf8_lossy(start))))
-            }
-        }
+        decode_bytes_mut(&mut self.read).map(|reply| reply.map(|(reply, _, _)| reply)).map_err(|_| {
+            let start = self.read.get(..self.read.len().min(40)).unwrap_or_default();
+            CallError::Alien(format!("{:?}", String::from_utf8_lossy(start)))
+        })
     }
 }
 

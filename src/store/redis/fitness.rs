@@ -123,7 +123,9 @@ fn hidden(password: &str) -> String {
 
 /// Enough of a digest to see that two passwords differ, too little to find one by trying.
 fn digest(secret: &str) -> String {
-    Sha256::digest(secret).iter().take(3).map(|byte| format!("{byte:02x}")).collect()
+    let bytes = Sha256::digest(secret);
+    let first = bytes.iter().take(3).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+    format!("{first:06x}")
 }
 
 /// The same flags in another order are the same setting.

@@ -102,7 +102,11 @@ impl Node {
         let commands = commands.join("; ");
         StoreError {
             side: Side::Node,
-            retryable: !matches!(error, CallError::Rejected(_) | CallError::Alien(_)),
+            retryable: match error {
+                CallError::Rejected(why) => why.contains("max number of clients"),
+                CallError::Alien(_) => false,
+                _ => true,
+            },
             maybe_done: error.maybe_done(),
             detail: format!("{}: {commands}: {error}", self.address),
         }
