@@ -9,7 +9,7 @@ mod rig;
 
 use common::{
     PATIENCE,
-    instance::{PROGRAM, Pointsman},
+    instance::{Pointsman, program},
     ports::free_port,
     raw::{Raw, Reply},
     redis_server::RedisServer,
@@ -84,7 +84,7 @@ fn the_journal_tells_starts_and_stops() {
 fn two_can_not_share_a_folder() {
     require_server!("redis7");
     let (rig, _main, _spare) = Rig::pair("");
-    let second = Command::new(PROGRAM).args(["run", "--config"]).arg(rig.pointsman.config_file()).output();
+    let second = Command::new(program()).args(["run", "--config"]).arg(rig.pointsman.config_file()).output();
     let second = second.expect("the binary under test starts");
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     rig.raw().send("PING\r\n").expect("+PONG\r\n");
