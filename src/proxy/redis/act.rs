@@ -2,7 +2,9 @@
 
 use super::{
     ask::Ask,
+    client::Ready,
     drive,
+    moving::Move,
     open::{OpenError, open},
     pinned::Pinned,
     session::Session,
@@ -18,13 +20,13 @@ use crate::protocol::redis::{
 use std::{
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll},
+    task::Context,
     time::{Duration, Instant},
 };
 use tokio::time::{sleep, timeout};
 
 /// A pause before an upstream is tried again.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// Something that can't be done at once.
 pub enum Act {
@@ -36,6 +38,8 @@ pub enum Act {
     Select(u32),
     /// The pinned upstream is gone.
     Lost,
+    /// The route moves.
+    Move(Move),
 }
 
 /// What a client wants to be.
@@ -53,7 +57,11 @@ impl Session {
             Act::Login(login) => self.log_in(*login).await.err(),
             Act::Select(database) => self.select(database).await.err(),
             Act::Lost => {
-                self.client.end();
+                self.relocate().await;
+                None
+            }
+            Act::Move(step) => {
+                self.make(step).await;
                 None
             }
         };
@@ -119,13 +127,12 @@ impl Session {
     }
 
     /// Opens an upstream on the route, trying for as long as requests may wait.
-    async fn open_somewhere(&self, setup: &[u8], replies: usize, must: usize) -> Result<Pinned, Box<[u8]>> {
+    pub(super) async fn open_somewhere(&self, setup: &[u8], replies: usize, must: usize) -> Result<Pinned, Box<[u8]>> {
         let attempts = async {
             loop {
-                let epoch = self.lane.epoch();
                 if let Some(target) = self.lane.target() {
                     match open(&self.lane, &target.node, setup, replies, must).await {
-                        Ok(upstream) => return Ok(Pinned::new(upstream, target.node, epoch)),
+                        Ok(upstream) => return Ok(Pinned::new(upstream, target.node)),
                         Err(OpenError::Refused(error)) => return Err(error.into_boxed_slice()),
                         Err(_) => {}
                     }
@@ -148,19 +155,14 @@ impl Session {
         let spare = self.lane.target().and_then(|target| self.lane.spares.take(&key, &target.node));
         let pinned = match spare {
             Some(spare) => self.reuse(spare),
-            None => {
-                let mut setup = Vec::new();
-                let must = self.state.clone().open(&mut Vec::new());
-                let replay = self.state.replay(&mut setup, None);
-                match self.open_somewhere(&setup, replay.replies, must).await {
-                    Ok(pinned) => pinned,
-                    Err(error) => {
-                        // The request can't be carried, and what follows it may rely on it.
-                        self.client.end();
-                        return Err(error);
-                    }
+            None => match self.open_pinned().await {
+                Ok(pinned) => pinned,
+                Err(error) => {
+                    // The request can't be carried, and what follows it may rely on it.
+                    self.client.end();
+                    return Err(error);
                 }
-            }
+            },
         };
         self.pinned = Some(Box::new(pinned));
         self.lane.pinned.borrow_mut().insert(self.id, Rc::clone(&self.client));
@@ -169,7 +171,7 @@ impl Session {
 
     fn reuse(&self, spare: Spare) -> Pinned {
         let renamed = spare.name.as_deref() != self.state.name();
-        let mut pinned = Pinned::new(spare.upstream, spare.node, self.lane.epoch());
+        let mut pinned = Pinned::new(spare.upstream, spare.node);
         if renamed {
             let mut request = Vec::new();
             reply::request(&mut request, &[b"CLIENT", b"SETNAME", self.state.name().unwrap_or_default()]);
@@ -186,6 +188,8 @@ impl Session {
         if !idle || self.is_streaming() {
             return;
         }
+        self.twin = None;
+        self.warming = None;
         if let Some(pinned) = self.forget_pinned() {
             let key = Key::of(&self.state);
             if !self.shared.as_ref().is_some_and(|shared| shared.key == key) {
@@ -200,6 +204,8 @@ impl Session {
     pub(super) fn forget_pinned(&mut self) -> Option<Pinned> {
         let pinned = self.pinned.take()?;
         self.lane.pinned.borrow_mut().remove(&self.id);
+        self.client.set_ready(Ready::No);
+        self.client.set_pinned_in_flight(0);
         Some(*pinned)
     }
 
@@ -207,12 +213,42 @@ impl Session {
     pub(super) fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Option<Act> {
         let pinned = self.pinned.as_mut()?;
         let ended = pinned.poll_write(cx).is_err()
-            | matches!(pinned.poll_read(cx, &self.lane, &self.client, &mut self.state), Poll::Ready(_));
+            | pinned.poll_read(cx, &self.lane, Some(&self.client), &mut self.state).is_ready();
         if ended {
             return Some(Act::Lost);
         }
+        let in_flight = pinned.in_flight();
+        self.collect_twin();
+        self.poll_twin(cx);
+        self.client.set_pinned_in_flight(in_flight);
+        if in_flight == 0 {
+            self.lane.quiet();
+        }
         self.unpin_if_idle();
-        None
+        self.wants_move().map(Act::Move)
+    }
+
+    /// Moves bytes on the upstream that is being warmed up; what it delivers is dropped.
+    fn poll_twin(&mut self, cx: &mut Context<'_>) {
+        let Some(twin) = &mut self.twin else { return };
+        // Answers to Pointsman's own requests change nothing, so the state is only looked at.
+        let ended = twin.pinned.poll_write(cx).is_err()
+            | twin.pinned.poll_read(cx, &self.lane, None, &mut self.state).is_ready();
+        if ended {
+            self.twin = None;
+            self.client.set_ready(Ready::No);
+            return;
+        }
+        if !twin.pinned.queue.is_empty() {
+            return;
+        }
+        if self.client.ready() == Ready::No {
+            self.client.set_ready(Ready::Warm);
+            self.lane.attend.notify_one();
+        }
+        if self.handing_over && self.pinned.as_ref().is_some_and(|pinned| pinned.queue.is_empty()) {
+            self.handed_over();
+        }
     }
 }
 

@@ -43,6 +43,11 @@ impl Ask {
         Self { answer, ..Self::OWN }
     }
 
+    /// True for what no client asked.
+    pub fn is_own(&self) -> bool {
+        matches!(self.answer, Answer::Swallowed | Answer::SwallowedConfirmations(_))
+    }
+
     /// Of a client's whole request. `CLIENT REPLY` takes effect here, because it has no answer of its own.
     pub fn new(class: &Class, request: &[u8], session: &mut Session) -> Self {
         let change = class.spec.and_then(|spec| changes(spec.kind).then(|| Change::read(spec, request)).flatten());

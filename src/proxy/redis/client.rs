@@ -16,6 +16,17 @@ use std::{
 /// Commands that a client that was slow to read sends on an upstream of its own before it may share again.
 const SLOW: u8 = 32;
 
+/// What a pinned session has ready for a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ready {
+    /// Nothing.
+    No,
+    /// An upstream on the next node, in the session's state.
+    Warm,
+    /// Everything the old node published was delivered, the new one's copies were dropped.
+    HandedOver,
+}
+
 /// Bytes on their way out, from `at` on.
 #[derive(Default)]
 struct Waiting {
@@ -43,6 +54,10 @@ pub struct Client {
     marked: Cell<bool>,
     /// True while it waits for a hold to end.
     parked: Cell<bool>,
+    /// Requests in flight on its pinned upstream that a switch has to wait for.
+    pinned_in_flight: Cell<usize>,
+    /// What its session has ready for a move.
+    ready: Cell<Ready>,
     /// How many commands it has to carry on an upstream of its own because it was slow to read.
     slow: Cell<u8>,
 }
@@ -56,6 +71,8 @@ impl Client {
             relief: RefCell::default(),
             marked: Cell::new(false),
             parked: Cell::new(false),
+            pinned_in_flight: Cell::new(0),
+            ready: Cell::new(Ready::No),
             slow: Cell::new(0),
             waiting: RefCell::default(),
             outstanding: Cell::new(0),
@@ -100,6 +117,26 @@ impl Client {
     /// Notes whether it waits for a hold to end; says whether it did before.
     pub fn is_parked(&self, now: bool) -> bool {
         self.parked.replace(now)
+    }
+
+    /// Requests in flight on its pinned upstream that a switch has to wait for.
+    pub fn pinned_in_flight(&self) -> usize {
+        self.pinned_in_flight.get()
+    }
+
+    /// Notes how many there are.
+    pub fn set_pinned_in_flight(&self, many: usize) {
+        self.pinned_in_flight.set(many);
+    }
+
+    /// What its session has ready for a move.
+    pub fn ready(&self) -> Ready {
+        self.ready.get()
+    }
+
+    /// Notes what it has ready.
+    pub fn set_ready(&self, ready: Ready) {
+        self.ready.set(ready);
     }
 
     /// Reads the mark.

@@ -10,7 +10,7 @@ use super::{
     shared::{Shared, Standing},
 };
 use crate::{
-    model::{name::NodeAddress, signal::Signal},
+    model::{name::NodeAddress, route::Mode, signal::Signal},
     protocol::redis::scan::ReplyScanner,
     proxy::conn::Reader,
 };
@@ -42,7 +42,7 @@ pub fn join(lane: &Rc<Lane>, key: super::shared::Key) -> Rc<Shared> {
     if let Some(known) = lane.shared.borrow().iter().find(|one| one.key == key) {
         return Rc::clone(known);
     }
-    let shared = Shared::new(lane, key);
+    let shared = Shared::new(key);
     lane.shared.borrow_mut().push(Rc::clone(&shared));
     tokio::task::spawn_local(drive(Rc::clone(lane), Rc::clone(&shared)));
     shared
@@ -81,9 +81,13 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
             kicked.await;
             continue;
         };
-        let opened = select! {
-            opened = attempt(&lane, &shared, &target.node) => opened,
-            () = kicked => continue,
+        let warm = shared.take_warm(&target.node).and_then(Upstream::alive);
+        let opened = match warm {
+            Some(upstream) => Ok(upstream),
+            None => select! {
+                opened = attempt(&lane, &shared, &target.node) => opened,
+                () = kicked => continue,
+            },
         };
         match opened {
             Ok(upstream) => {
@@ -107,6 +111,21 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
     }
 }
 
+/// Opens an upstream on the node that the route will move to, beside the one in use.
+pub fn warm_up(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) {
+    if shared.is_warm(node) || shared.warming.replace(true) {
+        return;
+    }
+    let (lane, shared, node) = (Rc::clone(lane), Rc::clone(shared), node.clone());
+    tokio::task::spawn_local(async move {
+        if let Ok(upstream) = attempt(&lane, &shared, &node).await {
+            shared.warm_up(node, upstream);
+        }
+        shared.warming.set(false);
+        lane.attend.notify_one();
+    });
+}
+
 async fn attempt(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) -> Result<Upstream, OpenError> {
     let mut setup = Vec::new();
     let replies = shared.key.session().open(&mut setup);
@@ -121,7 +140,9 @@ fn jitter(pause: Duration, seed: u32) -> Duration {
 /// Carries replies until the connection ends.
 async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &NodeAddress) -> End {
     let Upstream { mut reader, writer } = upstream;
-    lane.outage_ended();
+    if lane.mode() != Mode::Hold {
+        lane.outage_ended();
+    }
     shared.connected(writer);
     let mut inbox = Inbox::default();
     let mut scanner = ReplyScanner::default();

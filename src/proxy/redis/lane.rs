@@ -1,12 +1,12 @@
 //! One service on one worker: what its sessions and upstreams share. Everything in here belongs to one thread.
 
-use super::{client::Client, pool::Pool, shared::Shared, spare::Spares};
+use super::{client::{Client, Ready}, pool::Pool, shared::Shared, spare::Spares};
 use crate::{
     config::Service,
     model::{
         name::NodeAddress,
-        route::{Epoch, Mode, Target},
-        signal::Signal,
+        route::{Mode, Target},
+        signal::{Signal, StuckSession},
     },
     net::{ClientTls, Endpoint},
     protocol::redis::command::DenyList,
@@ -19,11 +19,15 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::Waker,
-    time::Instant,
+    time::{Duration, Instant},
 };
+use tokio::sync::Notify;
 
 /// Bytes that one read takes from an application at most.
 pub const SCRATCH: usize = 64 * 1024;
+
+/// Sessions that can't move are shown up to this number.
+const STUCK_SHOWN: usize = 20;
 
 /// What all services of one worker share.
 pub struct Turn {
@@ -134,8 +138,14 @@ pub struct Lane {
     clients: RefCell<HashMap<u64, Rc<Client>>>,
     /// Sessions with an upstream of their own, which have to act when the route moves.
     pub pinned: RefCell<HashMap<u64, Rc<Client>>>,
-    /// Requests sent on pinned upstreams and not answered, blocked readers left out.
-    pub pinned_in_flight: Cell<u64>,
+    /// Told when the view has changed.
+    pub changed: Notify,
+    /// Wakes the steward before its time.
+    pub attend: Notify,
+    /// When the first request was parked in this hold.
+    first_parked: Cell<Option<Instant>>,
+    /// Sessions that can't move, and why.
+    stuck: RefCell<HashMap<u64, StuckSession>>,
     next_id: Cell<u64>,
 }
 
@@ -160,7 +170,10 @@ impl Lane {
             parked: RefCell::default(),
             clients: RefCell::default(),
             pinned: RefCell::default(),
-            pinned_in_flight: Cell::new(0),
+            changed: Notify::new(),
+            attend: Notify::new(),
+            first_parked: Cell::new(None),
+            stuck: RefCell::default(),
             next_id: Cell::new(0),
         })
     }
@@ -209,11 +222,6 @@ impl Lane {
         self.view.borrow().route.mode
     }
 
-    /// The route's epoch.
-    pub fn epoch(&self) -> Epoch {
-        self.view.borrow().route.epoch
-    }
-
     /// Where requests go now; none while nothing may be sent.
     pub fn target(&self) -> Option<Target> {
         let view = self.view.borrow();
@@ -236,16 +244,20 @@ impl Lane {
     /// Notes a session that waits for the hold to end.
     pub fn park(&self, client: &Rc<Client>) {
         if !client.is_parked(true) {
+            if self.first_parked.get().is_none() {
+                self.first_parked.set(Some(Instant::now()));
+            }
             self.parked.borrow_mut().push(Rc::clone(client));
         }
     }
 
-    /// Wakes the sessions that waited.
-    pub fn unpark(&self) {
+    /// Wakes the sessions that waited; says how long the first of them did.
+    pub fn unpark(&self) -> Duration {
         for client in self.parked.take() {
             client.is_parked(false);
             client.wake();
         }
+        self.first_parked.take().map_or(Duration::ZERO, |first| first.elapsed())
     }
 
     /// Requests can't be answered from now on, if they could until now.
@@ -261,7 +273,7 @@ impl Lane {
     }
 
     /// How long the outage lasts already.
-    pub fn outage(&self) -> Option<std::time::Duration> {
+    pub fn outage(&self) -> Option<Duration> {
         self.outage.get().map(|since| since.elapsed())
     }
 
@@ -294,6 +306,7 @@ impl Lane {
     pub fn leave(&self, id: u64) {
         self.clients.borrow_mut().remove(&id);
         self.pinned.borrow_mut().remove(&id);
+        self.set_stuck(id, None);
     }
 
     /// Ends all sessions: now, or when what they are owed was delivered.
@@ -303,14 +316,47 @@ impl Lane {
         }
     }
 
-    /// Nothing is to be done after each chunk of replies but in a hold.
-    pub fn quiet(&self) {}
+    /// Replies came: in a hold this may have been the last one.
+    pub fn quiet(&self) {
+        if self.mode() == Mode::Hold && self.in_flight() == 0 {
+            self.attend.notify_one();
+        }
+    }
+
+    /// Requests that were sent and not answered, blocked readers left out.
+    pub fn in_flight(&self) -> u64 {
+        let shared: u64 = self.shared.borrow().iter().map(|upstream| upstream.sent()).sum();
+        let pinned: usize = self.pinned.borrow().values().map(|client| client.pinned_in_flight()).sum();
+        shared + pinned as u64
+    }
+
+    /// Pinned sessions that have less than this ready for a move.
+    pub fn lagging(&self, ready: Ready) -> usize {
+        self.pinned.borrow().values().filter(|client| client.ready() < ready).count()
+    }
+
+    /// Wakes every session that has an upstream of its own.
+    pub fn wake_pinned(&self) {
+        self.pinned.borrow().values().for_each(|client| client.wake());
+    }
+
+    /// Notes, or forgets, why a session can't move.
+    pub fn set_stuck(&self, id: u64, session: Option<StuckSession>) {
+        let mut stuck = self.stuck.borrow_mut();
+        let changed = match session {
+            Some(session) => stuck.insert(id, session).is_none(),
+            None => stuck.remove(&id).is_some(),
+        };
+        if changed {
+            self.gauge().stuck.store(stuck.len() as u64, Relaxed);
+            self.board.set_stuck(self.worker, stuck.values().take(STUCK_SHOWN).cloned().collect());
+        }
+    }
 
     /// Publishes counts that are cheaper to gather than to keep.
     pub fn publish_counts(&self) {
-        let in_flight: u64 = self.shared.borrow().iter().map(|upstream| upstream.in_flight()).sum();
         let gauge = self.gauge();
-        gauge.in_flight.store(in_flight + self.pinned_in_flight.get(), Relaxed);
+        gauge.in_flight.store(self.in_flight(), Relaxed);
         gauge.shared_upstreams.store(self.shared.borrow().iter().filter(|one| one.is_up()).count() as u64, Relaxed);
         gauge.clients.store(self.clients.borrow().len() as u64, Relaxed);
         gauge.pinned_upstreams.store((self.pinned.borrow().len() + self.spares.len()) as u64, Relaxed);

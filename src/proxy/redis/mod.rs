@@ -11,6 +11,7 @@ mod drive;
 mod inbox;
 mod lane;
 mod local;
+mod moving;
 mod open;
 mod pinned;
 mod pool;

@@ -16,6 +16,7 @@ use crate::{
 use std::{
     future::poll_fn,
     io,
+    task::{Context, Waker},
     time::Duration,
 };
 use tokio::time::timeout;
@@ -84,6 +85,13 @@ pub async fn open(
 }
 
 impl Upstream {
+    /// Itself, unless the server has closed it, or has said something that nobody asked for. Only for one on which nothing is
+    /// outstanding.
+    pub fn alive(mut self) -> Option<Self> {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.reader.poll_read(&mut cx, &mut [0; 16]).is_pending().then_some(self)
+    }
+
     /// Writes all of `bytes`.
     pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() || self.writer.unflushed() {

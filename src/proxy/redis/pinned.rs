@@ -13,7 +13,7 @@ use super::{
     queue::Queue,
 };
 use crate::{
-    model::{name::NodeAddress, route::Epoch},
+    model::name::NodeAddress,
     protocol::redis::{
         Protocol,
         scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
@@ -37,8 +37,6 @@ const KEEP: usize = 256 * 1024;
 pub struct Pinned {
     /// Where it is connected to.
     pub node: NodeAddress,
-    /// The epoch it was opened under.
-    pub epoch: Epoch,
     /// Why it stays for as long as the session, if it does.
     pub forever: Option<String>,
     /// True until the session has asked something.
@@ -51,12 +49,20 @@ pub struct Pinned {
     scanner: ReplyScanner,
 }
 
+/// An upstream on the next node, warmed up beside the one in use.
+pub struct Twin {
+    /// The upstream.
+    pub pinned: Pinned,
+    /// The commands that brought it into the session's state.
+    pub bytes: Box<[u8]>,
+}
+
 impl Pinned {
     /// A connection on which nothing is outstanding.
-    pub fn new(upstream: Upstream, node: NodeAddress, epoch: Epoch) -> Self {
+    pub fn new(upstream: Upstream, node: NodeAddress) -> Self {
         let Upstream { reader, writer } = upstream;
         let (queue, scanner) = (Queue::default(), ReplyScanner::default());
-        Self { node, epoch, forever: None, fresh: true, queue, reader, writer, inbox: Inbox::new(READ), scanner }
+        Self { node, forever: None, fresh: true, queue, reader, writer, inbox: Inbox::new(READ), scanner }
     }
 
     /// True when the client should not be read for now.
@@ -112,11 +118,13 @@ impl Pinned {
         &mut self,
         cx: &mut Context<'_>,
         lane: &Lane,
-        client: &Client,
+        client: Option<&Client>,
         session: &mut Session,
     ) -> Poll<io::Error> {
         loop {
-            if client.waiting() >= CHUNK {
+            if let Some(client) = client
+                && client.waiting() >= CHUNK
+            {
                 match client.poll_flush(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(_)) => client.close(),
@@ -131,19 +139,23 @@ impl Pinned {
             if let Err(error) = self.replies(lane, client, session) {
                 return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, error));
             }
-            client.flush();
+            if let Some(client) = client {
+                client.flush();
+            }
         }
     }
 
     /// Hands on what is there.
-    fn replies(&mut self, lane: &Lane, client: &Client, session: &mut Session) -> Result<(), ReplyError> {
+    fn replies(&mut self, lane: &Lane, client: Option<&Client>, session: &mut Session) -> Result<(), ReplyError> {
         loop {
             let unused = self.inbox.unused();
             let streaming = self.scanner.streaming();
             let Some(found) = self.scanner.next(unused)? else {
                 if unused.len() >= READ {
                     let many = self.scanner.take(unused.len());
-                    client.deliver(unused.get(..many).unwrap_or_default(), true);
+                    if let Some(client) = client {
+                        client.deliver(unused.get(..many).unwrap_or_default(), true);
+                    }
                     self.inbox.used(many);
                 }
                 return Ok(());
@@ -156,11 +168,16 @@ impl Pinned {
             } else {
                 judge(&mut self.queue, session, lane, found, bytes)?
             };
-            if shown {
+            if let Some(client) = client.filter(|_| shown) {
                 client.deliver(bytes, true);
             }
             self.inbox.used(found.len);
         }
+    }
+
+    /// Asks for an answer that ends what was delivered before it.
+    pub fn fence(&mut self) {
+        self.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
     }
 
     /// The two halves, when it is given back.
@@ -183,7 +200,10 @@ fn judge(queue: &mut Queue<Ask>, session: &mut Session, lane: &Lane, reply: Repl
     if unasked {
         return Ok(true);
     }
-    lane.counters.count(if reply.kind == ReplyKind::Error { Outcome::Error } else { Outcome::Answered }, 1);
+    if queue.front().is_some_and(|ask| !ask.is_own()) {
+        lane.counters.count(Outcome::Answered, 1);
+        lane.counters.count(Outcome::Error, u64::from(reply.kind == ReplyKind::Error));
+    }
     settle(queue, session, reply, bytes).ok_or(ReplyError::Length)
 }
 
@@ -222,6 +242,10 @@ fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[
     let queued = session.in_multi() && bytes.starts_with(b"+QUEUED");
     if queued {
         session.queue(queue.front_bytes());
+    }
+    if bytes.starts_with(b"-UNBLOCKED force") && queue.front().is_some_and(|ask| ask.block.is_some()) {
+        // The node was demoted; it closes the connection next, and the request is issued again elsewhere.
+        return Some(false);
     }
     let ask = queue.answered()?;
     let failed = reply.kind == ReplyKind::Error;

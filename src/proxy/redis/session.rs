@@ -12,13 +12,13 @@ use super::{
     drive,
     lane::{Gate, Lane},
     local,
-    pinned::Pinned,
+    moving::Warming,
+    pinned::{Pinned, Twin},
     shared::{Key, Shared, Standing},
 };
 use crate::{
-    model::route::Epoch,
     protocol::redis::{
-        command::{Class, DenyList, Local, Retry, Route, Why, classify},
+        command::{Class, DenyList, Kind, Local, Retry, Route, Why, classify},
         reply,
         scan::{Head, Limits, RequestError, RequestScanner, Scan, expand_inline},
         session::{ReplyMode, Session as State},
@@ -29,6 +29,7 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 /// An incomplete request larger than this goes to a pinned upstream as its bytes come.
@@ -65,6 +66,16 @@ pub struct Session {
     pub(super) state: State,
     pub(super) shared: Option<Rc<Shared>>,
     pub(super) pinned: Option<Box<Pinned>>,
+    /// An upstream on the next node, while a switch is prepared.
+    pub(super) twin: Option<Box<Twin>>,
+    /// True while both upstreams were asked to end their parts.
+    pub(super) handing_over: bool,
+    /// One that is being opened.
+    pub(super) warming: Option<Rc<Warming>>,
+    /// When the pinned upstream was last replaced.
+    pub(super) relocated: Option<Instant>,
+    /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
+    pub(super) lost_race: bool,
     pub(super) id: u64,
     pub(super) peer: Box<str>,
     reader: Reader,
@@ -75,8 +86,6 @@ pub struct Session {
     resume: bool,
     /// True when nothing more is read.
     over: bool,
-    /// The epoch of the last view that this session acted on.
-    pub(super) seen: Epoch,
 }
 
 impl Session {
@@ -86,12 +95,16 @@ impl Session {
         lane.enter(id, &client);
         Self {
             id,
-            seen: lane.epoch(),
             lane,
             client,
             state: State::default(),
             shared: None,
             pinned: None,
+            twin: None,
+            handing_over: false,
+            warming: None,
+            relocated: None,
+            lost_race: false,
             peer,
             reader,
             scanner: RequestScanner::default(),
@@ -365,7 +378,13 @@ impl Session {
                 return flow;
             }
         }
-        if self.pinned.is_some() {
+        if self.lost_race
+            && let Some(flow) = self.race(&class)
+        {
+            return flow;
+        }
+        let leaves = matches!(class.route, Route::Local(Local::Quit | Local::Abort));
+        if self.pinned.is_some() && !leaves {
             self.ask(&class, request);
             return Flow::Done;
         }
@@ -394,6 +413,30 @@ impl Session {
         Flow::Done
     }
 
+    /// A watch was lost by a move: EXEC answers what it answers when a watched key has changed. `None` for other commands.
+    fn race(&mut self, class: &Class) -> Option<Flow> {
+        match class.spec?.kind {
+            Kind::Exec if self.state.in_multi() => {}
+            Kind::Unwatch | Kind::Discard => {
+                self.lost_race = false;
+                return None;
+            }
+            _ => return None,
+        }
+        if !self.is_quiet() {
+            return Some(Flow::Quiet);
+        }
+        self.lost_race = false;
+        self.state.exec_failed();
+        if let Some(pinned) = &mut self.pinned {
+            pinned.queue.push(b"*1\r\n$7\r\nDISCARD\r\n", Ask::OWN);
+        }
+        let protocol = self.state.protocol();
+        self.client.say(|out| reply::null_exec(out, protocol));
+        self.client.flush();
+        Some(Flow::Done)
+    }
+
     /// Sends a request on the pinned upstream.
     fn ask(&mut self, class: &Class, request: &[u8]) {
         let Some(pinned) = &mut self.pinned else { return };
@@ -406,11 +449,16 @@ impl Session {
         }
         pinned.fresh = false;
         let ask = Ask::new(class, request, &mut self.state);
+        let stuck = pinned.forever.is_some() || self.state.in_multi();
         pinned.queue.push(request, ask);
+        self.client.set_pinned_in_flight(pinned.in_flight());
+        if stuck {
+            self.tell_stuck();
+        }
     }
 
     fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {
-        if self.client.outstanding() > 0 {
+        if !self.is_quiet() {
             return Flow::Quiet;
         }
         self.lane.counters.count(Outcome::Local, 1);

@@ -7,10 +7,12 @@
 use super::{
     client::Client,
     lane::Lane,
+    open::Upstream,
     queue::{Entry, Queue},
     run::Run,
 };
 use crate::{
+    model::name::NodeAddress,
     protocol::redis::{
         Protocol,
         command::Retry,
@@ -22,7 +24,7 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell},
-    rc::{Rc, Weak},
+    rc::Rc,
     sync::Arc,
     task::Waker,
 };
@@ -71,7 +73,6 @@ pub enum Standing {
 pub struct Shared {
     /// What it is logged in as.
     pub key: Key,
-    lane: Weak<Lane>,
     queue: RefCell<Queue<Entry>>,
     writer: RefCell<Option<Writer>>,
     standing: RefCell<Standing>,
@@ -81,6 +82,10 @@ pub struct Shared {
     driver: RefCell<Option<Waker>>,
     /// Sessions that wait until less is unanswered.
     crowd: RefCell<Vec<Rc<Client>>>,
+    /// A connection to the node that the route will move to.
+    warm: RefCell<Option<(NodeAddress, Upstream)>>,
+    /// True while one is being opened.
+    pub warming: Cell<bool>,
     /// Kept for its room.
     touched: RefCell<Vec<Rc<Client>>>,
     /// Told when `standing` changes.
@@ -93,10 +98,9 @@ pub struct Shared {
 
 impl Shared {
     /// A shared upstream that nobody drives yet.
-    pub fn new(lane: &Rc<Lane>, key: Key) -> Rc<Self> {
+    pub fn new(key: Key) -> Rc<Self> {
         Rc::new(Self {
             key,
-            lane: Rc::downgrade(lane),
             queue: RefCell::default(),
             writer: RefCell::default(),
             standing: RefCell::new(Standing::Down),
@@ -104,6 +108,8 @@ impl Shared {
             blocked: Cell::new(false),
             driver: RefCell::default(),
             crowd: RefCell::default(),
+            warm: RefCell::default(),
+            warming: Cell::new(false),
             touched: RefCell::default(),
             changed: Notify::new(),
             kick: Notify::new(),
@@ -121,9 +127,29 @@ impl Shared {
         matches!(*self.standing.borrow(), Standing::Up)
     }
 
-    /// Requests without an answer.
-    pub fn in_flight(&self) -> u64 {
-        self.queue.borrow().len() as u64
+    /// Requests without an answer, those that wait for a connection left out.
+    pub fn sent(&self) -> u64 {
+        if self.is_up() { self.queue.borrow().len() as u64 } else { 0 }
+    }
+
+    /// An upstream on the next node, for when the route moves there.
+    pub fn warm_up(&self, node: NodeAddress, upstream: Upstream) {
+        *self.warm.borrow_mut() = Some((node, upstream));
+    }
+
+    /// Closes it unless it is on that node: the route doesn't move there after all.
+    pub fn cool(&self, node: Option<&NodeAddress>) {
+        self.warm.borrow_mut().take_if(|(on, _)| Some(&*on) != node);
+    }
+
+    /// True when there is one on that node.
+    pub fn is_warm(&self, node: &NodeAddress) -> bool {
+        self.warm.borrow().as_ref().is_some_and(|(on, _)| on == node)
+    }
+
+    /// Takes it, if it is on that node.
+    pub fn take_warm(&self, node: &NodeAddress) -> Option<Upstream> {
+        self.warm.borrow_mut().take().filter(|(on, _)| on == node).map(|(_, upstream)| upstream)
     }
 
     /// True when sessions should wait before they send more.
@@ -234,7 +260,7 @@ impl Shared {
 
     /// Answers everything that waits with an error of Pointsman's own.
     pub fn refuse_waiting(&self, lane: &Lane, text: &str) {
-        lane.counters.count(Outcome::Refused, self.in_flight());
+        lane.counters.count(Outcome::Refused, self.queue.borrow().len() as u64);
         let waiting = self.queue.borrow_mut().take_all();
         for (_, _, entry) in waiting {
             entry.client.say(|out| reply::error(out, text));

@@ -7,7 +7,6 @@ use super::{open::Upstream, shared::Key};
 use crate::model::name::NodeAddress;
 use std::{
     cell::RefCell,
-    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -49,11 +48,9 @@ impl Spares {
         loop {
             let mut spares = self.0.borrow_mut();
             let at = spares.iter().rposition(|spare| spare.key == *key && spare.node == *node)?;
-            let mut spare = spares.remove(at);
-            // A server that has closed it, or says something that nobody asked for, makes it readable.
-            let mut cx = Context::from_waker(Waker::noop());
-            if spare.upstream.reader.poll_read(&mut cx, &mut [0; 16]).is_pending() {
-                return Some(spare);
+            let Spare { key, node, name, upstream, since } = spares.remove(at);
+            if let Some(upstream) = upstream.alive() {
+                return Some(Spare { key, node, name, upstream, since });
             }
         }
     }
