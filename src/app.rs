@@ -121,11 +121,15 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     let proxy = DataPath::new(proxy);
     let metrics = Metrics::new();
     let workshop = Arc::new(Wiring { file: file.to_owned(), data_path: proxy.clone() });
-    let parts = Parts { config, coordinator: Arc::new(coordinator), workers, workshop, metrics: metrics.clone() };
+    let parts =
+        Parts { config, coordinator: Arc::new(coordinator), workers, workshop, metrics: metrics.clone() };
     let handle = control::start(parts)?;
     let counted = proxy.clone();
-    let sources =
-        Sources { handle: handle.clone(), metrics, traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc)) };
+    let sources = Sources {
+        handle: handle.clone(),
+        metrics,
+        traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc)),
+    };
     let serving = [tokio::spawn(admin.serve(handle.clone())), tokio::spawn(watch.serve(sources))];
     notify(&[sd_notify::NotifyState::Ready]);
     let (seq, hash) = handle.head();
@@ -241,17 +245,13 @@ impl DataPath {
     }
 
     fn traffic(&self, svc: &ServiceName) -> Traffic {
-        let counted = self.ask(|proxy| proxy.counters(svc)).unwrap_or_default();
+        let (counted, held) = self.ask(|proxy| (proxy.counters(svc), proxy.held(svc))).unwrap_or_default();
         Traffic {
-            held: 0,
-            outcomes: proxy::Outcome::ALL
-                .iter()
-                .zip(counted.commands)
-                .map(|(end, many)| (end.as_str(), many))
-                .collect(),
-            bounds: proxy::BOUNDS_US.iter().map(|us| f64::from(*us) / 1e6).collect(),
+            held,
+            commands: proxy::Outcome::ALL.iter().zip(counted.commands).map(|(end, many)| (end.as_str(), many)).collect(),
+            bounds_us: &proxy::BOUNDS_US,
             buckets: counted.buckets.to_vec(),
-            seconds: Duration::from_micros(counted.sum_us).as_secs_f64(),
+            sum_us: counted.sum_us,
         }
     }
 }

@@ -245,6 +245,15 @@ fn metrics_and_health() {
     }
     let answered = || rig.pointsman.metric(&["pointsman_commands_total{", "outcome=\"answered\""]);
     wait_for("the command is counted", PATIENCE, || answered() > Some(0.0));
+    let mut client = Raw::connect(rig.port);
+    rig.post("mode", &json!({"mode": "hold"}), 200);
+    client.send("GET k\r\n");
+    wait_for("the held command is shown", PATIENCE, || {
+        rig.pointsman.metric(&["pointsman_held_commands{"]) == Some(1.0)
+    });
+    rig.post("mode", &json!({"mode": "open"}), 200);
+    client.expect("$1\r\nv\r\n");
+    assert_eq!(rig.pointsman.metric(&["pointsman_held_commands{"]), Some(0.0));
     assert_eq!(rig.pointsman.telemetry("/livez").0, 200);
     assert_eq!(rig.pointsman.telemetry("/readyz").0, 200);
     rig.post("switchover", &json!({}), 200);

@@ -29,7 +29,7 @@ pub struct Sources {
     pub handle: Handle,
     /// What is counted as it happens.
     pub metrics: Metrics,
-    /// What the data path counted of one service.
+    /// Sums what the workers counted for one service.
     pub traffic: Box<dyn Fn(&ServiceName) -> Traffic + Send + Sync>,
 }
 
@@ -79,7 +79,8 @@ fn router(sources: Sources) -> Router {
 }
 
 async fn metrics(State(sources): State<Arc<Sources>>) -> impl IntoResponse {
-    let page = render(&sources.metrics, &sources.handle.services(), &*sources.traffic);
+    let traffic = |svc: &ServiceName| Traffic { held: sources.handle.held(svc), ..(sources.traffic)(svc) };
+    let page = render(&sources.metrics, &sources.handle.services(), &traffic);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page)
 }
 

@@ -89,6 +89,11 @@ impl Handle {
         self.desk(name).map(|desk| self.view(&desk))
     }
 
+    /// Requests that wait in a hold now.
+    pub fn held(&self, name: &ServiceName) -> u64 {
+        self.desk(name).map_or(0, |desk| desk.board.sum(|gauge| &gauge.held))
+    }
+
     /// Gives an order and waits for its end, at most `wait` (absent: however long it takes). With a key, the same request
     /// within a day gets the first one's answer, over restarts too.
     pub async fn order(&self, svc: &ServiceName, order: Order, wait: Option<Duration>, key: Option<Key>) -> OrderReply {

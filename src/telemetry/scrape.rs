@@ -1,9 +1,8 @@
-//! The text of one scrape: handles, views, the data path's counts and the process's numbers together.
+//! The text of one scrape: handles, views, the workers' counts and the process's numbers together.
 
 use super::{
     metrics::{Metrics, Scraped},
     process,
-    traffic::Traffic,
 };
 use crate::model::{
     name::ServiceName,
@@ -15,7 +14,22 @@ use prometheus::{Encoder, TextEncoder};
 /// The Content-Type of [`render`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The metrics page. `views` are the services as they stand; `traffic` is what the data path counted of one service.
+/// What the workers counted for one service, summed for one scrape.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests that wait in a hold now.
+    pub held: u64,
+    /// Commands by how they ended: the label and the count.
+    pub commands: Vec<(&'static str, u64)>,
+    /// Upper bounds of the latency buckets in microseconds.
+    pub bounds_us: &'static [u32],
+    /// Commands by latency, not cumulative; one bucket more than there are bounds.
+    pub buckets: Vec<u64>,
+    /// The sum of all latencies in microseconds.
+    pub sum_us: u64,
+}
+
+/// The metrics page. `views` are the services as they stand; `traffic` sums what the workers counted for one service.
 pub fn render(metrics: &Metrics, views: &[ServiceView], traffic: &dyn Fn(&ServiceName) -> Traffic) -> Vec<u8> {
     let mut scraped = Scraped::new();
     scraped.build_info.set(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
@@ -60,10 +74,12 @@ fn service(scraped: &mut Scraped, view: &ServiceView) {
 
 fn commands(scraped: &mut Scraped, view: &ServiceView, traffic: &Traffic) {
     let (svc, store) = (("svc", view.name.as_str()), ("store", view.kind.as_str()));
-    for (outcome, count) in &traffic.outcomes {
+    for (outcome, count) in &traffic.commands {
         scraped.commands.count(&[svc, store, ("outcome", outcome)], number(*count));
     }
-    scraped.command_duration.observe(&[svc, store], &traffic.bounds, &traffic.buckets, traffic.seconds);
+    let bounds: Vec<f64> = traffic.bounds_us.iter().map(|bound| f64::from(*bound) / 1_000_000.0).collect();
+    let seconds = number(traffic.sum_us) / 1_000_000.0;
+    scraped.command_duration.observe(&[svc, store], &bounds, &traffic.buckets, seconds);
     scraped.held.set(&[svc, store], number(traffic.held));
 }
 
@@ -120,15 +136,18 @@ mod tests {
         }
     }
 
-    fn counted() -> Traffic {
-        Traffic { outcomes: vec![("refused", 0)], bounds: vec![0.1], buckets: vec![0, 0], ..Traffic::default() }
-    }
-
     #[test]
     fn every_series_of_a_service_is_there_from_the_start() {
         let metrics = Metrics::new();
         metrics.service(&"cart".into(), Kind::Redis);
-        let page = String::from_utf8(render(&metrics, &[cart()], &|_| counted())).expect("text");
+        let traffic = Traffic {
+            held: 2,
+            commands: vec![("answered", 3), ("refused", 0)],
+            bounds_us: &[100, 1000],
+            buckets: vec![1, 1, 1],
+            sum_us: 2_000_500,
+        };
+        let page = String::from_utf8(render(&metrics, &[cart()], &|_| traffic.clone())).expect("text");
         let cart = r#"svc="cart""#;
         for line in [
             "pointsman_config_reload_success 1".to_owned(),
@@ -138,7 +157,11 @@ mod tests {
             format!(r#"pointsman_service_ready{{{cart},store="redis",operation="switchover"}} 1"#),
             format!(r#"pointsman_client_connections{{{cart},store="redis"}} 50"#),
             format!(r#"pointsman_commands_total{{{cart},store="redis",outcome="refused"}} 0"#),
-            format!(r#"pointsman_command_duration_seconds_bucket{{{cart},store="redis",le="+Inf"}} 0"#),
+            format!(r#"pointsman_commands_total{{{cart},store="redis",outcome="answered"}} 3"#),
+            format!(r#"pointsman_held_commands{{{cart},store="redis"}} 2"#),
+            format!(r#"pointsman_command_duration_seconds_bucket{{{cart},store="redis",le="0.001"}} 2"#),
+            format!(r#"pointsman_command_duration_seconds_bucket{{{cart},store="redis",le="+Inf"}} 3"#),
+            format!(r#"pointsman_command_duration_seconds_sum{{{cart},store="redis"}} 2.0005"#),
             format!(r#"pointsman_last_switch_timestamp_seconds{{store="redis",{cart}}} 0"#),
         ] {
             assert!(page.lines().any(|found| found == line), "missing {line}\n{page}");
