@@ -124,11 +124,11 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     let parts =
         Parts { config, coordinator: Arc::new(coordinator), workers, workshop, metrics: metrics.clone() };
     let handle = control::start(parts)?;
-    let counted = proxy.clone();
+    let (counted, asked) = (proxy.clone(), handle.clone());
     let sources = Sources {
         handle: handle.clone(),
         metrics,
-        traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc)),
+        traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc, asked.held(svc))),
     };
     let serving = [tokio::spawn(admin.serve(handle.clone())), tokio::spawn(watch.serve(sources))];
     notify(&[sd_notify::NotifyState::Ready]);
@@ -244,8 +244,8 @@ impl DataPath {
         self.proxy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
     }
 
-    fn traffic(&self, svc: &ServiceName) -> Traffic {
-        let (counted, held) = self.ask(|proxy| (proxy.counters(svc), proxy.held(svc))).unwrap_or_default();
+    fn traffic(&self, svc: &ServiceName, held: u64) -> Traffic {
+        let counted = self.ask(|proxy| proxy.counters(svc)).unwrap_or_default();
         Traffic {
             held,
             commands: proxy::Outcome::ALL.iter().zip(counted.commands).map(|(end, many)| (end.as_str(), many)).collect(),
