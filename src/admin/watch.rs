@@ -79,8 +79,7 @@ fn router(sources: Sources) -> Router {
 }
 
 async fn metrics(State(sources): State<Arc<Sources>>) -> impl IntoResponse {
-    let traffic = |svc: &ServiceName| Traffic { held: sources.handle.held(svc), ..(sources.traffic)(svc) };
-    let page = render(&sources.metrics, &sources.handle.services(), &traffic);
+    let page = render(&sources.metrics, &sources.handle.services(), &*sources.traffic);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page)
 }
 
