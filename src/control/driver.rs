@@ -11,6 +11,7 @@ use super::{
     feed::{Event as Shown, Feed},
     orders::Orders,
     recorder::Recorder,
+    said,
     watch::{Seen, Watchers},
 };
 use crate::{
@@ -200,7 +201,8 @@ impl Driver {
                 Effect::Write { ticket, drafts } => self.write(Job::core(ticket, drafts, &mut along)).await,
                 Effect::Publish { route, next, cut_sessions } => self.publish(route, next, cut_sessions),
                 Effect::Act { ticket, action, limit } => {
-                    effects::act(self.store.clone(), ticket, action, limit, self.results.clone());
+                    let about = self.desk.about();
+                    effects::act(self.store.clone(), about, ticket, action, limit, self.results.clone());
                 }
                 Effect::Probe { node } => self.watchers.probe(&node),
                 Effect::ReadFitness { node } => self.watchers.fitness(&node),
@@ -236,7 +238,7 @@ impl Driver {
         let name = publish_name(route.mode, next.as_ref());
         crash::point("before", "publish", || name.clone());
         tracing::info!(
-            svc = %self.desk.name, epoch = %route.epoch, route = name,
+            svc = %self.desk.name, epoch = %route.epoch, op = self.desk.about().op, route = name,
             node = route.target.as_ref().map_or("", |target| target.node.as_str()), "published"
         );
         self.desk.board.publish(View { route, next, cut_sessions, settings: self.settings.clone() });
@@ -254,6 +256,7 @@ impl Driver {
         self.desk.shown.store(view.clone());
         self.desk.steps.fetch_add(1, Relaxed);
         if changed {
+            said::changes(&before, &view);
             self.shown_at = now.mono;
             self.feed.publish(Shown::Service(view));
         }
