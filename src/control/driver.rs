@@ -43,6 +43,8 @@ use tokio::{
 pub(super) const INBOX: usize = 256;
 /// A service is shown to followers at least so often while only its measurements change.
 const SHOW_MEASUREMENTS: Duration = Duration::from_secs(1);
+/// How long to sleep when nothing asks to be woken; the ticks come long before.
+const IDLE: Duration = Duration::from_secs(3600);
 /// How many wake-ups are remembered; a core that asks for more is woken by its ticks.
 const WAKES: usize = 256;
 
@@ -131,7 +133,7 @@ impl Driver {
         let effects = self.machine.start(self.now());
         self.carry_out(effects).await;
         loop {
-            let wake = self.wakes.first().map_or(self.start + Duration::from_hours(24), |at| self.start + *at);
+            let wake = self.wakes.first().map_or(self.start + IDLE, |at| self.start + *at);
             tokio::select! {
                 change = inputs.changes.recv() => match change {
                     Some(change) => self.changed(change).await,
@@ -150,18 +152,21 @@ impl Driver {
         Now { mono: self.start.elapsed(), wall: jiff::Timestamp::now() }
     }
 
+    /// One step. The workers' counts come first, so that no decision rests on those of the last tick: a session may have
+    /// become immovable since.
     async fn step(&mut self, event: Event) {
-        let effects = self.machine.step(event, self.now());
-        self.carry_out(effects).await;
+        let board = &self.desk.board;
+        let counted = Event::Counted { in_flight: board.sum(|gauge| &gauge.in_flight), stuck: board.stuck() };
+        for event in [counted, event] {
+            let effects = self.machine.step(event, self.now());
+            self.carry_out(effects).await;
+        }
         self.show();
     }
 
     async fn tick(&mut self) {
         let now = self.start.elapsed();
         self.wakes = self.wakes.split_off(&(now + Duration::from_nanos(1)));
-        let board = &self.desk.board;
-        let counted = Event::Counted { in_flight: board.sum(|gauge| &gauge.in_flight), stuck: board.stuck() };
-        self.step(counted).await;
         self.step(Event::Tick).await;
     }
 
