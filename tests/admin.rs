@@ -102,7 +102,9 @@ fn the_socket_is_for_operators() {
     open(rig.pointsman.folder(), 0o711);
     let foreign = |arguments: &[&str]| {
         let mut command = std::process::Command::new(setpriv);
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(rig.pointsman.folder().join("cli"));
+        command
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(rig.pointsman.folder().join("cli"));
         command.env("POINTSMAN_ADMIN", format!("unix:{}", socket.display())).args(arguments);
         command.output().expect("setpriv starts")
     };
@@ -291,5 +293,8 @@ fn check_asks_the_nodes() {
         .expect("writing");
     let said = rig.pointsman.cli_expect(&["check", "--connect", "--config", path], 2);
     assert!(said.contains(&format!("is the same server as {primary}")), "{said}");
-    assert!(said.contains(&format!("{closed}: nobody listens there")) && said.contains("mend: start the server"), "{said}");
+    assert!(
+        said.contains(&format!("{closed}: nobody listens there")) && said.contains("mend: start the server"),
+        "{said}"
+    );
 }

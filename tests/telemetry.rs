@@ -69,7 +69,8 @@ fn every_metric_is_there_from_the_start_with_its_labels() {
         let name = sample(line);
         METRICS.iter().any(|(metric, _)| {
             let family = metric.trim_end_matches("_count");
-            name == format!("pointsman_{metric}") || name.strip_prefix("pointsman_").is_some_and(|n| n.starts_with(family))
+            name == format!("pointsman_{metric}")
+                || name.strip_prefix("pointsman_").is_some_and(|n| n.starts_with(family))
         })
     };
     let strange: Vec<&str> = page.lines().filter(|line| line.starts_with("pointsman_") && !known(line)).collect();
