@@ -125,7 +125,7 @@ fn process(config: &Config) -> Items {
     put(&mut all, fixed, "admin.socket", socket.display());
     put(&mut all, fixed, "telemetry.listen", listen);
     put(&mut all, fixed, "telemetry.log_format", word(log_format));
-    put(&mut all, Effect::Live, "telemetry.log", log);
+    put(&mut all, fixed, "telemetry.log", log);
     put(&mut all, Effect::Live, "grace", show_duration(*grace));
     all
 }
@@ -139,7 +139,7 @@ fn items(service: &Service) -> Items {
     let mut all = Items::new();
     let (live, fixed) = (Effect::Live, Effect::NeedsRestart);
     put(&mut all, fixed, "kind", kind.as_str());
-    put(&mut all, fixed, "listen", addresses(listen));
+    put(&mut all, live, "listen", addresses(listen));
     put(&mut all, fixed, "listen_read", addresses(listen_read));
     put(&mut all, fixed, "replication", word(replication));
     put(&mut all, live, "tune", tune);

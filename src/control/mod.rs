@@ -1,1 +1,24 @@
-//! control
+//! Control: the drivers that feed the decision cores and carry out what they decide, on one thread of their own.
+//!
+//! Inputs: probes, the workers' signals, operators' orders, a changed configuration file. Outputs: routes on the boards,
+//! records in the journal, actions at nodes, and the [`Handle`] that the admin floor asks. It never touches the data
+//! path, and it never decides: that is `decision`'s.
+
+mod crash;
+mod desk;
+mod driver;
+mod effective;
+mod effects;
+mod feed;
+mod handle;
+mod orders;
+mod recorder;
+mod reload;
+mod supervisor;
+mod watch;
+mod workshop;
+
+pub use feed::{Event, Numbered, Subscription};
+pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply};
+pub use supervisor::{Parts, start};
+pub use workshop::Workshop;

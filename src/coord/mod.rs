@@ -3,6 +3,8 @@
 //! Inputs: drafts of records. Outputs: records with their number and the folded state. It never decides, and it never
 //! says that something is written before it would survive a crash.
 
+pub mod local;
+
 use crate::model::{
     record::{Draft, Record},
     state::State,

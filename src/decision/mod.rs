@@ -3,6 +3,26 @@
 //! Inputs: observations, signals, orders, and how earlier effects ended. Outputs: effects. No tokio, no clock, no random,
 //! no I/O: the driver in `control/` carries effects out and brings their results back as events.
 
+mod abort;
+mod guards;
+mod health;
+#[cfg(debug_assertions)]
+mod invariants;
+mod machine;
+mod orders;
+mod recovery;
+mod returning;
+mod roles;
+mod switch;
+mod switchover;
+#[cfg(test)]
+mod tests;
+mod view;
+#[cfg(test)]
+mod world;
+
+pub use machine::Machine;
+
 use crate::{
     config::Service,
     model::{
@@ -35,6 +55,7 @@ pub struct Ticket(pub u64);
 
 /// What happened.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields' types say what they are")]
 pub enum Event {
     /// A probe ended.
     Observed { node: NodeAddress, observation: Observation },
@@ -42,7 +63,7 @@ pub enum Event {
     Fitness { node: NodeAddress, fitness: Result<Fitness, StoreError>, differences: Vec<Refusal> },
     /// A worker reported.
     Signal(Signal),
-    /// The workers' counts, read when the core asked by [`Effect::Count`] or with each tick.
+    /// The workers' counts, read by the driver before each tick.
     Counted { in_flight: u64, stuck: Vec<StuckSession> },
     /// An operator orders; the answer carries the same ticket.
     Ordered { ticket: Ticket, order: Order },
@@ -58,6 +79,7 @@ pub enum Event {
 
 /// What to do. Effects of one step are carried out in order; those with a ticket report back.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields' types say what they are")]
 pub enum Effect {
     /// Make the drafts durable together.
     Write { ticket: Ticket, drafts: Vec<Draft> },

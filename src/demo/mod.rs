@@ -1,1 +1,52 @@
-//! demo
+//! `pointsman demo`: real servers, a real Pointsman, a visible load, a planned switch there and back, and what was felt.
+//!
+//! Inputs: the path of a redis-server. Output: text on standard output whose last lines are for scripts, and an exit code
+//! that is 0 only if the promises held. It starts processes of its own and ends them in every case. It never touches
+//! servers that it didn't start.
+
+mod load;
+mod process;
+mod resp;
+mod scene;
+mod show;
+mod tally;
+
+use clap::Args;
+use std::{path::PathBuf, process::ExitCode};
+
+/// What `pointsman demo` takes.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The redis-server to start.
+    #[arg(long, default_value = "redis-server")]
+    redis_server: PathBuf,
+    /// How long the load runs, in seconds; a switch at a third and one back at two thirds.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(6..=3600))]
+    seconds: u64,
+    /// The kinds of stores to show; this version has redis.
+    #[arg(long, default_value = "redis")]
+    stores: String,
+}
+
+/// Runs the demo; the code is 0 only if nothing failed, nothing was lost and every switch was done.
+pub fn main(options: &Options) -> ExitCode {
+    if let Some(store) = options.stores.split_whitespace().find(|store| *store != "redis") {
+        eprintln!("pointsman: demo: this version shows redis only, not {store}");
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("pointsman: demo: the system gives no event loop: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(show::run(options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("pointsman: demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! guards {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
         /// A condition with a name that operators see, alert on, and may override one by one.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Guard { $($(#[$doc])* $variant),+ }
 
@@ -62,7 +62,7 @@ guards! {
 }
 
 /// A guard that does not hold, and why, in words an operator can act on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Refusal {
     /// Which guard.
     pub name: Guard,

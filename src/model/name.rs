@@ -6,8 +6,9 @@ use std::{fmt, sync::Arc};
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(transparent)]
+        #[schema(value_type = String)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -52,12 +53,12 @@ name!(
     NodeAddress
 );
 name!(
-    /// An operation's id, unique in a journal: `op-` and the sequence number of the record that began it.
+    /// An operation's id, unique in a journal: its service's name, `-`, and a number that only grows (`cart-17`).
     OperationId
 );
 
 /// The kind of store a service speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Redis or Valkey.

@@ -39,7 +39,7 @@ impl Observation {
 }
 
 /// A history of data: the store's own id of it and, where there was one, the history it continues.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Lineage {
     /// Redis: `master_replid`.
     pub id: String,

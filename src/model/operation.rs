@@ -76,7 +76,7 @@ pub struct Order {
 }
 
 /// How an operation ended, or that it hasn't.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// What was asked for is so.
@@ -115,7 +115,7 @@ impl Outcome {
 }
 
 /// One step of a switch. Each is a phase with its own duration in the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Everything runs; sessions that can't move are waited for, the next target is warmed, the delay shrinks.
@@ -173,7 +173,7 @@ impl Step {
 }
 
 /// A finished or running phase.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Phase {
     /// Which step.
     pub name: Step,
@@ -182,7 +182,7 @@ pub struct Phase {
 }
 
 /// What was lost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Loss {
     /// False: `count` is an upper bound.
     pub known: bool,
@@ -201,7 +201,7 @@ impl Default for Loss {
 }
 
 /// An operation as the API, the CLI and the journal show it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Operation {
     /// Its id.
     pub id: OperationId,

@@ -48,7 +48,7 @@ pub enum Signal {
 }
 
 /// A session that can't move now, as an operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StuckSession {
     /// The client's address.
     pub client: String,

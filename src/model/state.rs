@@ -5,7 +5,7 @@ use super::{
     observation::Lineage,
     operation::{Operation, Step},
     record::{Change, Record},
-    route::{Route, Target},
+    route::{Epoch, Mode, Route, Target},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,11 +34,16 @@ pub struct Underway {
     pub to: Option<Target>,
     /// The last step that was written.
     pub step: Step,
+    /// The route's mode when it began, which the route gets back.
+    pub mode: Mode,
 }
 
 /// What is known of one service across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ServiceState {
+    /// The highest number given to an operation of this service; the next one takes one more (`cart-17`).
+    pub numbered: u64,
     /// The route.
     pub route: Route,
     /// When the route last changed its target or mode.
@@ -63,6 +68,7 @@ pub struct ServiceState {
 
 /// The fold of the whole journal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct State {
     /// Each service that was ever written about.
     pub services: BTreeMap<ServiceName, ServiceState>,
@@ -78,6 +84,13 @@ impl State {
 }
 
 impl ServiceState {
+    /// The highest epoch that may have been shown to anybody: once a promotion was allowed, the new route serves before
+    /// it is written.
+    pub fn highest_epoch(&self) -> Epoch {
+        let promoting = self.underway.as_ref().is_some_and(|u| u.step >= Step::Promote && u.step != Step::Abort);
+        if promoting && self.route.mode == Mode::Hold { self.route.epoch.next() } else { self.route.epoch }
+    }
+
     /// Folds one more record of this service in.
     pub fn apply(&mut self, record: &Record) {
         match &record.detail {
@@ -93,11 +106,13 @@ impl ServiceState {
             }
             Change::LineageSeen { lineage, .. } => self.lineage = Some(lineage.clone()),
             Change::Began { operation, from, to } => {
+                self.number(operation);
                 self.underway = Some(Underway {
                     operation: (**operation).clone(),
                     from: from.clone(),
                     to: to.clone(),
                     step: Step::Approach,
+                    mode: self.route.mode,
                 });
             }
             Change::Entered { id, step } => {
@@ -134,14 +149,21 @@ impl ServiceState {
         }
     }
 
+    /// Ids end in `-N`; the largest N seen is remembered, so that no id is given twice, over restarts too.
+    fn number(&mut self, operation: &Operation) {
+        let number = operation.id.as_str().rsplit('-').next().and_then(|text| text.parse().ok());
+        self.numbered = self.numbered.max(number.unwrap_or(0));
+    }
+
     fn ended(&mut self, operation: &Operation, time: Timestamp) {
+        self.number(operation);
         if self.underway.as_ref().is_some_and(|u| u.operation.id == operation.id) {
             self.underway = None;
         }
         if operation.epoch_after.is_some_and(|after| after > operation.epoch_before) {
             self.last_switch = Some(time);
         }
-        if self.ended.len() == REMEMBERED_OPERATIONS {
+        if self.ended.len() >= REMEMBERED_OPERATIONS {
             self.ended.pop_front();
         }
         self.ended.push_back(operation.clone());

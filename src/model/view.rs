@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Part of a cluster or node in its service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the contract's words, explained in the design")]
 pub enum Role {
@@ -23,7 +23,7 @@ pub enum Role {
 }
 
 /// Whether a cluster or node is well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the contract's words, explained in the design")]
 pub enum Health {
@@ -35,7 +35,7 @@ pub enum Health {
 }
 
 /// What the decision core of a service is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the contract's words, explained in the design")]
 pub enum Standing {
@@ -67,7 +67,7 @@ lower_case_names!(Health: Up = "up", Suspect = "suspect", Down = "down", Unknown
 lower_case_names!(Standing: Starting = "starting", Steady = "steady", Suspect = "suspect", Blocked = "blocked", Holding = "holding", Switching = "switching", Returning = "returning", Isolated = "isolated", Paused = "paused", Closed = "closed");
 
 /// The route as shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RouteView {
     /// The cluster.
     pub cluster: ClusterName,
@@ -78,7 +78,7 @@ pub struct RouteView {
 }
 
 /// Whether an operation would be let through.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Readiness {
     /// Yes or no.
     pub ready: bool,
@@ -89,7 +89,7 @@ pub struct Readiness {
 }
 
 /// One node as shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NodeView {
     /// Its configured address.
     pub address: NodeAddress,
@@ -108,7 +108,7 @@ pub struct NodeView {
 }
 
 /// One cluster as shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ClusterView {
     /// Its name.
     pub name: ClusterName,
@@ -131,7 +131,7 @@ pub struct ClusterView {
 }
 
 /// Connections of a service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Connections {
     /// Applications' connections.
     pub client: u64,
@@ -142,7 +142,7 @@ pub struct Connections {
 }
 
 /// A service as shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ServiceView {
     /// Its name.
     pub name: ServiceName,

@@ -3,6 +3,8 @@
 //! Inputs: actions of the decision core. Outputs: observations and how an action ended. It never touches the data path
 //! and never decides.
 
+pub mod redis;
+
 use crate::model::{
     action::{Action, Done},
     error::StoreError,
@@ -32,6 +34,13 @@ pub trait Store: Send + Sync {
 
     /// What `check --connect` says of a node: errors and advice, each with the command that mends it.
     fn inspect<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Inspection>;
+
+    /// Sets what detection needs on a node (Redis: the ping period) where the service says `tune = true`, else does nothing.
+    /// Done again when the node restarted, since the node forgets it.
+    fn tune<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Result<(), StoreError>> {
+        let _ = node;
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// A finding of `check --connect`.

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use tempfile::TempDir;
 
-/// The binary under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_pointsman");
+/// The binary under test; `POINTSMAN_PROGRAM` names another one, such as a release build.
+pub fn program() -> PathBuf {
+    std::env::var_os("POINTSMAN_PROGRAM").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_pointsman")), PathBuf::from)
+}
 
 /// A Pointsman; killed on drop.
 pub struct Pointsman {
@@ -65,7 +67,7 @@ impl Pointsman {
         self.process = None;
         let arguments = ["run", "--config", &self.config_file().display().to_string()].map(ToOwned::to_owned);
         let log = self.folder.path().join("log");
-        self.process = Some(Process::start(Path::new(PROGRAM), &arguments, &self.environment, &log));
+        self.process = Some(Process::start(&program(), &arguments, &self.environment, &log));
     }
 
     /// Replaces the services of its file; takes effect by [`Pointsman::reload`] or at the next start.
@@ -107,7 +109,7 @@ impl Pointsman {
     /// Runs a subcommand of the binary against this instance's admin socket.
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let socket = format!("unix:{}", self.folder.path().join("admin.sock").display());
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.args(arguments).env("POINTSMAN_ADMIN", socket).env("NO_COLOR", "1");
         command.output().expect("the binary under test starts")
     }

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "a module of test programs: its `pub` is for its siblings")]
 
 pub mod certificates;
+pub mod data_path;
 pub mod instance;
 pub mod ports;
 pub mod process;

@@ -66,6 +66,11 @@ fn inline_split_at_every_byte() {
 fn empty_requests_are_blank() {
     for (bytes, len) in [(&b"*0\r\nX"[..], 4), (b"*-1\r\n", 5), (b"*-99\r\n", 6)] {
         assert_eq!(whole(bytes), Ok(Scan::Blank { len }));
+        let mut scanner = RequestScanner::default();
+        for end in 0..len {
+            assert_eq!(scanner.next(&bytes[..end], &Limits::default()), Ok(Scan::NeedMore), "{bytes:?} up to {end}");
+        }
+        assert_eq!(scanner.next(bytes, &Limits::default()), Ok(Scan::Blank { len }));
     }
 }
 

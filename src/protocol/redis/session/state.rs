@@ -162,6 +162,20 @@ impl Session {
         self.rare.as_ref().is_some_and(|r| !(r.channels.is_empty() && r.patterns.is_empty() && r.shards.is_empty()))
     }
 
+    /// How many channels of this kind are subscribed.
+    pub fn channels(&self, kind: Channel) -> usize {
+        self.rare.as_ref().map_or(0, |rare| match kind {
+            Channel::Plain => rare.channels.len(),
+            Channel::Pattern => rare.patterns.len(),
+            Channel::Shard => rare.shards.len(),
+        })
+    }
+
+    /// True after MONITOR.
+    pub fn monitoring(&self) -> bool {
+        self.monitor
+    }
+
     /// True when the state can't be shared: the session then needs, or keeps, an upstream of its own.
     pub fn pins(&self) -> bool {
         self.multi

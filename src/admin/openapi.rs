@@ -1,0 +1,106 @@
+//! `/openapi.json`: what the API takes and gives, from the types themselves.
+//!
+//! The functions below exist for their attributes; a test compares the paths with those of the router.
+
+#![expect(dead_code, reason = "utoipa reads the attributes of functions that nobody calls")]
+
+use super::{
+    api::{Journal, JournalQuery, Services},
+    body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
+    problem::Problem,
+};
+use crate::model::{operation::Operation, view::ServiceView};
+use axum::Json;
+use utoipa::OpenApi;
+
+/// Answers with the document.
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Pointsman",
+        description = "Operators' API. Reading is GET, every change is POST. Errors are application/problem+json."
+    ),
+    paths(
+        services, service, operation, journal, events, config, reload, switchover, failover, pause, resume, mode,
+        drain, restore
+    )
+)]
+struct Document;
+
+#[utoipa::path(get, path = "/v1/services", responses((status = 200, body = Services)))]
+fn services() {}
+
+#[utoipa::path(get, path = "/v1/services/{svc}", params(("svc" = String, Path)),
+    responses((status = 200, body = ServiceView), (status = 404, body = Problem)))]
+fn service() {}
+
+#[utoipa::path(get, path = "/v1/operations/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = Operation), (status = 404, body = Problem)))]
+fn operation() {}
+
+#[utoipa::path(get, path = "/v1/journal", params(JournalQuery),
+    responses((status = 200, body = Journal), (status = 400, body = Problem)))]
+fn journal() {}
+
+#[utoipa::path(get, path = "/v1/events", params(("Last-Event-ID" = Option<u64>, Header)),
+    responses((status = 200, description = "Server-Sent Events: service, operation, journal; gap where some are lost",
+        content_type = "text/event-stream", body = String)))]
+fn events() {}
+
+#[utoipa::path(get, path = "/v1/config", responses((status = 200, description = "The configuration in force", body = Object)))]
+fn config() {}
+
+#[utoipa::path(post, path = "/v1/reload",
+    responses((status = 200, description = "{\"changes\":[…]}", body = Object), (status = 422, body = Problem)))]
+fn reload() {}
+
+/// Declares one action of a service.
+macro_rules! action {
+    ($name:ident, $path:literal, $body:ty) => {
+        #[utoipa::path(post, path = $path, request_body = $body,
+            params(("svc" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+            responses(
+                (status = 200, description = "Done, or a dry run that would be", body = Operation),
+                (status = 202, description = "Runs on past `wait`, or waits for a second person"),
+                (status = 400, body = Problem), (status = 404, body = Problem),
+                (status = 409, description = "Another operation runs, or the epoch moved", body = Problem),
+                (status = 422, description = "Refused by guards, or the key was used for another request", body = Problem),
+                (status = 500, description = "Rolled back, partial or unknown: see `operation.outcome`", body = Problem),
+                (status = 503, description = "No answer in time: the outcome is unknown", body = Problem)))]
+        fn $name() {}
+    };
+}
+
+action!(switchover, "/v1/services/{svc}/switchover", SwitchBody);
+action!(failover, "/v1/services/{svc}/failover", SwitchBody);
+action!(pause, "/v1/services/{svc}/pause", PauseBody);
+action!(resume, "/v1/services/{svc}/resume", ResumeBody);
+action!(mode, "/v1/services/{svc}/mode", ModeBody);
+action!(drain, "/v1/services/{svc}/drain", NamedBody);
+action!(restore, "/v1/services/{svc}/restore", NamedBody);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_path_and_the_contracts_fields() {
+        let document = serde_json::to_value(Document::openapi()).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths");
+        assert_eq!(paths.len(), 14, "{:?}", paths.keys());
+        for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
+            assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
+        }
+        let schemas = &document["components"]["schemas"];
+        for field in ["to", "reason", "dry_run", "if_epoch", "wait", "cut_sessions", "accept_loss", "override"] {
+            assert!(schemas["SwitchBody"]["properties"][field].is_object(), "{field}");
+        }
+        assert!(schemas["ServiceView"]["properties"]["switchover_ready"].is_object());
+        assert!(schemas["Operation"]["properties"]["client_stall_ms"].is_object());
+        assert!(schemas["Change"].is_object() && schemas["Problem"].is_object());
+    }
+}

@@ -1,0 +1,29 @@
+//! One HTTP connection with its bounds, the same for operators and for monitoring.
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// How long a request's head may take, and how long a connection may idle between requests.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// The most bytes of a head.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Serves one connection until it ends. Errors are the peer's: they are only worth a debug line.
+pub(super) async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send>(stream: S, router: Router) {
+    let service = TowerToHyperService::new(router);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "an HTTP connection broke");
+    }
+}

@@ -1,0 +1,135 @@
+//! `pointsman history`: the journal in words, or as it is.
+
+use super::{
+    args::History,
+    client::{Client, segment},
+    exit::Exit,
+    operation::because,
+    report,
+};
+use crate::model::{
+    guard::Refusal,
+    record::{Change, Record},
+};
+use serde::Deserialize;
+
+/// Records asked for at once.
+const PAGE: usize = 1000;
+
+/// An answer of the journal.
+#[derive(Debug, Deserialize)]
+struct Page {
+    records: Vec<Record>,
+}
+
+/// Prints the journal, oldest first.
+pub(super) async fn run(client: &Client, options: &History) -> Exit {
+    let svc = options.svc.as_deref().map(|svc| format!("&svc={}", segment(svc))).unwrap_or_default();
+    if let Some(svc) = &options.svc
+        && let Err(exit) = client.get_json::<serde_json::Value>(&format!("/v1/services/{}", segment(svc))).await
+    {
+        return exit;
+    }
+    let mut after = 0;
+    let mut all = Vec::new();
+    loop {
+        let page: Page = match client.get_json(&format!("/v1/journal?after={after}&limit={PAGE}{svc}")).await {
+            Ok(page) => page,
+            Err(exit) => return exit,
+        };
+        let last_page = page.records.len() < PAGE;
+        after = page.records.last().map_or(after, |record| record.seq);
+        if options.json {
+            all.extend(page.records);
+        } else {
+            for record in &page.records {
+                println!("{}", line(record));
+            }
+        }
+        if last_page {
+            break;
+        }
+    }
+    if options.json {
+        println!("{}", serde_json::json!({ "records": all }));
+    }
+    Exit::Done
+}
+
+/// One record: `2026-11-22T01:02:03.456Z  #12  cart  uid:0  what happened: why`, and more lines for its details.
+fn line(record: &Record) -> String {
+    let svc = record.svc.as_ref().map_or("-", |svc| svc.as_str());
+    let what = what(&record.detail);
+    let (first, details) = what.find('\n').map_or((what.as_str(), ""), |end| what.split_at(end));
+    let why = because(&record.reason);
+    format!("{:.3}  #{}  {svc}  {}  {first}{why}{details}", record.time, record.seq, record.actor)
+}
+
+fn what(change: &Change) -> String {
+    match change {
+        Change::Routed { route } => {
+            let target = route.target.as_ref();
+            let target = target.map_or("nowhere".to_owned(), |target| format!("{} ({})", target.cluster, target.node));
+            format!("route: {target}, {}, epoch {}", route.mode.as_str(), route.epoch)
+        }
+        Change::FenceIntended { node } => format!("fence of {node} intended"),
+        Change::Fenced { node, position, .. } => format!("fenced {node} at position {position}"),
+        Change::Unfenced { node } => format!("fence of {node} lifted"),
+        Change::LineageSeen { node, lineage } => format!("history of {node}: {}", lineage.id),
+        Change::Began { operation, .. } => {
+            let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+            format!("{} began: {}{to}", operation.id, operation.kind)
+        }
+        Change::Entered { id, step } => format!("{id} entered {}", step.as_str()),
+        Change::Ended { operation } => {
+            let phases = report::phases(&operation.phases);
+            let phases = if phases.is_empty() { phases } else { format!("\n      phases: {phases}") };
+            format!("{} ended: {}{phases}", operation.id, report::operation(operation).replace('\n', "\n    "))
+        }
+        Change::Refused { intent, guards } => format!("not done: {intent}{}", refusals(guards)),
+        Change::Drained { cluster } => format!("{cluster} drained"),
+        Change::Restored { cluster } => format!("{cluster} restored"),
+        Change::Paused { until } => format!("automatic failover paused until {until:.0}"),
+        Change::Resumed => "automatic failover resumed".to_owned(),
+        Change::Keyed { key, id, .. } => format!("{id} has the key {key}"),
+        Change::Configured { changes } => format!("configuration changed{}", lines(changes)),
+        Change::ConfigurationRejected { problems } => format!("configuration turned down{}", lines(problems)),
+        Change::Noted { text } => text.clone(),
+    }
+}
+
+fn refusals(guards: &[Refusal]) -> String {
+    guards
+        .iter()
+        .fold(String::new(), |text, refusal| text + "\n      " + refusal.name.as_str() + ": " + &refusal.detail)
+}
+
+fn lines(lines: &[String]) -> String {
+    lines.iter().fold(String::new(), |text, line| text + "\n      " + line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{guard::Guard, record::RecordKind};
+
+    #[test]
+    fn a_refusal_is_told_with_its_guards() {
+        let record = Record {
+            seq: 12,
+            time: "2026-11-22T01:02:03.456789Z".parse().expect("a time"),
+            svc: Some("cart".into()),
+            kind: RecordKind::Refusal,
+            actor: "uid:0".into(),
+            reason: "night shift".into(),
+            epoch: None,
+            detail: Change::Refused {
+                intent: "switchover to spare".into(),
+                guards: vec![Refusal::new(Guard::Lag, "12 s")],
+            },
+        };
+        let expected =
+            "2026-11-22T01:02:03.456Z  #12  cart  uid:0  not done: switchover to spare: night shift\n      lag: 12 s";
+        assert_eq!(line(&record), expected);
+    }
+}

@@ -1,0 +1,35 @@
+//! `pointsman operation`: how one operation stands, also after its caller was cut off.
+
+use super::{
+    args::OperationOf,
+    client::{Client, segment},
+    exit::{Exit, code},
+    report,
+};
+use crate::model::operation::{Operation, Outcome};
+
+/// Shows it. The code is the operation's own; one that runs is no failure.
+pub(super) async fn run(client: &Client, options: &OperationOf) -> Exit {
+    let operation: Operation = match client.get_json(&format!("/v1/operations/{}", segment(&options.id))).await {
+        Ok(operation) => operation,
+        Err(exit) => return exit,
+    };
+    if options.json {
+        println!("{}", serde_json::json!(operation));
+    } else {
+        println!("{}", report::operation(&operation));
+        if !operation.phases.is_empty() {
+            println!("  {}", report::phases(&operation.phases));
+        }
+        println!("  by {} at {}{}", operation.actor, operation.started, because(&operation.reason));
+    }
+    match operation.outcome {
+        Outcome::Running => Exit::Done,
+        outcome => code(Some(outcome), 200),
+    }
+}
+
+/// `: reason`, or nothing.
+pub(super) fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}

@@ -1,0 +1,224 @@
+//! Operations and problems in words that help at three in the morning.
+
+use super::{
+    client::Reply,
+    exit::{Exit, code},
+};
+use crate::{
+    admin::Problem,
+    model::{
+        guard::{Guard, Refusal},
+        operation::{Operation, Outcome, Phase},
+    },
+};
+use std::fmt::Write;
+
+/// An operation that ended, or stands: one line, and one a guard.
+pub(super) fn operation(operation: &Operation) -> String {
+    let mut text = format!("{} {}: {}", operation.kind, operation.svc, path(operation));
+    let moved = operation.epoch_after.is_some_and(|after| after != operation.epoch_before);
+    text.push_str(match operation.outcome {
+        Outcome::Done if is_switch(operation) && !moved && operation.phases.is_empty() => "nothing to do",
+        Outcome::Done => "done",
+        Outcome::Refused => "refused, nothing changed",
+        Outcome::RolledBack => "failed and rolled back, the old route serves",
+        Outcome::Partial => "partly done, look: pointsman status",
+        Outcome::Unknown => "outcome unknown, look: pointsman status",
+        Outcome::Running => "runs",
+        Outcome::Waiting => "waits for a second person",
+    });
+    if !operation.phases.is_empty() {
+        let _ = write!(text, " in {}", ms(operation.phases.iter().map(|phase| phase.ms).sum()));
+    }
+    if let Some(stall) = operation.client_stall_ms {
+        let _ = write!(text, " (stall {})", ms(stall));
+    }
+    if let Some(after) = operation.epoch_after.filter(|_| moved) {
+        let _ = write!(text, ", epoch {} -> {after}", operation.epoch_before);
+    }
+    if operation.lost.count > 0 || !operation.lost.known {
+        let bound = if operation.lost.known { "" } else { "at most " };
+        let _ = write!(text, ", lost {bound}{} {}", operation.lost.count, operation.lost.unit);
+        if !operation.lost.detail.is_empty() {
+            let _ = write!(text, " ({})", operation.lost.detail);
+        }
+    }
+    if !operation.detail.is_empty() {
+        let _ = write!(text, "\n  {}", operation.detail);
+    }
+    refusals(&mut text, &operation.guards, operation.outcome == Outcome::Refused);
+    for session in &operation.sessions {
+        let _ = write!(text, "\n  session {}: {}", session.client, session.why);
+    }
+    text
+}
+
+/// `main -> spare `, or nothing.
+fn path(operation: &Operation) -> String {
+    match (&operation.from, &operation.to) {
+        (Some(from), Some(to)) if from != to => format!("{from} -> {to} "),
+        (_, Some(to)) => format!("{to} "),
+        _ => String::new(),
+    }
+}
+
+fn is_switch(operation: &Operation) -> bool {
+    matches!(operation.kind.as_str(), "switchover" | "failover")
+}
+
+fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool) {
+    for refusal in guards {
+        let _ = write!(text, "\n  {}: {}", refusal.name.as_str(), refusal.detail);
+        if with_advice {
+            let _ = write!(text, "\n      -> {}", advice(refusal.name));
+        }
+    }
+}
+
+/// What can be done about a guard that refuses.
+fn advice(guard: Guard) -> &'static str {
+    match guard {
+        Guard::Reachable => "start the candidate, or name another with --to",
+        Guard::Eligible => "restore it (pointsman restore SVC CLUSTER), make it a standby, or name another with --to",
+        Guard::Primary => {
+            "a planned switch needs a living primary; if it is gone: pointsman failover SVC --accept-loss"
+        }
+        Guard::Lag => "wait until `pointsman status` shows less lag, or find what keeps the standby back",
+        Guard::Lineage => "the candidate holds another history: make it a fresh standby of the primary",
+        Guard::Fit => "make the nodes alike (replication doesn't carry this), or --override fit --reason \"…\"",
+        Guard::Rights => "`pointsman check --connect` prints the statements that grant what is missing",
+        Guard::Paused => "pointsman resume SVC",
+        Guard::Cooldown => "wait for failover.cooldown to end, or switch by hand",
+        Guard::Fence => "an earlier fence is left: docs/operating.md, \"Lifting a fence by hand\"",
+        Guard::Sessions => "wait for these sessions to end, or cut them with --cut-sessions",
+        Guard::Journal => "make room in state_dir; nothing is switched that can't be written down",
+        Guard::Busy => "wait for the running operation: pointsman history SVC",
+        Guard::Epoch => "the route moved since you looked: pointsman status SVC",
+        Guard::Identity => "let exactly one Pointsman manage the service, and name each node once",
+        Guard::Route => "the route isn't known or not open: pointsman status SVC, pointsman mode SVC open",
+    }
+}
+
+/// Milliseconds, as precise as they are worth.
+pub(super) fn ms(ms: f64) -> String {
+    if ms >= 10_000.0 {
+        format!("{:.1} s", ms / 1000.0)
+    } else if ms >= 10.0 {
+        format!("{ms:.0} ms")
+    } else {
+        format!("{ms:.1} ms")
+    }
+}
+
+/// Phases as `close 0.4 ms, fence 1.2 ms`.
+pub(super) fn phases(phases: &[Phase]) -> String {
+    let shown: Vec<_> = phases.iter().map(|phase| format!("{} {}", phase.name.as_str(), ms(phase.ms))).collect();
+    shown.join(", ")
+}
+
+/// Reports an order's problem and says its exit code.
+pub(super) fn problem(reply: &Reply, json: bool) -> Exit {
+    let parsed: Option<Problem> = serde_json::from_slice(&reply.body).ok();
+    if json {
+        println!("{}", reply.text());
+    }
+    let Some(problem) = parsed else {
+        eprintln!("pointsman: HTTP {}: {}", reply.status, reply.text());
+        return code(None, reply.status.as_u16());
+    };
+    let outcome = problem.operation.as_ref().map(|operation| operation.outcome);
+    if !json {
+        eprintln!("{}", words(&problem));
+    }
+    code(outcome, reply.status.as_u16())
+}
+
+/// Reports a question that failed.
+pub(super) fn failed(reply: &Reply) -> Exit {
+    problem(reply, false)
+}
+
+fn words(problem: &Problem) -> String {
+    if let Some(operation) = &problem.operation {
+        return self::operation(operation);
+    }
+    let mut text = format!("pointsman: {}: {}", problem.title, problem.detail);
+    refusals(&mut text, &problem.guards, true);
+    for line in &problem.problems {
+        let _ = write!(text, "\n  {line}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        operation::{Loss, Step},
+        route::Epoch,
+        signal::StuckSession,
+    };
+
+    fn switch(outcome: Outcome) -> Operation {
+        Operation {
+            id: "op-9".into(),
+            svc: "cart".into(),
+            kind: "switchover".into(),
+            from: Some("main".into()),
+            to: Some("spare".into()),
+            epoch_before: Epoch(3),
+            epoch_after: Some(Epoch(5)),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            actor: "uid:0".into(),
+            approver: None,
+            reason: String::new(),
+            guards: vec![],
+            sessions: vec![],
+            outcome,
+            detail: String::new(),
+            phases: vec![Phase { name: Step::Close, ms: 0.4 }, Phase { name: Step::Promote, ms: 11.8 }],
+            client_stall_ms: Some(3.12),
+            lost: Loss::default(),
+        }
+    }
+
+    #[test]
+    fn done_on_one_line() {
+        let text = operation(&switch(Outcome::Done));
+        assert_eq!(text, "switchover cart: main -> spare done in 12 ms (stall 3.1 ms), epoch 3 -> 5");
+        assert_eq!(phases(&switch(Outcome::Done).phases), "close 0.4 ms, promote 12 ms");
+    }
+
+    #[test]
+    fn refused_names_each_guard_and_what_to_do() {
+        let refused = Operation {
+            epoch_after: None,
+            phases: vec![],
+            client_stall_ms: None,
+            guards: vec![Refusal::new(Guard::Lag, "spare is 12 s behind, more than 10 s")],
+            sessions: vec![StuckSession { client: "10.0.0.9:4711".into(), why: "unknown command JSON.SET".into() }],
+            ..switch(Outcome::Refused)
+        };
+        let text = operation(&refused);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "switchover cart: main -> spare refused, nothing changed");
+        assert_eq!(lines[1], "  lag: spare is 12 s behind, more than 10 s");
+        assert!(lines[2].contains("pointsman status"));
+        assert_eq!(lines[3], "  session 10.0.0.9:4711: unknown command JSON.SET");
+    }
+
+    #[test]
+    fn there_already_and_losses_are_said() {
+        let same = Operation {
+            from: Some("spare".into()),
+            epoch_after: Some(Epoch(3)),
+            phases: vec![],
+            client_stall_ms: None,
+            ..switch(Outcome::Done)
+        };
+        assert_eq!(operation(&same), "switchover cart: spare nothing to do");
+        let lost = Loss { known: false, count: 120, unit: "bytes".into(), detail: "until main returns".into() };
+        let text = operation(&Operation { lost, ..switch(Outcome::Done) });
+        assert!(text.ends_with(", lost at most 120 bytes (until main returns)"), "{text}");
+    }
+}

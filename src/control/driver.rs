@@ -1,0 +1,288 @@
+//! The driver of one service: the only task that touches its decision core.
+//!
+//! Inputs: what watchers saw, the workers' signals, orders, time, a changed configuration, the ends of writes and actions.
+//! Outputs: the core's effects, carried out in their order. It never decides and never waits inside a step: whatever takes
+//! time runs in a task of its own and comes back through the inbox.
+
+use super::{
+    crash,
+    desk::{Desk, OrderRequest},
+    effects::{self, Job},
+    feed::{Event as Shown, Feed},
+    orders::Orders,
+    recorder::Recorder,
+    watch::{Seen, Watchers},
+};
+use crate::{
+    config::Service,
+    decision::{Effect, Event, Machine, Now, Ticket},
+    model::{
+        action::Done,
+        error::StoreError,
+        record::Record,
+        route::{Mode, Readying, Route, Target},
+        signal::Signal,
+        view::ServiceView,
+    },
+    route::View,
+    store::Store,
+    telemetry::Metrics,
+};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
+};
+
+/// How many results may wait for the driver; those who bring more wait.
+pub(super) const INBOX: usize = 256;
+/// A service is shown to followers at least so often while only its measurements change.
+const SHOW_MEASUREMENTS: Duration = Duration::from_secs(1);
+/// How many wake-ups are remembered; a core that asks for more is woken by its ticks.
+const WAKES: usize = 256;
+
+/// Something that ended, on its way to the driver.
+pub(super) enum Happened {
+    /// A watcher saw something.
+    Seen(Seen),
+    /// Records became durable, or could not.
+    Written(Ticket, Result<Vec<Record>, String>),
+    /// An action ended.
+    Acted(Ticket, Result<Done, StoreError>),
+}
+
+/// A changed configuration for this service.
+pub(super) struct Change {
+    /// The new settings.
+    pub settings: Arc<Service>,
+    /// The store built from them.
+    pub store: Arc<dyn Store>,
+}
+
+/// What a driver reads besides its inbox.
+pub(super) struct Inputs {
+    /// From the workers.
+    pub signals: mpsc::Receiver<Signal>,
+    /// From operators.
+    pub orders: mpsc::Receiver<OrderRequest>,
+    /// From the supervisor; its end ends the driver.
+    pub changes: mpsc::Receiver<Change>,
+}
+
+/// The driver of one service.
+pub(super) struct Driver {
+    desk: Arc<Desk>,
+    machine: Machine,
+    settings: Arc<Service>,
+    store: Arc<dyn Store>,
+    watchers: Watchers,
+    orders: Orders,
+    jobs: mpsc::Sender<Job>,
+    results: mpsc::Sender<Happened>,
+    inbox: mpsc::Receiver<Happened>,
+    feed: Arc<Feed>,
+    start: Instant,
+    ticks: Interval,
+    wakes: BTreeSet<Duration>,
+    shown_at: Duration,
+}
+
+impl Driver {
+    /// A driver for a service whose core is `machine`; `start` is the process's.
+    pub fn new(
+        desk: Arc<Desk>,
+        machine: Machine,
+        store: Arc<dyn Store>,
+        recorder: Recorder,
+        metrics: Metrics,
+        start: Instant,
+    ) -> Self {
+        let settings = desk.settings();
+        let (results, inbox) = mpsc::channel(INBOX);
+        let feed = recorder.feed().clone();
+        let orders = Orders::new(desk.clone(), recorder.coordinator().clone(), feed.clone(), metrics);
+        let jobs = effects::writer(recorder, results.clone());
+        let watchers = Watchers::new(&store, &settings, &desk.board, &results);
+        Self {
+            desk,
+            machine,
+            ticks: rhythm(settings.health.interval),
+            settings,
+            store,
+            watchers,
+            orders,
+            jobs,
+            results,
+            inbox,
+            feed,
+            start,
+            wakes: BTreeSet::new(),
+            shown_at: Duration::ZERO,
+        }
+    }
+
+    /// Runs until the supervisor drops the service.
+    pub async fn run(mut self, mut inputs: Inputs) {
+        let effects = self.machine.start(self.now());
+        self.carry_out(effects).await;
+        loop {
+            let wake = self.wakes.first().map_or(self.start + Duration::from_hours(24), |at| self.start + *at);
+            tokio::select! {
+                change = inputs.changes.recv() => match change {
+                    Some(change) => self.changed(change).await,
+                    None => return,
+                },
+                Some(signal) = inputs.signals.recv() => self.step(Event::Signal(signal)).await,
+                Some(happened) = self.inbox.recv() => self.happened(happened).await,
+                Some(request) = inputs.orders.recv() => self.ordered(request).await,
+                _ = self.ticks.tick() => self.tick().await,
+                () = sleep_until(wake) => self.tick().await,
+            }
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: self.start.elapsed(), wall: jiff::Timestamp::now() }
+    }
+
+    async fn step(&mut self, event: Event) {
+        let effects = self.machine.step(event, self.now());
+        self.carry_out(effects).await;
+        self.show();
+    }
+
+    async fn tick(&mut self) {
+        let now = self.start.elapsed();
+        self.wakes = self.wakes.split_off(&(now + Duration::from_nanos(1)));
+        let board = &self.desk.board;
+        let counted = Event::Counted { in_flight: board.sum(|gauge| &gauge.in_flight), stuck: board.stuck() };
+        self.step(counted).await;
+        self.step(Event::Tick).await;
+    }
+
+    async fn happened(&mut self, happened: Happened) {
+        match happened {
+            Happened::Seen(Seen::Probe(node, observation)) => self.step(Event::Observed { node, observation }).await,
+            Happened::Seen(Seen::Fitness(node, fitness, differences)) => {
+                self.step(Event::Fitness { node, fitness, differences }).await;
+            }
+            Happened::Written(ticket, result) => self.step(Event::Written { ticket, result }).await,
+            Happened::Acted(ticket, result) => self.step(Event::Acted { ticket, result }).await,
+        }
+    }
+
+    async fn ordered(&mut self, request: OrderRequest) {
+        if let Some((ticket, order)) = self.orders.take(request) {
+            self.step(Event::Ordered { ticket, order }).await;
+        }
+    }
+
+    /// A reload: the watchers begin anew with the new store and rhythm; the core keeps its state and looks at the new
+    /// settings; the workers see them with the route they have.
+    async fn changed(&mut self, change: Change) {
+        self.settings = change.settings.clone();
+        self.store = change.store;
+        self.watchers = Watchers::new(&self.store, &self.settings, &self.desk.board, &self.results);
+        self.ticks = rhythm(self.settings.health.interval);
+        let view = View::clone(&self.desk.board.view());
+        self.desk.board.publish(View { settings: change.settings.clone(), ..view });
+        self.step(Event::Configured(change.settings)).await;
+    }
+
+    async fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Write { ticket, drafts } => self.write(Job::core(ticket, drafts)).await,
+                Effect::Publish { route, next, cut_sessions } => self.publish(route, next, cut_sessions),
+                Effect::Act { ticket, action, limit } => {
+                    effects::act(self.store.clone(), ticket, action, limit, self.results.clone());
+                }
+                Effect::Probe { node } => self.watchers.probe(&node),
+                Effect::ReadFitness { node } => self.watchers.fitness(&node),
+                Effect::Answer { ticket, operation } => {
+                    if let Some(job) = self.orders.answer(ticket, *operation) {
+                        self.write(job).await;
+                    }
+                }
+                Effect::Progress { operation } => self.orders.progress(*operation),
+                Effect::Accepted { ticket, id } => {
+                    if let Some(job) = self.orders.accepted(ticket, id) {
+                        self.write(job).await;
+                    }
+                }
+                Effect::Wake { at } => {
+                    if self.wakes.len() < WAKES {
+                        // The timer's own step: a core that asks for the past is not called in a tight loop.
+                        self.wakes.insert(at.max(self.start.elapsed() + Duration::from_millis(1)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands a job to the writer. It waits only if the journal's disk is so slow that dozens of writes are queued.
+    async fn write(&self, job: Job) {
+        let _ = self.jobs.send(job).await;
+    }
+
+    fn publish(&self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {
+        let name = publish_name(route.mode, next.as_ref());
+        crash::point("before", "publish", || name.to_owned());
+        tracing::info!(
+            svc = %self.desk.name, epoch = %route.epoch, mode = route.mode.as_str(),
+            node = route.target.as_ref().map_or("", |target| target.node.as_str()), next = name, "route"
+        );
+        self.desk.board.publish(View { route, next, cut_sessions, settings: self.settings.clone() });
+        crash::point("after", "publish", || name.to_owned());
+    }
+
+    /// Shows the service to the handles, and to followers when more than measurements changed or a second went by.
+    fn show(&mut self) {
+        let now = self.now();
+        let view = self.machine.view(now);
+        let before = self.desk.shown.load_full();
+        let due = now.mono >= self.shown_at + SHOW_MEASUREMENTS && *before != view;
+        let changed = due || without_measurements(&before) != without_measurements(&view);
+        let view = Arc::new(view);
+        self.desk.shown.store(view.clone());
+        self.desk.steps.fetch_add(1, Relaxed);
+        if changed {
+            self.shown_at = now.mono;
+            self.feed.publish(Shown::Service(view));
+        }
+    }
+}
+
+fn rhythm(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// What a publication is called in logs and crash points.
+fn publish_name(mode: Mode, next: Option<&(Target, Readying)>) -> &'static str {
+    match (mode, next) {
+        (_, Some((_, Readying::Warm))) => "warm",
+        (_, Some((_, Readying::HandOver))) => "hand_over",
+        (mode, None) => mode.as_str(),
+    }
+}
+
+/// The view without what changes with each probe of a healthy service.
+fn without_measurements(view: &ServiceView) -> ServiceView {
+    let mut view = view.clone();
+    for cluster in &mut view.clusters {
+        cluster.lag_seconds = None;
+        cluster.delay_seconds = None;
+        cluster.distance = None;
+        for node in &mut cluster.nodes {
+            node.lag_seconds = None;
+            node.probe_seconds = None;
+        }
+    }
+    view
+}

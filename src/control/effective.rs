@@ -1,0 +1,79 @@
+//! The configuration in force as JSON, with every default filled in and without secrets.
+
+use crate::config::{Cluster, Config, Service, units::show_duration};
+use serde_json::{Value, json};
+
+/// The whole configuration; a password appears only as the fact that there is one.
+pub(super) fn json(config: &Config) -> Value {
+    let services: serde_json::Map<String, Value> =
+        config.services.iter().map(|service| (service.name.to_string(), self::service(service))).collect();
+    json!({
+        "state_dir": config.state_dir,
+        "grace": show_duration(config.grace),
+        "workers": config.workers,
+        "admin": { "socket": config.admin.socket },
+        "telemetry": {
+            "listen": config.telemetry.listen.to_string(),
+            "log": config.telemetry.log,
+            "log_format": word(&config.telemetry.log_format),
+        },
+        "services": services,
+    })
+}
+
+fn service(service: &Service) -> Value {
+    let failover = &service.failover;
+    let health = &service.health;
+    json!({
+        "kind": service.kind.as_str(),
+        "listen": service.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "listen_read": service.listen_read.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "replication": word(&service.replication),
+        "tune": service.tune,
+        "deny": service.deny,
+        "max_connections": service.max_connections,
+        "client_buffer": service.client_buffer,
+        "on_call": service.on_call,
+        "tls": service.tls.as_ref().map(|tls| json!({
+            "certificate": tls.certificate, "key": tls.key, "client_ca": tls.client_ca,
+        })),
+        "node_tls": service.node_tls.as_ref().map(|tls| json!({
+            "ca": tls.ca, "server_name": tls.server_name,
+            "certificate": tls.identity.as_ref().map(|identity| &identity.certificate),
+            "key": tls.identity.as_ref().map(|identity| &identity.key),
+        })),
+        "credentials": service.credentials.as_ref().map(|login| json!({
+            "username": login.username, "password": login.password.as_ref().map(|_| "***"),
+        })),
+        "health": {
+            "interval": show_duration(health.interval), "timeout": show_duration(health.timeout), "fall": health.fall,
+            "rise": health.rise, "hang_window": show_duration(health.hang_window),
+            "second_opinion": word(&health.second_opinion),
+        },
+        "failover": {
+            "automatic": failover.automatic, "max_lag": show_duration(failover.max_lag),
+            "unfenced": word(&failover.unfenced), "after_failover": word(&failover.after_failover),
+            "cooldown": show_duration(failover.cooldown), "failback": word(&failover.failback),
+            "hold_timeout": show_duration(failover.hold_timeout), "drain_timeout": show_duration(failover.drain_timeout),
+        },
+        "clusters": service.clusters.iter().map(cluster).collect::<Vec<_>>(),
+    })
+}
+
+fn cluster(cluster: &Cluster) -> Value {
+    let nodes =
+        cluster.nodes.iter().map(|node| json!({ "address": node.address, "replicate_from": node.replicate_from }));
+    json!({ "name": cluster.name, "site": cluster.site, "nodes": nodes.collect::<Vec<_>>() })
+}
+
+/// An enum's variant in the file's spelling.
+fn word(value: &impl std::fmt::Debug) -> String {
+    let mut word = String::new();
+    for letter in format!("{value:?}").chars() {
+        if letter.is_uppercase() && !word.is_empty() {
+            word.push('_');
+        }
+        word.extend(letter.to_lowercase());
+    }
+    word
+}

@@ -1,0 +1,146 @@
+//! Effects that take time: each runs in a task of its own and reports to the driver's inbox.
+
+use super::{crash, driver::Happened, recorder::Recorder};
+use crate::{
+    decision::Ticket,
+    model::{
+        action::{Action, Done},
+        error::{Side, StoreError},
+        record::{Change, Draft},
+    },
+    store::Store,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// How many writes may wait for the disk.
+const JOBS: usize = 64;
+
+/// Something to make durable.
+pub(super) struct Job {
+    /// What.
+    pub drafts: Vec<Draft>,
+    /// What follows.
+    pub then: Then,
+}
+
+/// What follows when a job is durable, or could not be made so.
+pub(super) enum Then {
+    /// The core hears of it.
+    Tell(Ticket),
+    /// This runs; a journal that can't be written was logged.
+    Run(Box<dyn FnOnce() + Send>),
+}
+
+impl Job {
+    /// A write that the core asked for.
+    pub fn core(ticket: Ticket, drafts: Vec<Draft>) -> Self {
+        Self { drafts, then: Then::Tell(ticket) }
+    }
+}
+
+/// Starts the service's writer: one task that writes in order, so that a slow disk never stops the driver.
+pub(super) fn writer(recorder: Recorder, results: mpsc::Sender<Happened>) -> mpsc::Sender<Job> {
+    let (jobs, mut queue) = mpsc::channel::<Job>(JOBS);
+    tokio::spawn(async move {
+        while let Some(Job { drafts, then }) = queue.recv().await {
+            let name = name_of(&drafts);
+            crash::point("before", "write", || name.clone());
+            let result = recorder.append(drafts).await;
+            if let Err(error) = &result {
+                tracing::error!(error = error.detail, write = name, "the journal can't be written");
+            }
+            crash::point("after", "write", || name);
+            match then {
+                Then::Tell(ticket) => {
+                    let result = result.map_err(|error| error.detail);
+                    if results.send(Happened::Written(ticket, result)).await.is_err() {
+                        return;
+                    }
+                }
+                Then::Run(run) => run(),
+            }
+        }
+    });
+    jobs
+}
+
+/// Starts an action. One that takes longer than `limit` counts as perhaps done, and its connection is dropped.
+pub(super) fn act(
+    store: Arc<dyn Store>,
+    ticket: Ticket,
+    action: Action,
+    limit: Duration,
+    results: mpsc::Sender<Happened>,
+) {
+    tokio::spawn(async move {
+        let name = action_name(&action);
+        crash::point("before", "act", || name.to_owned());
+        let result = match tokio::time::timeout(limit, store.act(&action)).await {
+            Ok(result) => result,
+            Err(_) => Err(too_late(&action, limit)),
+        };
+        log(&action, &result);
+        crash::point("after", "act", || name.to_owned());
+        let _ = results.send(Happened::Acted(ticket, result)).await;
+    });
+}
+
+fn too_late(action: &Action, limit: Duration) -> StoreError {
+    StoreError {
+        side: Side::Node,
+        retryable: true,
+        maybe_done: true,
+        detail: format!("{} did not end {} within {limit:?}", action.node(), action_name(action)),
+    }
+}
+
+fn log(action: &Action, result: &Result<Done, StoreError>) {
+    let (node, action) = (action.node(), action_name(action));
+    match result {
+        Ok(_) => tracing::info!(%node, action, "done"),
+        Err(error) => tracing::warn!(%node, action, %error, retryable = error.retryable, "failed"),
+    }
+}
+
+/// What an action is called in logs and crash points.
+pub(super) fn action_name(action: &Action) -> &'static str {
+    match action {
+        Action::Fence { .. } => "fence",
+        Action::CatchUp { .. } => "catch_up",
+        Action::Confirm { .. } => "confirm",
+        Action::Promote { .. } => "promote",
+        Action::Demote { .. } => "demote",
+        Action::Repoint { .. } => "repoint",
+        Action::Unfence { .. } => "unfence",
+        Action::Persist { .. } => "persist",
+    }
+}
+
+/// What a write is called in logs and crash points: its changes in order.
+fn name_of(drafts: &[Draft]) -> String {
+    let names: Vec<_> = drafts.iter().map(|draft| change_name(&draft.change)).collect();
+    names.join("+")
+}
+
+fn change_name(change: &Change) -> String {
+    match change {
+        Change::Routed { route } => format!("routed_{}", route.mode.as_str()),
+        Change::FenceIntended { .. } => "fence_intended".into(),
+        Change::Fenced { .. } => "fenced".into(),
+        Change::Unfenced { .. } => "unfenced".into(),
+        Change::LineageSeen { .. } => "lineage_seen".into(),
+        Change::Began { .. } => "began".into(),
+        Change::Entered { step, .. } => format!("entered_{}", step.as_str()),
+        Change::Ended { .. } => "ended".into(),
+        Change::Refused { .. } => "refused".into(),
+        Change::Drained { .. } => "drained".into(),
+        Change::Restored { .. } => "restored".into(),
+        Change::Paused { .. } => "paused".into(),
+        Change::Resumed => "resumed".into(),
+        Change::Keyed { .. } => "keyed".into(),
+        Change::Configured { .. } => "configured".into(),
+        Change::ConfigurationRejected { .. } => "configuration_rejected".into(),
+        Change::Noted { .. } => "noted".into(),
+    }
+}

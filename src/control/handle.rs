@@ -1,0 +1,275 @@
+//! What the admin floor sees of control: views, orders, operations, the journal, events, reload, and whether it lives.
+//!
+//! Inputs: calls from any thread. Outputs: plain values of `model`. A handle never decides: it hands orders to the
+//! service's driver and waits for its answer. Cloning one is cheap.
+
+use super::{
+    desk::{Desk, OrderRequest, Reply, Request, Shared},
+    feed::{Feed, Subscription},
+};
+use crate::model::{
+    name::{ClusterName, OperationId, ServiceName},
+    operation::{Command, Operation, Order, Outcome},
+    record::{Change, Record, RecordKind},
+    route::Mode,
+    view::ServiceView,
+};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+/// How long an order may wait to be taken up before the caller hears [`OrderReply::Late`].
+const TAKE_UP: Duration = Duration::from_secs(10);
+/// The answer to a reload that comes too late.
+const STOPPING: &str = "Pointsman is stopping: the configuration isn't read again";
+/// How many records one page of a journal scan reads.
+const PAGE: usize = 1000;
+/// The most records that [`Handle::journal`] returns.
+pub const JOURNAL_LIMIT: usize = 10_000;
+
+/// An idempotency key and a digest of the request that came with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key, as the caller sent it; at most 255 bytes are kept by the caller's contract.
+    pub key: String,
+    /// A digest of the method, path and body, so that a key used for another request is noticed.
+    pub digest: String,
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OrderReply {
+    /// The operation ended (done, refused, rolled back, ...): its outcome tells.
+    Ended(Box<Operation>),
+    /// It still runs after `wait`: ask [`Handle::operation`] with this id.
+    Running(OperationId),
+    /// No service of that name.
+    UnknownService,
+    /// The service has no cluster of that name.
+    UnknownCluster(ClusterName),
+    /// The idempotency key was used with another request within the last day.
+    KeyReused,
+    /// Control did not take the order up in time, or is stopping; it is not known whether it will run.
+    Late,
+}
+
+/// Which journal records are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalFilter {
+    /// Of this service only.
+    pub svc: Option<ServiceName>,
+    /// Of this kind only.
+    pub kind: Option<RecordKind>,
+    /// With a greater number than this.
+    pub after: u64,
+    /// At most so many, oldest first; 0 and everything above [`JOURNAL_LIMIT`] mean [`JOURNAL_LIMIT`].
+    pub limit: usize,
+}
+
+/// The way into control. `Clone`, `Send`, `Sync`.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// All services, in the order of the configuration.
+    pub fn services(&self) -> Vec<ServiceView> {
+        let desks = self.shared.desks.load();
+        desks.iter().map(|desk| self.view(desk)).collect()
+    }
+
+    /// One service.
+    pub fn service(&self, name: &ServiceName) -> Option<ServiceView> {
+        self.desk(name).map(|desk| self.view(&desk))
+    }
+
+    /// Requests that wait in a hold now.
+    pub fn held(&self, name: &ServiceName) -> u64 {
+        self.desk(name).map_or(0, |desk| desk.board.sum(|gauge| &gauge.held))
+    }
+
+    /// Gives an order and waits for its end, at most `wait` (absent: however long it takes). With a key, the same request
+    /// within a day gets the first one's answer, over restarts too.
+    pub async fn order(&self, svc: &ServiceName, order: Order, wait: Option<Duration>, key: Option<Key>) -> OrderReply {
+        let Some(desk) = self.desk(svc) else { return OrderReply::UnknownService };
+        if let Some(cluster) = cluster_of(&order.command)
+            && desk.settings().cluster(cluster.as_str()).is_none()
+        {
+            return OrderReply::UnknownCluster(cluster.clone());
+        }
+        let now = Instant::now();
+        let (accepted, mut id) = oneshot::channel();
+        let (ended, mut reply) = oneshot::channel();
+        let request = OrderRequest { order, key, accepted, ended };
+        match timeout_at(now + TAKE_UP, desk.orders.send(request)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return OrderReply::Late,
+        }
+        let Some(wait) = wait else { return self.reply(reply.await.ok()).await };
+        if let Ok(reply) = timeout_at(now + wait, &mut reply).await {
+            return self.reply(reply.ok()).await;
+        }
+        tokio::select! {
+            biased;
+            reply = &mut reply => self.reply(reply.ok()).await,
+            Ok(id) = &mut id => OrderReply::Running(id),
+            () = tokio::time::sleep(TAKE_UP) => OrderReply::Late,
+        }
+    }
+
+    async fn reply(&self, reply: Option<Reply>) -> OrderReply {
+        match reply {
+            None => OrderReply::Late,
+            Some(Reply::KeyReused) => OrderReply::KeyReused,
+            Some(Reply::Ended(operation)) => OrderReply::Ended(operation),
+            Some(Reply::Known(id)) => match self.operation(&id).await {
+                Some(operation) if operation.outcome != Outcome::Running => OrderReply::Ended(Box::new(operation)),
+                _ => OrderReply::Running(id),
+            },
+        }
+    }
+
+    /// An operation that runs or ended: from memory, else from the journal.
+    pub async fn operation(&self, id: &OperationId) -> Option<Operation> {
+        let desks = self.shared.desks.load_full();
+        if let Some(running) = desks.iter().find_map(|desk| desk.operation(id)) {
+            return Some(running);
+        }
+        let state = self.shared.coordinator.state();
+        let remembered = state.services.values().flat_map(|svc| svc.ended.iter()).find(|op| op.id == *id);
+        if let Some(operation) = remembered {
+            return Some(operation.clone());
+        }
+        self.operation_in_journal(id).await
+    }
+
+    /// The last state that the journal holds of an operation that is not in memory any more.
+    async fn operation_in_journal(&self, id: &OperationId) -> Option<Operation> {
+        let (mut after, mut found) = (0, None);
+        loop {
+            let page = self.shared.coordinator.records(after, PAGE).await.ok()?;
+            let Some(last) = page.last() else { return found };
+            after = last.seq;
+            for record in page {
+                match record.detail {
+                    Change::Ended { operation } if operation.id == *id => return Some(*operation),
+                    Change::Began { operation, .. } if operation.id == *id => found = Some(*operation),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Journal records that match, oldest first. An error is the journal's own words.
+    pub async fn journal(&self, filter: &JournalFilter) -> Result<Vec<Record>, String> {
+        let limit = if filter.limit == 0 { JOURNAL_LIMIT } else { filter.limit.min(JOURNAL_LIMIT) };
+        let mut after = filter.after;
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let page = self.shared.coordinator.records(after, PAGE).await.map_err(|error| error.detail)?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            let last_page = page.len() < PAGE;
+            let fits = |record: &Record| {
+                (filter.svc.is_none() || record.svc == filter.svc) && filter.kind.is_none_or(|kind| record.kind == kind)
+            };
+            found.extend(page.into_iter().filter(fits).take(limit - found.len()));
+            if last_page {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Number and hash of the journal's last record.
+    pub fn head(&self) -> (u64, String) {
+        self.shared.coordinator.head()
+    }
+
+    /// Events from now on, and those after `last` (a `Last-Event-ID`) that are still remembered.
+    pub fn events(&self, last: Option<u64>) -> Subscription {
+        self.feed().subscribe(last)
+    }
+
+    /// Reads the configuration file again and applies it live: one line a change. Or nothing changed, and one line a
+    /// problem (`file:line:col: error: message` where it is the file's).
+    pub async fn reload(&self, actor: &str) -> Result<Vec<String>, Vec<String>> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Reload { actor: actor.to_owned(), reply };
+        if self.shared.requests.send(request).await.is_err() {
+            return Err(vec![STOPPING.to_owned()]);
+        }
+        answer.await.unwrap_or_else(|_| Err(vec![STOPPING.to_owned()]))
+    }
+
+    /// The configuration in force, with every default, without secrets.
+    pub fn config(&self) -> serde_json::Value {
+        super::effective::json(&self.shared.config.load())
+    }
+
+    /// Whether the control loop ran within `limit`.
+    pub fn alive(&self, limit: Duration) -> bool {
+        self.shared.pulse.age() <= limit
+    }
+
+    /// Whether some service can be served and the process isn't stopping.
+    pub fn ready(&self) -> bool {
+        !self.shutting_down()
+            && self.shared.desks.load().iter().any(|desk| {
+                let view = desk.view();
+                view.route.is_some() && matches!(view.mode, Mode::Open | Mode::ReadOnly)
+            })
+    }
+
+    /// Whether SIGTERM came.
+    pub fn shutting_down(&self) -> bool {
+        self.shared.stopping.load(Relaxed)
+    }
+
+    /// Says that the process stops: readiness is false from now on.
+    pub fn begin_shutdown(&self) {
+        self.shared.stopping.store(true, Relaxed);
+    }
+
+    /// Ends control: the last record is written, the drivers end. What runs is continued by the next start.
+    pub async fn stop(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.shared.requests.send(Request::Stop { reply }).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    /// The service, with what is wrong with the whole process in its note: nobody should need to look elsewhere.
+    fn view(&self, desk: &Desk) -> ServiceView {
+        let mut view = desk.view();
+        if let Some(problem) = &*self.shared.config_problem.load() {
+            let gap = if view.note.is_empty() { "" } else { "; " };
+            view.note =
+                format!("{}{gap}the configuration file was refused, the old one is in force: {problem}", view.note);
+        }
+        view
+    }
+
+    fn desk(&self, name: &ServiceName) -> Option<Arc<Desk>> {
+        self.shared.desks.load().iter().find(|desk| desk.name == *name).cloned()
+    }
+
+    fn feed(&self) -> &Feed {
+        &self.shared.feed
+    }
+}
+
+/// The cluster that a command names.
+fn cluster_of(command: &Command) -> Option<&ClusterName> {
+    match command {
+        Command::Switchover { to, .. } | Command::Failover { to, .. } => to.as_ref(),
+        Command::Drain(cluster) | Command::Restore(cluster) => Some(cluster),
+        Command::Pause(_) | Command::Resume | Command::Mode(_) => None,
+    }
+}

@@ -1,0 +1,286 @@
+//! The one readiness engine: `status`, dry runs, orders and the commit of a switch all ask here.
+//!
+//! Input: what is known now. Output: every guard that does not hold, with words an operator can act on. It changes nothing.
+
+use super::{Now, health::NodeState, machine::Machine, switch::Switch};
+use crate::model::{
+    guard::{Guard, Refusal},
+    name::{ClusterName, NodeAddress},
+    observation::{Answer, Part},
+    route::{Mode, Target},
+    view::Health,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// The lag at which a planned switch closes: what is left is applied inside the hold.
+const SMALL_LAG: Duration = Duration::from_secs(1);
+
+/// Guards that no override passes: without them there is nothing to switch, or two operations would meet.
+const FIRM: [Guard; 6] = [Guard::Reachable, Guard::Primary, Guard::Busy, Guard::Epoch, Guard::Route, Guard::Identity];
+
+/// What the guards are asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    /// A planned switch; `cut` says that sessions that can't move will be cut.
+    Switchover { cut: bool },
+    /// An unplanned one.
+    Failover,
+    /// The end of a planned switch's approach.
+    Commit(&'a Switch),
+}
+
+impl Purpose<'_> {
+    fn planned(self) -> bool {
+        !matches!(self, Self::Failover)
+    }
+}
+
+/// Whether an operator may pass it by name.
+pub(super) fn may_be_overridden(guard: Guard) -> bool {
+    !FIRM.contains(&guard)
+}
+
+impl Machine {
+    /// Every guard that keeps a switch to `to` from happening now.
+    pub(super) fn readiness(&self, purpose: Purpose, to: &Target, now: Now) -> Vec<Refusal> {
+        let mut refusals = self.service_guards(purpose);
+        let Some(candidate) = self.nodes.get(&to.node) else {
+            refusals.push(Refusal::new(Guard::Reachable, format!("{} is not configured", to.node)));
+            return refusals;
+        };
+        match candidate.fresh().filter(|_| candidate.health == Health::Up) {
+            Some(answer) => self.candidate_guards(purpose, to, candidate, answer, now, &mut refusals),
+            None => {
+                let failure = candidate.failure(now.mono);
+                let failure = if failure.is_empty() { "answers, but not for long enough yet" } else { &failure };
+                refusals.push(Refusal::new(Guard::Reachable, format!("{} {failure}", to.node)));
+            }
+        }
+        refusals.extend(self.fit(purpose, to));
+        if let Purpose::Commit(switch) = purpose {
+            refusals.extend(self.approach_guards(switch));
+        }
+        refusals
+    }
+
+    fn service_guards(&self, purpose: Purpose) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        let mut refuse = |guard, detail: String| refusals.push(Refusal::new(guard, detail));
+        let commit = matches!(purpose, Purpose::Commit(_));
+        if self.starting || self.route.target.is_none() {
+            refuse(
+                Guard::Route,
+                format!("no route is known yet: {}", self.unclear).trim_end_matches([':', ' ']).into(),
+            );
+        } else if !matches!(self.route.mode, Mode::Open | Mode::ReadOnly) {
+            refuse(Guard::Route, format!("the service is in mode {}", self.route.mode.as_str()));
+        }
+        if let Some(busy) = self.busy().filter(|_| !commit) {
+            refuse(busy.name, busy.detail);
+        }
+        if let Some(error) = &self.journal_error {
+            refuse(Guard::Journal, error.clone());
+        }
+        if !self.durable.fences.is_empty() {
+            let nodes: Vec<&str> = self.durable.fences.keys().map(NodeAddress::as_str).collect();
+            refuse(Guard::Fence, format!("the fence of {} is not lifted yet", nodes.join(", ")));
+        }
+        for detail in self.identity() {
+            refuse(Guard::Identity, detail);
+        }
+        if let Some(strange) = &self.strange {
+            refuse(Guard::Lineage, strange.text.clone());
+        }
+        if purpose.planned() {
+            let well = self.routed_node().and_then(NodeState::fresh);
+            if !well.is_some_and(|answer| answer.writable && matches!(answer.part, Part::Primary { .. })) {
+                refuse(Guard::Primary, self.primary_trouble());
+            }
+            let cut = match purpose {
+                Purpose::Switchover { cut } => cut,
+                Purpose::Failover => true,
+                Purpose::Commit(switch) => switch.cut_sessions,
+            };
+            if !cut && let Some(first) = self.stuck.first() {
+                let count = self.stuck.len();
+                refuse(Guard::Sessions, format!("{count} can't move, such as {}: {}", first.client, first.why));
+            }
+        }
+        refusals
+    }
+
+    fn primary_trouble(&self) -> String {
+        let Some(target) = self.routed() else { return "none is known".into() };
+        match self.routed_node().and_then(NodeState::fresh) {
+            Some(Answer { part: Part::Standby { .. }, .. }) => format!("{} is a standby", target.node),
+            Some(_) => format!("{} takes no writes", target.node),
+            None => format!("{} doesn't answer", target.node),
+        }
+    }
+
+    /// Other managers, several primaries, a node configured twice.
+    fn identity(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if !self.starting && !self.unclear.is_empty() {
+            found.push(self.unclear.clone());
+        }
+        let mut processes: BTreeMap<&str, &NodeAddress> = BTreeMap::new();
+        for (address, answer) in self.nodes.iter().filter_map(|(address, node)| Some((address, node.fresh()?))) {
+            if let Some(other) = answer.other_managers.first() {
+                found.push(format!("{address} is managed by {other} too"));
+            }
+            if let Some(twin) = processes.insert(answer.run_id.as_str(), address).filter(|_| !answer.run_id.is_empty())
+            {
+                found.push(format!("{twin} and {address} are the same server"));
+            }
+        }
+        found
+    }
+
+    fn candidate_guards(
+        &self,
+        purpose: Purpose,
+        to: &Target,
+        candidate: &NodeState,
+        answer: &Answer,
+        now: Now,
+        refusals: &mut Vec<Refusal>,
+    ) {
+        let mut refuse = |guard, detail: String| refusals.push(Refusal::new(guard, detail));
+        if self.durable.drained.contains(&to.cluster) {
+            refuse(
+                Guard::Eligible,
+                format!("{} is drained: `pointsman restore {} {}`", to.cluster, self.svc, to.cluster),
+            );
+        }
+        match (&answer.part, self.managed()) {
+            (Part::Primary { .. }, true) => refuse(Guard::Eligible, format!("{} is not a standby", to.node)),
+            (Part::Primary { .. }, false) if answer.writable => {}
+            (_, false) => refuse(Guard::Eligible, format!("{} takes no writes", to.node)),
+            (Part::Standby { .. }, true) if answer.priority == 0 => {
+                refuse(Guard::Eligible, format!("{} is configured never to be promoted", to.node));
+            }
+            (Part::Standby { syncing: true, .. }, true) => {
+                refuse(Guard::Lag, format!("{} is in the middle of a full copy", to.node));
+            }
+            (Part::Standby { link_up: false, .. }, true) if purpose.planned() => {
+                refuse(Guard::Lag, format!("{}'s link to its primary is down", to.node));
+            }
+            (Part::Standby { .. }, true) => {}
+        }
+        if !self.managed() {
+            return;
+        }
+        let Some(primary) = self.routed_node() else { return };
+        let most = match purpose {
+            Purpose::Commit(_) => SMALL_LAG.min(self.settings.failover.max_lag),
+            _ => self.settings.failover.max_lag,
+        };
+        match candidate.lag(primary, now.mono) {
+            Some(lag) if lag <= most => {}
+            Some(lag) => {
+                let (lag, most) = (lag.as_secs_f64(), most.as_secs_f64());
+                refuse(Guard::Lag, format!("{} is {lag:.1} s behind, at most {most:.1} s", to.node));
+            }
+            None => refuse(Guard::Lag, format!("how far {} is behind is not known yet", to.node)),
+        }
+        if primary.answer.as_ref().is_some_and(|primary| primary.lineage.id != answer.lineage.id) {
+            refuse(Guard::Lineage, format!("{} doesn't share the primary's history", to.node));
+        }
+    }
+
+    /// What replication doesn't carry, and our own rights on both nodes.
+    fn fit(&self, purpose: Purpose, to: &Target) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        let mut nodes = vec![&to.node];
+        if purpose.planned() {
+            nodes.extend(self.routed().map(|target| &target.node));
+        }
+        for address in nodes {
+            match self.nodes.get(address).and_then(|node| node.fitness.as_ref()) {
+                None => refusals.push(Refusal::new(Guard::Fit, format!("{address} was not compared yet"))),
+                Some(read) => match &read.result {
+                    Err(error) => refusals.push(Refusal::new(Guard::Fit, error.clone())),
+                    Ok(fitness) if self.managed() && !fitness.missing_rights.is_empty() => {
+                        let missing = fitness.missing_rights.join("; ");
+                        refusals.push(Refusal::new(Guard::Rights, format!("{address}: {missing}")));
+                    }
+                    Ok(_) => {}
+                },
+            }
+        }
+        let read = self.nodes.get(&to.node).and_then(|node| node.fitness.as_ref());
+        refusals.extend(read.into_iter().flat_map(|read| read.differences.iter().cloned()));
+        refusals
+    }
+
+    /// What a commit asks beside: facts newer than the order, and every worker ready on the new node.
+    fn approach_guards(&self, switch: &Switch) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        for address in [&switch.from.node, &switch.to.node] {
+            let Some(node) = self.nodes.get(address) else { continue };
+            if node.seen <= switch.approached {
+                refusals.push(Refusal::new(Guard::Reachable, format!("{address} was not probed since the order")));
+            }
+            if node.fitness.as_ref().is_none_or(|read| read.at <= switch.approached) {
+                refusals.push(Refusal::new(Guard::Fit, format!("{address} was not compared since the order")));
+            }
+        }
+        if switch.warm.len() < self.workers {
+            let (warm, all) = (switch.warm.len(), self.workers);
+            let detail = format!("{warm} of {all} workers have their connections to {} ready", switch.to.node);
+            refusals.push(Refusal::new(Guard::Reachable, detail));
+        }
+        refusals
+    }
+
+    /// The node that a switch to `to` (else to the first other cluster in order that is ready) would go to, and what
+    /// keeps it from happening.
+    pub(super) fn choose(
+        &self,
+        purpose: Purpose,
+        to: Option<&ClusterName>,
+        passed: &[Guard],
+        now: Now,
+    ) -> (Option<Target>, Vec<Refusal>) {
+        let routed = self.routed().map(|target| target.cluster.clone());
+        let others = self.settings.clusters.iter().map(|cluster| ClusterName::from(cluster.name.as_str()));
+        let others = others.filter(|name| match to {
+            Some(to) => name == to,
+            None => Some(name) != routed.as_ref(),
+        });
+        let mut first = None;
+        for target in others.filter_map(|name| self.best_node(&name)) {
+            let refusals = self.readiness(purpose, &target, now);
+            if refusals.iter().all(|refusal| passed.contains(&refusal.name)) {
+                return (Some(target), refusals);
+            }
+            first.get_or_insert((Some(target), refusals));
+        }
+        first.unwrap_or_else(|| {
+            let words = to.map_or("there is no other cluster".into(), |to| format!("there is no cluster {to}"));
+            (None, vec![Refusal::new(Guard::Eligible, words)])
+        })
+    }
+
+    /// A cluster's best candidate: one that answers, follows, may be promoted, and has received most; else its first node.
+    fn best_node(&self, cluster: &ClusterName) -> Option<Target> {
+        if !self.managed()
+            && let Some(target) = self.writable_in(cluster.as_str())
+        {
+            return Some(target);
+        }
+        let nodes = &self.settings.cluster(cluster.as_str())?.nodes;
+        let addresses = nodes.iter().map(|node| NodeAddress::from(node.address.as_str()));
+        let rank = |address: &NodeAddress| {
+            let answer = self.nodes.get(address).and_then(NodeState::fresh);
+            answer.map(|answer| {
+                let link = matches!(answer.part, Part::Standby { link_up: true, .. });
+                (answer.priority != 0, link, answer.received, u32::MAX - answer.priority)
+            })
+        };
+        // `max_by_key` prefers the last of equals; the first in order is meant.
+        let node = addresses.rev().max_by_key(rank)?;
+        Some(Target { cluster: cluster.clone(), node })
+    }
+}

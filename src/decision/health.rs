@@ -1,0 +1,188 @@
+//! What is known of each node: fall and rise of its health, its last answer, its positions over time, its fitness.
+//!
+//! Inputs: observations and fitness as they come. Outputs: health, lag and delay. It never judges roles.
+
+use crate::{
+    config,
+    model::{
+        guard::Refusal,
+        name::{ClusterName, NodeAddress},
+        observation::{Answer, Fitness, Observation, Part, Reach},
+        view::Health,
+    },
+};
+use std::{collections::VecDeque, time::Duration};
+
+/// How many positions of a node are kept: more than three minutes at the default interval.
+const SAMPLES: usize = 1024;
+
+/// A stretch of time in which a node's position was seen to be the same.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    first: Duration,
+    last: Duration,
+    position: u64,
+}
+
+/// The positions of a node over time, bounded.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Samples(VecDeque<Sample>);
+
+impl Samples {
+    /// Adds what was seen at `at`. A position that went back is another history: what was known is dropped.
+    pub(super) fn push(&mut self, at: Duration, position: u64) {
+        match self.0.back_mut() {
+            Some(newest) if newest.position == position => {
+                newest.last = at;
+                return;
+            }
+            Some(newest) if newest.position > position => self.0.clear(),
+            _ => {}
+        }
+        if self.0.len() == SAMPLES {
+            self.0.pop_front();
+        }
+        self.0.push_back(Sample { first: at, last: at, position });
+    }
+
+    /// How long before `at` the position was last `position`; between two samples it is assumed to have grown evenly.
+    /// Zero if it still is, as far as is known. A position older than every sample gives the age of the oldest one.
+    pub(super) fn age(&self, position: u64, at: Duration) -> Option<Duration> {
+        let newest = self.0.back()?;
+        if newest.position <= position {
+            return Some(Duration::ZERO);
+        }
+        let after = self.0.partition_point(|sample| sample.position <= position);
+        let next = self.0.get(after)?;
+        let Some(before) = after.checked_sub(1).and_then(|index| self.0.get(index)) else {
+            return Some(at.saturating_sub(next.first));
+        };
+        let grown = (position - before.position) as f64 / (next.position - before.position) as f64;
+        let left = before.last + next.first.saturating_sub(before.last).mul_f64(grown);
+        Some(at.saturating_sub(left))
+    }
+}
+
+/// When a node's fitness was read and what came of it.
+#[derive(Clone, Debug)]
+pub(super) struct FitnessRead {
+    pub(super) at: Duration,
+    pub(super) result: Result<Fitness, String>,
+    pub(super) differences: Vec<Refusal>,
+}
+
+/// What is known of one node.
+#[derive(Clone, Debug)]
+pub(super) struct NodeState {
+    pub(super) cluster: ClusterName,
+    pub(super) replicate_from: Option<NodeAddress>,
+    pub(super) last: Option<Observation>,
+    /// When `last` came.
+    pub(super) seen: Duration,
+    /// The last good answer, kept while probes fail.
+    pub(super) answer: Option<Answer>,
+    pub(super) health: Health,
+    /// Since when probes fail.
+    pub(super) failing_since: Option<Duration>,
+    pub(super) received: Samples,
+    pub(super) fitness: Option<FitnessRead>,
+    pub(super) fitness_asked: Option<Duration>,
+    pub(super) probe_asked: Option<Duration>,
+    /// How many answers in a row said that it follows another node.
+    pub(super) standby_for: u32,
+    fails: u32,
+    goods: u32,
+}
+
+impl NodeState {
+    pub(super) fn new(cluster: ClusterName, replicate_from: Option<NodeAddress>) -> Self {
+        Self {
+            cluster,
+            replicate_from,
+            last: None,
+            seen: Duration::ZERO,
+            answer: None,
+            health: Health::Unknown,
+            failing_since: None,
+            received: Samples::default(),
+            fitness: None,
+            fitness_asked: None,
+            probe_asked: None,
+            standby_for: 0,
+            fails: 0,
+            goods: 0,
+        }
+    }
+
+    /// Takes one probe's result in.
+    pub(super) fn observe(&mut self, observation: Observation, at: Duration, limits: &config::Health) {
+        match observation.answer() {
+            Some(answer) if !answer.loading => self.well(answer.clone(), at, limits),
+            _ => self.unwell(at, limits),
+        }
+        self.last = Some(observation);
+        self.seen = at;
+    }
+
+    fn well(&mut self, answer: Answer, at: Duration, limits: &config::Health) {
+        self.fails = 0;
+        self.failing_since = None;
+        self.goods = self.goods.saturating_add(1);
+        if self.health != Health::Down || self.goods >= limits.rise {
+            self.health = Health::Up;
+        }
+        if self.answer.as_ref().is_some_and(|before| before.run_id != answer.run_id) {
+            self.received = Samples::default();
+        }
+        self.received.push(at, answer.received);
+        self.standby_for = match answer.part {
+            Part::Standby { .. } => self.standby_for.saturating_add(1),
+            Part::Primary { .. } => 0,
+        };
+        self.answer = Some(answer);
+    }
+
+    fn unwell(&mut self, at: Duration, limits: &config::Health) {
+        self.goods = 0;
+        self.fails = self.fails.saturating_add(1);
+        self.failing_since.get_or_insert(at);
+        if self.fails >= limits.fall {
+            self.health = Health::Down;
+        } else if self.health != Health::Down {
+            self.health = Health::Suspect;
+        }
+    }
+
+    /// The answer of the last probe, if that probe was answered and the node isn't loading.
+    pub(super) fn fresh(&self) -> Option<&Answer> {
+        self.last.as_ref().and_then(Observation::answer).filter(|answer| !answer.loading)
+    }
+
+    /// How long ago `primary`'s position was the one that this standby has received.
+    pub(super) fn lag(&self, primary: &Self, now: Duration) -> Option<Duration> {
+        let at = if self.fresh().is_some() { self.seen } else { now };
+        primary.received.age(self.answer.as_ref()?.received, at)
+    }
+
+    /// How long ago this standby had received what it has applied now.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        self.received.age(self.answer.as_ref()?.applied, self.seen)
+    }
+
+    /// What the last failed probe found, in words; empty after a good one.
+    pub(super) fn failure(&self, now: Duration) -> String {
+        let what = match self.last.as_ref().map(|last| &last.reach) {
+            None => return "not probed yet".into(),
+            Some(Reach::Answered(answer)) if answer.loading => "is loading its data".to_owned(),
+            Some(Reach::Answered(_)) => return String::new(),
+            Some(Reach::Refused) => "refuses connections".to_owned(),
+            Some(Reach::Silent) => "gives no answer".to_owned(),
+            Some(Reach::Unreachable(why)) => format!("can't be reached ({why})"),
+            Some(Reach::Rejected(why)) => format!("turns us away ({why})"),
+        };
+        match self.failing_since {
+            Some(since) => format!("{what}, for {:.1} s", now.saturating_sub(since).as_secs_f64()),
+            None => what,
+        }
+    }
+}

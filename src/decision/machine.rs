@@ -1,0 +1,365 @@
+//! The machine of one service: takes events in, keeps what it knows, hands effects out.
+//!
+//! Inputs: events with their time. Outputs: effects. This file holds the state and the dispatch; what is decided stands
+//! in its neighbours, one concern a file. It never reads a clock.
+
+use super::{
+    Effect, Event, Now, Ticket,
+    health::{FitnessRead, NodeState},
+    roles::{Served, Strange},
+    switch::Switch,
+};
+use crate::{
+    config::{Replication, Service},
+    model::{
+        action::{Action, Done},
+        error::StoreError,
+        name::{ClusterName, NodeAddress, OperationId, ServiceName},
+        operation::Operation,
+        record::{Change, Draft, Record, RecordKind},
+        route::{Readying, Route, Target},
+        signal::{Signal, StuckSession},
+        state::ServiceState,
+    },
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// How often a node's fitness is read besides the times when a switch asks.
+const FITNESS_EVERY: Duration = Duration::from_secs(10);
+/// Signals of live traffic start a probe at once, but not more often than this.
+const PROBE_AGAIN: Duration = Duration::from_millis(20);
+
+/// What a ticket waits for.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// Records, and what follows them.
+    Write { drafts: Vec<Draft>, then: Then },
+    /// The action of the switch's stage.
+    SwitchAct,
+    /// An action beside the switch's stage: the stage waits for it, its failure is said.
+    SwitchSide(NodeAddress),
+    /// An action that cleans up after an ended operation.
+    Return(NodeAddress),
+}
+
+/// What follows when records are durable.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Nothing waits for them.
+    Nothing,
+    /// The switch's stage.
+    Switch,
+    /// The start, or an adopted role: the route is published.
+    Route(Route),
+    /// An order that needs no switch: a changed route is published, the answer is given.
+    Answer { ticket: Ticket, operation: Box<Operation>, route: Option<Route>, anyway: bool },
+}
+
+/// The decision core of one service.
+///
+/// The driver owns one for each service, calls [`Machine::start`] once, then [`Machine::step`] for each event, and
+/// carries the effects out in their order. The board begins with `Route::default()` (closed, epoch 0); each route comes
+/// by [`Effect::Publish`].
+#[derive(Debug)]
+pub struct Machine {
+    pub(super) svc: ServiceName,
+    pub(super) settings: Arc<Service>,
+    pub(super) workers: usize,
+    /// The fold of what is durable.
+    pub(super) durable: ServiceState,
+    /// What the workers were shown last.
+    pub(super) route: Route,
+    pub(super) nodes: BTreeMap<NodeAddress, NodeState>,
+    /// Until the first route is published.
+    pub(super) starting: bool,
+    pub(super) switch: Option<Box<Switch>>,
+    pub(super) pending: BTreeMap<Ticket, Pending>,
+    pub(super) in_flight: u64,
+    pub(super) stuck: Vec<StuckSession>,
+    /// Why the journal could not be written the last time.
+    pub(super) journal_error: Option<String>,
+    /// The routed primary holds another history than the one that was served.
+    pub(super) strange: Option<Strange>,
+    /// The routed primary's process as it was served.
+    pub(super) served: Option<Served>,
+    /// Why no primary can be told, in words; empty when one is known.
+    pub(super) unclear: String,
+    /// When an adoption may be tried again.
+    pub(super) not_before: Duration,
+    /// When a clean-up may be tried again.
+    pub(super) clean_up_at: Duration,
+    /// What stopped the last clean-up of a fence, in words.
+    pub(super) return_error: String,
+    /// The number of the last operation, with those that aren't durable yet.
+    pub(super) numbered: u64,
+    tickets: u64,
+    effects: Vec<Effect>,
+}
+
+impl Machine {
+    /// A machine that continues from the journal's fold. `workers` is how many workers must acknowledge a hold.
+    pub fn new(settings: Arc<Service>, durable: ServiceState, workers: usize) -> Self {
+        let mut machine = Self {
+            svc: settings.name.as_str().into(),
+            settings,
+            workers,
+            numbered: durable.numbered,
+            durable,
+            route: Route::default(),
+            nodes: BTreeMap::new(),
+            starting: true,
+            switch: None,
+            pending: BTreeMap::new(),
+            in_flight: 0,
+            stuck: Vec::new(),
+            journal_error: None,
+            strange: None,
+            served: None,
+            unclear: String::new(),
+            not_before: Duration::ZERO,
+            clean_up_at: Duration::ZERO,
+            return_error: String::new(),
+            tickets: 0,
+            effects: Vec::new(),
+        };
+        machine.know_nodes();
+        machine
+    }
+
+    /// The first effects: what a restart must publish at once and read first. Called once, before any step.
+    pub fn start(&mut self, now: Now) -> Vec<Effect> {
+        for node in self.nodes.keys() {
+            self.effects.push(Effect::Probe { node: node.clone() });
+        }
+        self.recover(now);
+        self.finish()
+    }
+
+    /// Takes one event in and says what to do.
+    pub fn step(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        match event {
+            Event::Observed { node, observation } => {
+                let settings = Arc::clone(&self.settings);
+                if let Some(state) = self.nodes.get_mut(&node) {
+                    state.observe(observation, now.mono, &settings.health);
+                }
+            }
+            Event::Fitness { node, fitness, differences } => {
+                if let Some(state) = self.nodes.get_mut(&node) {
+                    let result = fitness.map_err(|error| error.detail);
+                    state.fitness = Some(FitnessRead { at: now.mono, result, differences });
+                }
+            }
+            Event::Signal(signal) => self.signalled(signal, now),
+            Event::Counted { in_flight, stuck } => {
+                self.in_flight = in_flight;
+                self.stuck = stuck;
+            }
+            Event::Ordered { ticket, order } => self.ordered(ticket, order, now),
+            Event::Written { ticket, result } => self.written(ticket, result, now),
+            Event::Acted { ticket, result } => self.acted(ticket, result, now),
+            Event::Tick => self.refresh_fitness(now),
+            Event::Configured(settings) => {
+                self.settings = settings;
+                self.know_nodes();
+            }
+        }
+        self.advance_switch(now);
+        if self.switch.is_none() {
+            self.watch_roles(now);
+            self.clean_up(now);
+        }
+        self.finish()
+    }
+
+    /// The route in force, as last published.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// An operation that runs or is among the last that ended.
+    pub fn operation(&self, id: &OperationId) -> Option<&Operation> {
+        let running = self.switch.as_ref().map(|switch| &switch.operation).filter(|operation| operation.id == *id);
+        running.or_else(|| self.durable.ended.iter().rev().find(|operation| operation.id == *id))
+    }
+
+    fn finish(&mut self) -> Vec<Effect> {
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Nodes of the configuration; what is known of those that stay is kept.
+    fn know_nodes(&mut self) {
+        let mut before = std::mem::take(&mut self.nodes);
+        for (cluster, node) in self.settings.nodes() {
+            let address = NodeAddress::from(node.address.as_str());
+            let mut state = before.remove(&address).unwrap_or_else(|| NodeState::new("".into(), None));
+            state.cluster = ClusterName::from(cluster.name.as_str());
+            state.replicate_from.clone_from(&node.replicate_from);
+            self.nodes.insert(address, state);
+        }
+    }
+
+    fn signalled(&mut self, signal: Signal, now: Now) {
+        match signal {
+            Signal::Refused(node) | Signal::Reset(node) | Signal::TimedOut(node) | Signal::WrongRole(node) => {
+                self.probe(&node, now);
+            }
+            answer => {
+                if let Some(switch) = self.switch.as_mut() {
+                    switch.acknowledged(&answer);
+                }
+            }
+        }
+    }
+
+    fn written(&mut self, ticket: Ticket, result: Result<Vec<Record>, String>, now: Now) {
+        let Some(Pending::Write { drafts, then }) = self.pending.remove(&ticket) else { return };
+        let result = match result {
+            Ok(records) => {
+                self.journal_error = None;
+                records.iter().for_each(|record| self.durable.apply(record));
+                Ok(())
+            }
+            Err(error) => {
+                self.journal_error = Some(error.clone());
+                Err(error)
+            }
+        };
+        match then {
+            Then::Nothing => {}
+            Then::Switch => self.switch_written(result, drafts, now),
+            Then::Route(route) => {
+                if result.is_ok() {
+                    self.publish(route, None, false);
+                }
+            }
+            Then::Answer { ticket, operation, route, anyway } => {
+                if result.is_err() && anyway {
+                    self.fold(drafts, now);
+                }
+                let result = if anyway { Ok(()) } else { result };
+                self.answer(ticket, *operation, route, result);
+            }
+        }
+    }
+
+    fn acted(&mut self, ticket: Ticket, result: Result<Done, StoreError>, now: Now) {
+        match self.pending.remove(&ticket) {
+            Some(Pending::SwitchAct) => self.switch_acted(ticket, result, now),
+            Some(Pending::SwitchSide(node)) => self.switch_side_acted(ticket, &node, result),
+            Some(Pending::Return(node)) => self.returned(&node, result, now),
+            Some(Pending::Write { .. }) | None => {}
+        }
+    }
+
+    fn refresh_fitness(&mut self, now: Now) {
+        let due: Vec<NodeAddress> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.fresh().is_some())
+            .filter(|(_, node)| node.fitness_asked.is_none_or(|asked| now.mono >= asked + FITNESS_EVERY))
+            .map(|(address, _)| address.clone())
+            .collect();
+        due.iter().for_each(|node| self.read_fitness(node, now));
+    }
+
+    // The ways to have an effect.
+
+    #[cfg(debug_assertions)]
+    pub(super) fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    pub(super) fn emit(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    fn ticket(&mut self, pending: Pending) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.pending.insert(ticket, pending);
+        ticket
+    }
+
+    pub(super) fn write(&mut self, drafts: Vec<Draft>, then: Then) {
+        let ticket = self.ticket(Pending::Write { drafts: drafts.clone(), then });
+        self.emit(Effect::Write { ticket, drafts });
+    }
+
+    pub(super) fn act(&mut self, action: Action, limit: Duration, pending: Pending) -> Ticket {
+        let ticket = self.ticket(pending);
+        self.emit(Effect::Act { ticket, action, limit });
+        ticket
+    }
+
+    pub(super) fn publish(&mut self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {
+        debug_assert!(route.epoch >= self.route.epoch, "an epoch never goes backward");
+        if self.route.target != route.target {
+            (self.served, self.strange) = (None, None);
+        }
+        self.route = route.clone();
+        self.starting = false;
+        self.emit(Effect::Publish { route, next, cut_sessions });
+    }
+
+    pub(super) fn probe(&mut self, node: &NodeAddress, now: Now) {
+        let Some(state) = self.nodes.get_mut(node) else { return };
+        if state.probe_asked.is_none_or(|asked| now.mono >= asked + PROBE_AGAIN) {
+            state.probe_asked = Some(now.mono);
+            self.emit(Effect::Probe { node: node.clone() });
+        }
+    }
+
+    pub(super) fn read_fitness(&mut self, node: &NodeAddress, now: Now) {
+        if let Some(state) = self.nodes.get_mut(node) {
+            state.fitness_asked = Some(now.mono);
+            self.emit(Effect::ReadFitness { node: node.clone() });
+        }
+    }
+
+    /// A draft of this service's journal, by Pointsman itself.
+    pub(super) fn draft(&self, kind: RecordKind, change: Change, reason: impl Into<String>) -> Draft {
+        let epoch = match &change {
+            Change::Routed { route } => route.epoch,
+            _ => self.route.epoch.max(self.durable.route.epoch),
+        };
+        Draft {
+            svc: Some(self.svc.clone()),
+            kind,
+            actor: "pointsman".into(),
+            reason: reason.into(),
+            epoch: Some(epoch),
+            change,
+        }
+    }
+
+    /// Folds drafts in that could not be made durable, where the operator overrode the guard `journal`.
+    pub(super) fn fold(&mut self, drafts: Vec<Draft>, now: Now) {
+        for draft in drafts {
+            let Draft { svc, kind, actor, reason, epoch, change: detail } = draft;
+            self.durable.apply(&Record { seq: 0, time: now.wall, svc, kind, actor, reason, epoch, detail });
+        }
+    }
+
+    // Small questions that every concern asks.
+
+    pub(super) fn managed(&self) -> bool {
+        self.settings.replication == Replication::Managed
+    }
+
+    /// The node that the route in force names; before there is one, the durable route's.
+    pub(super) fn routed(&self) -> Option<&Target> {
+        if self.starting { self.durable.route.target.as_ref() } else { self.route.target.as_ref() }
+    }
+
+    pub(super) fn routed_node(&self) -> Option<&NodeState> {
+        self.routed().and_then(|target| self.nodes.get(&target.node))
+    }
+
+    /// How long one ordinary action at a node may take.
+    pub(super) fn act_limit(&self) -> Duration {
+        (self.settings.health.timeout * 2).max(Duration::from_secs(1))
+    }
+}

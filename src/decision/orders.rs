@@ -1,0 +1,309 @@
+//! Orders of operators: each is answered exactly once, and each that changes or is refused has exactly one end in the journal.
+
+use super::{
+    Effect, Now, Ticket,
+    guards::{Purpose, may_be_overridden},
+    machine::{Machine, Pending, Then},
+    switch::Switch,
+};
+use crate::model::{
+    guard::{Guard, Refusal},
+    name::ClusterName,
+    operation::{Command, Loss, Operation, Order, Outcome},
+    record::{Change, Draft, RecordKind},
+    route::{Mode, Route, Target},
+};
+use jiff::SignedDuration;
+use std::time::Duration;
+
+impl Machine {
+    /// Takes an order in.
+    pub(super) fn ordered(&mut self, ticket: Ticket, order: Order, now: Now) {
+        let operation = self.operation_of(&order, now);
+        if let Some(refusal) = self.epoch_guard(&order) {
+            return self.refuse(ticket, operation, vec![refusal], is_dry(&order.command));
+        }
+        match order.command.clone() {
+            Command::Switchover { .. } | Command::Failover { .. } => self.order_switch(ticket, operation, &order, now),
+            Command::Pause(length) => {
+                let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::from_hours(24));
+                let until = now.wall.checked_add(length).unwrap_or(now.wall);
+                self.instant(ticket, operation, &order, Some(Change::Paused { until }), None);
+            }
+            Command::Resume => {
+                let change = self.durable.paused_until.map(|_| Change::Resumed);
+                self.instant(ticket, operation, &order, change, None);
+            }
+            Command::Mode(mode) => self.order_mode(ticket, operation, &order, mode),
+            Command::Drain(cluster) => self.order_drain(ticket, operation, &order, &cluster),
+            Command::Restore(cluster) => {
+                let drained = self.durable.drained.contains(&cluster);
+                match self.no_such(&cluster).filter(|_| !drained).or_else(|| self.busy()) {
+                    Some(refusal) => self.refuse(ticket, operation, vec![refusal], false),
+                    None => {
+                        self.instant(ticket, operation, &order, drained.then_some(Change::Restored { cluster }), None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn operation_of(&mut self, order: &Order, now: Now) -> Operation {
+        let id = if is_dry(&order.command) {
+            format!("{}-dry-run", self.svc)
+        } else {
+            self.numbered = self.numbered.max(self.durable.numbered) + 1;
+            format!("{}-{}", self.svc, self.numbered)
+        };
+        Operation {
+            id: id.into(),
+            svc: self.svc.clone(),
+            kind: order.command.as_str().into(),
+            from: self.routed().map(|target| target.cluster.clone()),
+            to: None,
+            epoch_before: self.route.epoch.max(self.durable.route.epoch),
+            epoch_after: None,
+            started: now.wall,
+            actor: order.actor.clone(),
+            approver: None,
+            reason: order.reason.clone(),
+            guards: Vec::new(),
+            sessions: Vec::new(),
+            outcome: Outcome::Running,
+            detail: String::new(),
+            phases: Vec::new(),
+            client_stall_ms: None,
+            lost: Loss::default(),
+        }
+    }
+
+    fn epoch_guard(&self, order: &Order) -> Option<Refusal> {
+        let asked = order.if_epoch.filter(|epoch| *epoch != self.route.epoch)?;
+        Some(Refusal::new(Guard::Epoch, format!("the epoch is {}, not {asked}", self.route.epoch)))
+    }
+
+    /// Another operation is under way, or a change is being written.
+    pub(super) fn busy(&self) -> Option<Refusal> {
+        if let Some(switch) = &self.switch {
+            let words = format!("{} {} is under way", switch.operation.kind, switch.operation.id);
+            return Some(Refusal::new(Guard::Busy, words));
+        }
+        let changing = self.pending.values().any(|pending| match pending {
+            Pending::Write { then: Then::Route(_), .. } => true,
+            Pending::Write { drafts, then: Then::Answer { .. } } => drafts.len() > 1,
+            _ => false,
+        });
+        changing.then(|| Refusal::new(Guard::Busy, "a change of this service is being written"))
+    }
+
+    fn no_such(&self, cluster: &ClusterName) -> Option<Refusal> {
+        let known = self.settings.cluster(cluster.as_str()).is_some();
+        (!known).then(|| Refusal::new(Guard::Eligible, format!("there is no cluster {cluster}")))
+    }
+
+    fn order_switch(&mut self, ticket: Ticket, mut operation: Operation, order: &Order, now: Now) {
+        let dry = is_dry(&order.command);
+        let (to, purpose) = match &order.command {
+            Command::Failover { to, .. } => (to.clone(), Purpose::Failover),
+            Command::Switchover { to, cut_sessions, .. } => (to.clone(), Purpose::Switchover { cut: *cut_sessions }),
+            _ => return,
+        };
+        if to.is_some() && to == operation.from && !self.starting {
+            operation.to = to;
+            operation.detail = "the route is there already".into();
+            if dry {
+                return self.refuse(ticket, operation, Vec::new(), true);
+            }
+            return self.instant(ticket, operation, order, None, None);
+        }
+        let passed: Vec<Guard> = order.overrides.iter().copied().filter(|guard| may_be_overridden(*guard)).collect();
+        let (target, mut refusals) = self.choose(purpose, to.as_ref(), &passed, now);
+        operation.to = target.as_ref().map(|target| target.cluster.clone());
+        if let Command::Failover { accept_loss, .. } = order.command {
+            refusals.extend(self.failover_guards(accept_loss || dry));
+        }
+        let (overridden, refused): (Vec<_>, Vec<_>) =
+            refusals.into_iter().partition(|refusal| passed.contains(&refusal.name));
+        operation.guards.clone_from(&overridden);
+        match (target, self.routed().cloned()) {
+            (Some(target), Some(from)) if refused.is_empty() && !dry => {
+                self.accept(ticket, operation, order, (from, target), passed, now);
+            }
+            _ => self.refuse(ticket, operation, refused, dry),
+        }
+    }
+
+    /// What a failover by hand asks beside: the primary must be gone for sure, and the operator must accept the loss.
+    fn failover_guards(&self, accepted: bool) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        if !accepted {
+            let words = "writes that the candidate has not received would be lost: say --accept-loss";
+            refusals.push(Refusal::new(Guard::Primary, words));
+        }
+        if self.routed_node().is_some_and(|node| node.fresh().is_some()) {
+            refusals.push(Refusal::new(Guard::Primary, "the primary answers: a switchover loses nothing"));
+        } else if self.managed() && !self.routed_refuses() {
+            let words = "the primary is silent or out of reach and others may still write there; only one that refuses \
+                         connections can be failed over in this version: stop it, or make the path refuse";
+            refusals.push(Refusal::new(Guard::Fence, words));
+        }
+        refusals
+    }
+
+    fn accept(
+        &mut self,
+        ticket: Ticket,
+        operation: Operation,
+        order: &Order,
+        (from, to): (Target, Target),
+        overrides: Vec<Guard>,
+        now: Now,
+    ) {
+        self.emit(Effect::Accepted { ticket, id: operation.id.clone() });
+        let mut switch = Box::new(Switch::new(operation, from, to, self.route.mode, self.managed(), now));
+        switch.answer = Some(ticket);
+        switch.overrides = overrides;
+        match order.command {
+            Command::Switchover { cut_sessions, timeout, .. } => {
+                switch.cut_sessions = cut_sessions;
+                switch.timeout = timeout.max(Duration::from_millis(1));
+            }
+            _ => {
+                switch.planned = false;
+                switch.operation.lost = self.possible_loss(&switch.to);
+            }
+        }
+        let drafts = switch.operation.guards.iter().map(|guard| {
+            let text = format!("guard {} overridden: {}", guard.name.as_str(), guard.detail);
+            Draft { kind: RecordKind::Override, ..switch.draft(Change::Noted { text }) }
+        });
+        let drafts = drafts.collect();
+        self.begin(switch, drafts, now);
+    }
+
+    /// The upper bound of what a failover loses, as far as the last probes say; more may have been written since.
+    fn possible_loss(&self, to: &Target) -> Loss {
+        let position = |node: &crate::model::name::NodeAddress| {
+            self.nodes.get(node).and_then(|state| state.answer.as_ref()).map_or(0, |answer| answer.received)
+        };
+        let primary = self.routed().map_or(0, |target| position(&target.node));
+        Loss {
+            known: false,
+            count: primary.saturating_sub(position(&to.node)),
+            unit: "bytes".into(),
+            detail: "as of the last probe that the old primary answered; writes after it are not counted".into(),
+        }
+    }
+
+    fn order_mode(&mut self, ticket: Ticket, operation: Operation, order: &Order, mode: Mode) {
+        if let Some(refusal) = self.busy() {
+            return self.refuse(ticket, operation, vec![refusal], false);
+        }
+        let Some(target) = self.route.target.clone().filter(|_| !self.starting) else {
+            let refusal = Refusal::new(Guard::Route, "no route is known yet");
+            return self.refuse(ticket, operation, vec![refusal], false);
+        };
+        let accepted = if mode == Mode::Open { self.accept_history() } else { None };
+        let accepted = accepted.map(|draft| draft.change);
+        if mode == self.route.mode {
+            return self.instant(ticket, operation, order, accepted, None);
+        }
+        let route = Route { epoch: self.route.epoch.next(), mode, target: Some(target) };
+        self.instant(ticket, operation, order, accepted, Some(route));
+    }
+
+    fn order_drain(&mut self, ticket: Ticket, operation: Operation, order: &Order, cluster: &ClusterName) {
+        let routed = self.routed().is_some_and(|target| target.cluster == *cluster);
+        let routed = routed
+            .then(|| Refusal::new(Guard::Eligible, format!("{cluster} is routed: switch to another cluster first")));
+        let refusals: Vec<Refusal> = [self.busy(), self.no_such(cluster), routed].into_iter().flatten().collect();
+        if !refusals.is_empty() {
+            return self.refuse(ticket, operation, refusals, false);
+        }
+        let drained = self.durable.drained.contains(cluster);
+        let change = (!drained).then(|| Change::Drained { cluster: cluster.clone() });
+        self.instant(ticket, operation, order, change, None);
+    }
+
+    /// An order that needs no steps: what changes and its end are written together, then it is answered.
+    fn instant(
+        &mut self,
+        ticket: Ticket,
+        mut operation: Operation,
+        order: &Order,
+        change: Option<Change>,
+        route: Option<Route>,
+    ) {
+        operation.outcome = Outcome::Done;
+        operation.epoch_after = Some(route.as_ref().map_or(operation.epoch_before, |route| route.epoch));
+        if change.is_none() && route.is_none() && operation.detail.is_empty() {
+            operation.detail = "it is so already".into();
+        }
+        let mut changes: Vec<Change> = change.into_iter().collect();
+        changes.extend(route.clone().map(|route| Change::Routed { route }));
+        let anyway = order.overrides.contains(&Guard::Journal);
+        self.write_order(ticket, operation, changes, route, anyway);
+    }
+
+    /// Refused, and recorded; a dry run is answered without a trace.
+    fn refuse(&mut self, ticket: Ticket, mut operation: Operation, refusals: Vec<Refusal>, dry: bool) {
+        operation.outcome = if refusals.is_empty() { Outcome::Done } else { Outcome::Refused };
+        if refusals.iter().any(|refusal| refusal.name == Guard::Sessions) {
+            operation.sessions.clone_from(&self.stuck);
+        }
+        operation.epoch_after = Some(operation.epoch_before);
+        operation.guards.extend(refusals);
+        if dry {
+            self.emit(Effect::Answer { ticket, operation: Box::new(operation) });
+        } else {
+            self.write_order(ticket, operation, Vec::new(), None, true);
+        }
+    }
+
+    fn write_order(
+        &mut self,
+        ticket: Ticket,
+        operation: Operation,
+        mut changes: Vec<Change>,
+        route: Option<Route>,
+        anyway: bool,
+    ) {
+        let refused = operation.outcome == Outcome::Refused;
+        changes.push(Change::Ended { operation: Box::new(operation.clone()) });
+        let draft = |change| Draft {
+            kind: if refused { RecordKind::Refusal } else { RecordKind::Operation },
+            actor: operation.actor.clone(),
+            epoch: operation.epoch_after,
+            ..self.draft(RecordKind::Operation, change, operation.reason.clone())
+        };
+        let drafts = changes.into_iter().map(draft).collect();
+        self.write(drafts, Then::Answer { ticket, operation: Box::new(operation), route, anyway });
+    }
+
+    /// An order's records are durable, or could not be written and the operator didn't say `--override journal`.
+    pub(super) fn answer(
+        &mut self,
+        ticket: Ticket,
+        mut operation: Operation,
+        route: Option<Route>,
+        result: Result<(), String>,
+    ) {
+        match result {
+            Ok(()) => {
+                if let Some(route) = route {
+                    self.publish(route, None, false);
+                }
+            }
+            Err(error) => {
+                operation.outcome = Outcome::Refused;
+                operation.epoch_after = Some(operation.epoch_before);
+                operation.guards.push(Refusal::new(Guard::Journal, error));
+            }
+        }
+        self.emit(Effect::Answer { ticket, operation: Box::new(operation) });
+    }
+}
+
+fn is_dry(command: &Command) -> bool {
+    matches!(command, Command::Switchover { dry_run: true, .. } | Command::Failover { dry_run: true, .. })
+}

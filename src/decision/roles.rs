@@ -1,0 +1,332 @@
+//! Who is primary: at the start, and when somebody else changed it.
+//!
+//! Inputs: the nodes' last answers, the durable route and history. Outputs: the first route, an adopted one, or the words
+//! that say why none can be told. It never guesses between two, and never promotes against what it finds.
+
+use super::{
+    Now,
+    health::NodeState,
+    machine::{Machine, Then},
+};
+use crate::model::{
+    name::NodeAddress,
+    observation::{Answer, Lineage, Part, Reach},
+    record::{Change, Draft, RecordKind},
+    route::{Mode, Route, Target},
+    view::Health,
+};
+use std::time::Duration;
+
+/// How long a decision of its own waits before it is tried again (the journal's disk was full, a node was away).
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// The routed primary isn't what it was: another history, or most of its data gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Strange {
+    /// The process it was found in.
+    pub(super) run_id: String,
+    /// In words.
+    pub(super) text: String,
+}
+
+/// What the nodes' answers say together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// This node is the primary.
+    Primary(Target),
+    /// No node that answers is one.
+    Nobody,
+    /// Can't be told, and why.
+    Unclear(String),
+}
+
+/// Whether a node with `answer` continues `known`.
+fn continues(answer: &Answer, known: &Lineage) -> bool {
+    !known.id.is_empty() && (answer.lineage.id == known.id || answer.lineage.previous == known.id)
+}
+
+impl Machine {
+    /// Looks at the roles after each event while no switch is under way.
+    pub(super) fn watch_roles(&mut self, now: Now) {
+        if self.pending.values().any(|pending| matches!(pending, super::machine::Pending::Write { .. }))
+            || now.mono < self.not_before
+        {
+            return;
+        }
+        if self.starting {
+            self.first_route(now);
+        } else if self.managed() {
+            self.watch_routed(now);
+        }
+    }
+
+    fn first_route(&mut self, now: Now) {
+        if self.nodes.values().any(|node| node.last.is_none()) {
+            return;
+        }
+        let found = if self.managed() { self.find_primary() } else { self.first_independent() };
+        self.unclear.clear();
+        match (found, self.durable.route.target.clone()) {
+            (Found::Primary(target), Some(routed)) if target == routed => self.resume(),
+            (Found::Primary(target), Some(routed)) => {
+                let why = format!("found at start: {} is the primary now, not {}", target.node, routed.node);
+                self.adopt(target, &why, now);
+            }
+            (Found::Primary(target), None) => self.adopt(target, "first start: this node takes writes", now),
+            (Found::Nobody, Some(_)) => self.resume(),
+            (Found::Nobody, None) => self.unclear = format!("no primary found: {}", self.failures(now)),
+            (Found::Unclear(why), _) => self.unclear = why,
+        }
+    }
+
+    /// The durable route serves again; no session survived the restart, so its epoch may stay.
+    fn resume(&mut self) {
+        self.publish(self.durable.route.clone(), None, false);
+    }
+
+    /// Somebody else moved the role: follow it, and write that down.
+    fn adopt(&mut self, target: Target, why: &str, now: Now) {
+        self.not_before = now.mono + TRY_AGAIN;
+        let mode = if self.durable.route.target.is_none() { Mode::Open } else { self.durable.route.mode };
+        let epoch = self.route.epoch.max(self.durable.route.epoch).next();
+        let lineage = self.nodes.get(&target.node).and_then(NodeState::fresh).map(|answer| answer.lineage.clone());
+        let route = Route { epoch, mode, target: Some(target.clone()) };
+        let mut drafts = vec![self.draft(RecordKind::Decision, Change::Routed { route: route.clone() }, why)];
+        if let (true, Some(lineage)) = (self.managed(), lineage) {
+            drafts.push(self.lineage_draft(&target.node, lineage));
+        }
+        self.write(drafts, Then::Route(route));
+    }
+
+    fn lineage_draft(&self, node: &NodeAddress, lineage: Lineage) -> Draft {
+        let change = Change::LineageSeen { node: node.clone(), lineage };
+        self.draft(RecordKind::Decision, change, "the history that the routed primary continues")
+    }
+
+    /// Without replication: the durable route, else the first cluster in order with a node that takes writes.
+    fn first_independent(&self) -> Found {
+        if self.durable.route.target.is_some() {
+            return Found::Nobody;
+        }
+        let clusters = self.settings.clusters.iter().map(|cluster| cluster.name.as_str());
+        let mut writable = clusters.filter_map(|cluster| self.writable_in(cluster));
+        writable.next().map_or(Found::Nobody, Found::Primary)
+    }
+
+    /// The first node of a cluster that takes writes.
+    pub(super) fn writable_in(&self, cluster: &str) -> Option<Target> {
+        let cluster = self.settings.cluster(cluster)?;
+        let mut addresses = cluster.nodes.iter().map(|node| NodeAddress::from(node.address.as_str()));
+        let node = addresses.find(|address| {
+            let answer = self.nodes.get(address).and_then(NodeState::fresh);
+            answer.is_some_and(|answer| answer.writable && matches!(answer.part, Part::Primary { .. }))
+        })?;
+        Some(Target { cluster: cluster.name.as_str().into(), node })
+    }
+
+    /// Every node that says it is a primary, but for those that we fenced ourselves.
+    pub(super) fn primaries(&self) -> Vec<(&NodeAddress, &NodeState, &Answer)> {
+        let answers = self.nodes.iter().filter_map(|(address, node)| Some((address, node, node.fresh()?)));
+        answers
+            .filter(|(address, _, answer)| {
+                matches!(answer.part, Part::Primary { .. }) && !self.durable.fences.contains_key(*address)
+            })
+            .collect()
+    }
+
+    /// Whether a node that answers follows `primary`: by the address it names, or by the history it shares.
+    fn is_followed(&self, primary: &NodeAddress) -> bool {
+        let Some(state) = self.nodes.get(primary) else { return false };
+        let history = state.fresh().map(|answer| answer.lineage.id.as_str()).filter(|id| !id.is_empty());
+        self.nodes.values().filter_map(NodeState::fresh).any(|answer| match &answer.part {
+            Part::Standby { of, .. } => {
+                of == primary
+                    || state.replicate_from.as_ref() == Some(of)
+                    || history == Some(answer.lineage.id.as_str())
+            }
+            Part::Primary { .. } => false,
+        })
+    }
+
+    /// Who is primary, by what every node says, the durable route and its history.
+    pub(super) fn find_primary(&self) -> Found {
+        let primaries = self.primaries();
+        let target = |address: &NodeAddress, node: &NodeState| {
+            Found::Primary(Target { cluster: node.cluster.clone(), node: address.clone() })
+        };
+        match primaries.as_slice() {
+            [] => Found::Nobody,
+            [(address, node, answer)] => match self.stranger(address, answer) {
+                None => target(address, node),
+                Some(why) => Found::Unclear(why),
+            },
+            several => {
+                let followed: Vec<_> = several.iter().filter(|(address, ..)| self.is_followed(address)).collect();
+                if let [(address, node, answer)] = followed.as_slice()
+                    && self.stranger(address, answer).is_none()
+                {
+                    return target(address, node);
+                }
+                if let Some((address, node)) = self.only_heir(several) {
+                    return target(address, node);
+                }
+                let names: Vec<&str> = several.iter().map(|(address, ..)| address.as_str()).collect();
+                Found::Unclear(format!(
+                    "{} all take writes and nothing tells which is ours: make all but one of them standbys",
+                    names.join(" and ")
+                ))
+            }
+        }
+    }
+
+    /// Of several primaries, the routed one if it alone continues the durable history.
+    fn only_heir<'a>(
+        &self,
+        several: &[(&'a NodeAddress, &'a NodeState, &'a Answer)],
+    ) -> Option<(&'a NodeAddress, &'a NodeState)> {
+        let known = self.durable.lineage.as_ref()?;
+        let routed = &self.durable.route.target.as_ref()?.node;
+        let heirs: Vec<_> = several.iter().filter(|(.., answer)| continues(answer, known)).collect();
+        match heirs.as_slice() {
+            [(address, node, _)] if *address == routed => Some((*address, *node)),
+            _ => None,
+        }
+    }
+
+    /// Why a lone primary can't be taken for ours, if so.
+    fn stranger(&self, address: &NodeAddress, answer: &Answer) -> Option<String> {
+        match &self.durable.route.target {
+            Some(routed) if routed.node == *address => None,
+            Some(routed) => {
+                let routed_follows = self
+                    .nodes
+                    .get(&routed.node)
+                    .and_then(NodeState::fresh)
+                    .is_some_and(|answer| matches!(answer.part, Part::Standby { .. }))
+                    && self.is_followed(address);
+                let ours = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
+                (!routed_follows && !ours).then(|| {
+                    format!(
+                        "{address} takes writes, but holds another history than {}, which was served last and isn't primary now",
+                        routed.node
+                    )
+                })
+            }
+            None => {
+                let preferred = self.settings.clusters.first().map(|cluster| cluster.name.as_str());
+                let in_preferred = self.nodes.get(address).is_some_and(|node| Some(node.cluster.as_str()) == preferred);
+                let all_answer = self.nodes.values().all(|node| node.fresh().is_some());
+                (!in_preferred && !all_answer && !self.is_followed(address)).then(|| {
+                    format!("{address} takes writes, but nodes of more preferred clusters don't answer and nothing follows it")
+                })
+            }
+        }
+    }
+
+    /// The routed node while it serves: does it still say it is the primary, and is its data what it was?
+    fn watch_routed(&mut self, now: Now) {
+        let Some(routed) = self.route.target.clone() else { return };
+        let Some(node) = self.nodes.get(&routed.node) else {
+            self.unclear = format!("{} is routed and not in the configuration any more", routed.node);
+            return;
+        };
+        let rise = self.settings.health.rise;
+        self.unclear.clear();
+        match node.fresh() {
+            Some(answer) if matches!(answer.part, Part::Primary { .. }) => {
+                let answer = answer.clone();
+                self.watch_history(&routed, &answer, now);
+                self.unclear = self.rivals(&routed);
+            }
+            Some(_) if node.standby_for >= rise => self.follow_others(&routed, "was made a standby", now),
+            None if node.health == Health::Down => self.follow_others(&routed, "is down", now),
+            _ => {}
+        }
+    }
+
+    /// Somebody promoted another node, or nobody did yet.
+    fn follow_others(&mut self, routed: &Target, what: &str, now: Now) {
+        match self.find_primary() {
+            Found::Primary(target) if target != *routed => {
+                let why = format!("{} {what}, and {} was promoted, not by us", routed.node, target.node);
+                self.adopt(target, &why, now);
+            }
+            Found::Unclear(why) => self.unclear = why,
+            Found::Primary(_) | Found::Nobody => {}
+        }
+    }
+
+    /// Other nodes that take writes beside the routed primary, in words; empty if there are none.
+    fn rivals(&self, routed: &Target) -> String {
+        let rivals: Vec<&str> = self
+            .primaries()
+            .iter()
+            .map(|(address, ..)| address.as_str())
+            .filter(|name| *name != routed.node.as_str())
+            .collect();
+        if rivals.is_empty() {
+            return String::new();
+        }
+        format!("{} takes writes too: make it a standby of {}", rivals.join(" and "), routed.node)
+    }
+
+    fn watch_history(&mut self, routed: &Target, answer: &Answer, now: Now) {
+        if self.strange.as_ref().is_some_and(|strange| strange.run_id == answer.run_id) {
+            return;
+        }
+        let known = self.durable.lineage.as_ref();
+        let same_process = self.served.as_ref().is_some_and(|served| served.run_id == answer.run_id);
+        let heir = same_process || known.is_none_or(|known| continues(answer, known));
+        let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
+        let text = match (heir, shrunk) {
+            (true, None) => {
+                self.strange = None;
+                self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
+                if known.is_none_or(|known| known.id != answer.lineage.id) {
+                    self.not_before = now.mono + TRY_AGAIN;
+                    let draft = self.lineage_draft(&routed.node, answer.lineage.clone());
+                    self.write(vec![draft], Then::Nothing);
+                }
+                return;
+            }
+            (_, Some(served)) => {
+                format!("{} restarted with {} items, {} before", routed.node, answer.items, served.items)
+            }
+            (false, None) => format!("{} restarted with another history than the one that was served", routed.node),
+        };
+        let text = format!("{text}; `pointsman mode {} open` accepts what it holds now", self.svc);
+        let draft = self.draft(RecordKind::Decision, Change::Noted { text: text.clone() }, "");
+        self.write(vec![draft], Then::Nothing);
+        self.strange = Some(Strange { run_id: answer.run_id.clone(), text });
+    }
+
+    /// An operator accepts what the routed primary holds.
+    pub(super) fn accept_history(&mut self) -> Option<Draft> {
+        self.strange.take()?;
+        let routed = self.route.target.clone()?;
+        let answer = self.nodes.get(&routed.node).and_then(NodeState::fresh)?.clone();
+        self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
+        Some(self.lineage_draft(&routed.node, answer.lineage))
+    }
+
+    /// What each node that doesn't answer was found to do.
+    pub(super) fn failures(&self, now: Now) -> String {
+        let failures = self.nodes.iter().filter(|(_, node)| node.fresh().is_none());
+        let words: Vec<String> =
+            failures.map(|(address, node)| format!("{address} {}", node.failure(now.mono))).collect();
+        if words.is_empty() { "every node that answers is a standby".into() } else { words.join(", ") }
+    }
+
+    /// Whether the routed primary's last probe was refused: its host is up and nobody listens.
+    pub(super) fn routed_refuses(&self) -> bool {
+        self.routed_node().and_then(|node| node.last.as_ref()).is_some_and(|last| last.reach == Reach::Refused)
+    }
+}
+
+/// The process that was served last and how much it held, to know a restart and what it lost. Forgotten when the route
+/// moves to another node.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) run_id: String,
+    pub(super) items: u64,
+}

@@ -1,0 +1,401 @@
+//! The machine in its world: ordinary ways, refusals, and every seed's faults and crashes.
+
+use super::world::{Faults, World};
+use crate::{
+    config::Replication,
+    model::{
+        guard::Guard,
+        name::NodeAddress,
+        operation::{Command, Operation, Order, Outcome},
+        record::Change,
+        route::{Epoch, Mode},
+        signal::StuckSession,
+        view::{Role, Standing},
+    },
+};
+use std::{collections::BTreeMap, time::Duration};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn switchover(to: &str) -> Command {
+    Command::Switchover { to: Some(to.into()), dry_run: false, cut_sessions: false, timeout: Duration::from_secs(5) }
+}
+
+fn steady(seed: u64, replication: Replication) -> World {
+    let mut world = World::new(seed, replication);
+    assert!(world.run_until(LONG, ready), "{:?}", world.machine.view(world.now()));
+    world
+}
+
+fn ready(world: &World) -> bool {
+    world.settled() && world.machine.view(world.now()).switchover_ready.ready
+}
+
+fn answered(world: &mut World, ticket: u64) -> Operation {
+    assert!(world.run_until(LONG, |world| world.answer(ticket).is_some()), "no answer");
+    world.answer(ticket).cloned().unwrap()
+}
+
+fn routed(world: &World) -> &str {
+    world.machine.route().target.as_ref().map_or("", |target| target.node.as_str())
+}
+
+/// Every operation that began or was refused has one end.
+fn one_end_each(world: &World) {
+    let mut ends: BTreeMap<&str, u32> = BTreeMap::new();
+    for record in &world.journal {
+        match &record.detail {
+            Change::Began { operation, .. } => {
+                ends.entry(operation.id.as_str()).or_default();
+            }
+            Change::Ended { operation } => *ends.entry(operation.id.as_str()).or_default() += 1,
+            _ => {}
+        }
+    }
+    assert!(ends.values().all(|count| *count == 1), "{ends:?}");
+}
+
+#[test]
+fn the_first_start_routes_to_the_primary() {
+    let world = steady(1, Replication::Managed);
+    assert_eq!(routed(&world), "a:1");
+    assert_eq!(world.machine.route().epoch, Epoch(1));
+    assert_eq!(world.machine.route().mode, Mode::Open);
+    assert!(world.durable().lineage.is_some());
+}
+
+#[test]
+fn a_planned_switch_moves_there_and_back_with_all_roles() {
+    let mut world = steady(2, Replication::Managed);
+    world.order(1, switchover("spare"));
+    let operation = answered(&mut world, 1);
+    assert_eq!(operation.outcome, Outcome::Done, "{operation:?}");
+    assert_eq!((operation.epoch_before, operation.epoch_after), (Epoch(1), Some(Epoch(3))));
+    assert_eq!(operation.id.as_str(), "cart-1");
+    assert_eq!(operation.client_stall_ms, Some(5.0));
+    assert_eq!(routed(&world), "b:1");
+    let follows = |world: &World, node: &str| world.nodes[&NodeAddress::from(node)].follows.clone();
+    assert_eq!(follows(&world, "a:1"), Some("b:1".into()));
+    assert_eq!(follows(&world, "c:1"), Some("b:1".into()));
+    assert_eq!(world.nodes[&NodeAddress::from("a:1")].setting, "1", "the setting before the fence is back");
+    assert!(world.run_until(LONG, ready));
+    world.order(2, switchover("main"));
+    assert_eq!(answered(&mut world, 2).outcome, Outcome::Done);
+    assert_eq!(routed(&world), "a:1");
+    assert_eq!(world.machine.route().epoch, Epoch(5));
+    one_end_each(&world);
+}
+
+#[test]
+fn independent_clusters_only_move_the_route() {
+    let mut world = steady(3, Replication::None);
+    world.order(1, switchover("spare"));
+    let operation = answered(&mut world, 1);
+    assert_eq!(operation.outcome, Outcome::Done, "{operation:?}");
+    assert_eq!(routed(&world), "b:1");
+    assert!(world.promotions.is_empty());
+    assert!(world.nodes.values().all(|node| node.follows.is_none() && !node.fenced));
+}
+
+#[test]
+fn a_switch_to_where_the_route_is_changes_nothing() {
+    let mut world = steady(4, Replication::Managed);
+    let before = world.machine.route().clone();
+    world.order(1, switchover("main"));
+    assert_eq!(answered(&mut world, 1).outcome, Outcome::Done);
+    assert_eq!(*world.machine.route(), before);
+}
+
+#[test]
+fn sessions_that_cannot_move_refuse_the_switch_and_are_named() {
+    let mut world = steady(5, Replication::Managed);
+    world.stuck = vec![StuckSession { client: "10.9.9.9:4000".into(), why: "transaction open for 3 s".into() }];
+    world.run(Duration::from_millis(100));
+    world.order(1, switchover("spare"));
+    let operation = answered(&mut world, 1);
+    assert_eq!(operation.outcome, Outcome::Refused);
+    assert_eq!(operation.guards[0].name, Guard::Sessions);
+    assert_eq!(operation.sessions, world.stuck);
+    world.order(
+        2,
+        Command::Switchover { to: None, dry_run: false, cut_sessions: true, timeout: Duration::from_secs(1) },
+    );
+    assert_eq!(answered(&mut world, 2).outcome, Outcome::Done);
+}
+
+#[test]
+fn a_dry_run_and_the_switch_give_the_same_reasons_and_the_dry_run_leaves_no_trace() {
+    let mut world = steady(6, Replication::Managed);
+    for node in ["b:1", "c:1"] {
+        world.nodes.get_mut(&NodeAddress::from(node)).unwrap().fitness_error = true;
+    }
+    world.run(Duration::from_secs(11));
+    let before = world.journal.len();
+    world.order(1, Command::Switchover { to: None, dry_run: true, cut_sessions: false, timeout: LONG });
+    let dry = answered(&mut world, 1);
+    assert_eq!(world.journal.len(), before);
+    world.order(2, switchover("spare"));
+    let real = answered(&mut world, 2);
+    assert_eq!((dry.outcome, real.outcome), (Outcome::Refused, Outcome::Refused));
+    assert_eq!(dry.guards, real.guards);
+    assert_eq!(dry.guards[0].name, Guard::Fit);
+    one_end_each(&world);
+}
+
+#[test]
+fn an_override_passes_the_guard_and_is_recorded_and_a_firm_guard_stays() {
+    let mut world = steady(7, Replication::Managed);
+    for node in ["b:1", "c:1"] {
+        world.nodes.get_mut(&NodeAddress::from(node)).unwrap().fitness_error = true;
+    }
+    world.run(Duration::from_secs(11));
+    let order = Order {
+        command: switchover("spare"),
+        actor: "uid:0".into(),
+        reason: "the right is not needed".into(),
+        if_epoch: Some(Epoch(1)),
+        overrides: vec![Guard::Fit, Guard::Reachable],
+    };
+    world.order_fully(1, order.clone());
+    assert_eq!(answered(&mut world, 1).outcome, Outcome::Done);
+    let overridden = world.journal.iter().filter(|record| record.kind == crate::model::record::RecordKind::Override);
+    assert_eq!(overridden.count(), 1);
+    world.order_fully(2, order);
+    let refused = answered(&mut world, 2);
+    assert_eq!((refused.outcome, refused.guards[0].name), (Outcome::Refused, Guard::Epoch));
+    world.nodes.get_mut(&NodeAddress::from("a:1")).unwrap().up = false;
+    world.run(Duration::from_secs(2));
+    let order = Order {
+        command: switchover("main"),
+        actor: String::new(),
+        reason: String::new(),
+        if_epoch: None,
+        overrides: vec![Guard::Reachable],
+    };
+    world.order_fully(3, order);
+    assert_eq!(answered(&mut world, 3).outcome, Outcome::Refused);
+}
+
+#[test]
+fn drain_restore_and_modes() {
+    let mut world = steady(8, Replication::Managed);
+    world.order(1, Command::Drain("main".into()));
+    assert_eq!(answered(&mut world, 1).guards[0].name, Guard::Eligible);
+    world.order(2, Command::Drain("spare".into()));
+    assert_eq!(answered(&mut world, 2).outcome, Outcome::Done);
+    world.order(3, switchover("spare"));
+    assert_eq!(answered(&mut world, 3).guards[0].name, Guard::Eligible);
+    assert_eq!(world.machine.view(world.now()).clusters[1].role, Role::Drained);
+    world.order(4, Command::Restore("spare".into()));
+    assert_eq!(answered(&mut world, 4).outcome, Outcome::Done);
+    world.order(5, Command::Mode(Mode::Closed));
+    assert_eq!(answered(&mut world, 5).epoch_after, Some(Epoch(2)));
+    assert_eq!(world.machine.view(world.now()).state, Standing::Closed);
+    world.order(6, switchover("spare"));
+    assert_eq!(answered(&mut world, 6).guards[0].name, Guard::Route);
+    world.order(7, Command::Mode(Mode::ReadOnly));
+    answered(&mut world, 7);
+    world.order(8, switchover("spare"));
+    assert_eq!(answered(&mut world, 8).outcome, Outcome::Done);
+    assert_eq!(world.machine.route().mode, Mode::ReadOnly, "the mode outlives the switch");
+    world.order(9, Command::Pause(Duration::from_secs(600)));
+    answered(&mut world, 9);
+    world.order(10, Command::Mode(Mode::Open));
+    answered(&mut world, 10);
+    assert_eq!(world.machine.view(world.now()).state, Standing::Paused);
+    world.order(11, Command::Resume);
+    answered(&mut world, 11);
+    assert!(world.durable().paused_until.is_none());
+    one_end_each(&world);
+}
+
+#[test]
+fn a_primary_that_refuses_keeps_the_route_and_can_be_failed_over_by_hand() {
+    let mut world = steady(9, Replication::Managed);
+    let failover = |accept_loss| Command::Failover { to: None, dry_run: false, accept_loss };
+    world.order(1, failover(true));
+    assert_eq!(answered(&mut world, 1).guards[0].name, Guard::Primary, "the primary answers");
+    world.nodes.get_mut(&NodeAddress::from("a:1")).unwrap().up = false;
+    world.run(Duration::from_secs(3));
+    let view = world.machine.view(world.now());
+    assert_eq!(view.state, Standing::Blocked);
+    assert!(view.note.contains("refuses connections"), "{}", view.note);
+    assert_eq!(routed(&world), "a:1");
+    world.order(2, failover(false));
+    assert_eq!(answered(&mut world, 2).outcome, Outcome::Refused);
+    world.order(3, failover(true));
+    let operation = answered(&mut world, 3);
+    assert_eq!(operation.outcome, Outcome::Done, "{operation:?}");
+    assert_eq!(routed(&world), "b:1");
+    // It returns as a primary of its own: never followed, and said.
+    world.nodes.get_mut(&NodeAddress::from("a:1")).unwrap().up = true;
+    world.run(Duration::from_secs(2));
+    let view = world.machine.view(world.now());
+    assert_eq!((view.state, routed(&world)), (Standing::Blocked, "b:1"));
+    assert!(view.note.contains("a:1 takes writes too"), "{}", view.note);
+}
+
+#[test]
+fn a_promotion_by_somebody_else_is_adopted_and_recorded() {
+    let mut world = steady(10, Replication::Managed);
+    let b = world.nodes.get_mut(&NodeAddress::from("b:1")).unwrap();
+    b.follows = None;
+    b.lineage = crate::model::observation::Lineage { id: "L1".into(), previous: "L0".into(), previous_until: 1 };
+    for node in ["a:1", "c:1"] {
+        world.nodes.get_mut(&NodeAddress::from(node)).unwrap().follows = Some("b:1".into());
+    }
+    assert!(world.run_until(LONG, |world| routed(world) == "b:1"));
+    assert_eq!(world.machine.route().epoch, Epoch(2));
+    assert!(world.run_until(LONG, ready));
+    let flips = world.journal.iter().filter(|record| matches!(record.detail, Change::Routed { .. }));
+    assert_eq!(flips.count(), 2);
+}
+
+#[test]
+fn two_primaries_at_the_first_start_are_never_guessed_between() {
+    let mut world = World::new(11, Replication::Managed);
+    for node in ["b:1", "c:1"] {
+        let node = world.nodes.get_mut(&NodeAddress::from(node)).unwrap();
+        node.follows = None;
+        node.lineage.id = format!("other-{}", node.run_id);
+    }
+    world.run(Duration::from_secs(3));
+    let view = world.machine.view(world.now());
+    assert_eq!((view.state, view.mode), (Standing::Blocked, Mode::Closed));
+    // A standby that follows one of them tells.
+    let c = world.nodes.get_mut(&NodeAddress::from("c:1")).unwrap();
+    c.follows = Some("a:1".into());
+    assert!(world.run_until(LONG, |world| routed(world) == "a:1"));
+}
+
+#[test]
+fn an_empty_restart_blocks_switches_until_an_operator_accepts_it() {
+    let mut world = steady(12, Replication::Managed);
+    let a = world.nodes.get_mut(&NodeAddress::from("a:1")).unwrap();
+    (a.run_id, a.items, a.position) = ("run-a-2".into(), 0, 0);
+    a.lineage.id = "L9".into();
+    world.run(Duration::from_secs(2));
+    let view = world.machine.view(world.now());
+    assert_eq!(view.state, Standing::Blocked, "{view:?}");
+    assert!(view.switchover_ready.reasons.iter().any(|reason| reason.name == Guard::Lineage));
+    world.order(1, Command::Mode(Mode::Open));
+    answered(&mut world, 1);
+    assert!(world.run_until(LONG, ready));
+    assert_eq!(world.durable().lineage.unwrap().id, "L9");
+}
+
+#[test]
+fn a_worker_that_never_drains_rolls_the_switch_back() {
+    let mut world = steady(13, Replication::Managed);
+    world.order(1, switchover("spare"));
+    assert!(world.run_until(LONG, |world| world.machine.route().mode == Mode::Hold));
+    world.faults.worker_deaf = 100;
+    // Reports that were already on their way may still make it: then the switch is done, and there is nothing to see.
+    let operation = answered(&mut world, 1);
+    assert_eq!(operation.outcome, Outcome::RolledBack, "{operation:?}");
+    assert_eq!((routed(&world), world.machine.route().epoch), ("a:1", Epoch(3)));
+    world.faults.worker_deaf = 0;
+    assert!(world.run_until(LONG, ready));
+}
+
+#[test]
+fn a_full_disk_refuses_and_the_override_passes() {
+    let mut world = steady(14, Replication::Managed);
+    world.faults.write_fails = 100;
+    world.order(1, switchover("spare"));
+    let operation = answered(&mut world, 1);
+    assert_eq!((operation.outcome, operation.guards[0].name), (Outcome::Refused, Guard::Journal));
+    assert_eq!(world.machine.route().epoch, Epoch(1));
+    let order = Order {
+        command: switchover("spare"),
+        actor: "uid:0".into(),
+        reason: "now".into(),
+        if_epoch: None,
+        overrides: vec![Guard::Journal],
+    };
+    world.order_fully(2, order);
+    assert_eq!(answered(&mut world, 2).outcome, Outcome::Done);
+    assert_eq!(routed(&world), "b:1");
+}
+
+/// After every fault and crash: healed, the service is steady, on one primary, without a fence, and every operation ended once.
+fn heals(world: &mut World, seed: u64) {
+    world.faults = Faults::default();
+    assert!(
+        world.run_until(Duration::from_secs(300), |world| world.settled() && world.machine.route().mode == Mode::Open),
+        "seed {seed} doesn't heal: {:?} {:?}",
+        world.machine.view(world.now()),
+        world.durable()
+    );
+    let route = world.machine.route().target.clone().unwrap();
+    let primaries: Vec<&NodeAddress> =
+        world.nodes.iter().filter(|(_, node)| node.follows.is_none()).map(|(address, _)| address).collect();
+    assert_eq!(primaries, [&route.node], "seed {seed}");
+    assert!(world.nodes.values().all(|node| !node.fenced), "seed {seed}: a fence is left");
+    assert_eq!(world.durable().route, *world.machine.route(), "seed {seed}");
+    one_end_each(world);
+}
+
+fn truthful(world: &World, operation: &Operation, seed: u64) {
+    let there = routed(world) != "a:1";
+    match operation.outcome {
+        Outcome::Done => assert!(there, "seed {seed}: done, and not there"),
+        Outcome::Refused | Outcome::RolledBack => assert!(!there, "seed {seed}: {:?}, and there", operation.outcome),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_crash_after_every_step_of_a_switch_ends_well() {
+    let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
+    for seed in 0..2 {
+        let mut world = steady(seed, Replication::Managed);
+        world.order(1, switchover("spare"));
+        let (first, id) = (world.steps, world.machine.operation(&"cart-1".into()).unwrap().id.clone());
+        answered(&mut world, 1);
+        let last = world.steps;
+        for crash_at in first..=last {
+            let mut world = steady(seed, Replication::Managed);
+            world.faults.crash_at = Some(crash_at);
+            world.order(1, switchover("spare"));
+            assert!(world.run_until(LONG, |world| world.crashes == 1), "no crash at {crash_at}");
+            heals(&mut world, crash_at);
+            if let Some(operation) = world.machine.operation(&id).cloned() {
+                *outcomes.entry(operation.outcome.as_str()).or_default() += 1;
+                truthful(&world, &operation, crash_at);
+            }
+        }
+    }
+    assert!(outcomes.get("done").is_some_and(|count| *count > 10), "{outcomes:?}");
+    assert!(outcomes.get("rolled_back").is_some_and(|count| *count > 10), "{outcomes:?}");
+}
+
+#[test]
+fn random_faults_and_crashes_end_well() {
+    let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
+    for seed in 0..256 {
+        let replication = if seed % 8 == 7 { Replication::None } else { Replication::Managed };
+        let mut world = steady(seed, replication);
+        let mut dice = super::world::Dice::new(seed + 1000);
+        world.faults = Faults {
+            action_fails: dice.below(20),
+            action_unknown: dice.below(20),
+            write_fails: dice.below(6),
+            worker_deaf: dice.below(10),
+            crash_at: (dice.below(2) == 0).then(|| world.steps + dice.below(120)),
+        };
+        world.order(1, switchover("spare"));
+        world.run(Duration::from_secs(4 + dice.below(20)));
+        if replication == Replication::None {
+            continue;
+        }
+        heals(&mut world, seed);
+        if let Some(operation) = world.machine.operation(&"cart-1".into()).cloned() {
+            *outcomes.entry(operation.outcome.as_str()).or_default() += 1;
+            truthful(&world, &operation, seed);
+        }
+    }
+    for outcome in ["done", "rolled_back", "refused"] {
+        assert!(outcomes.get(outcome).is_some_and(|count| *count > 3), "{outcomes:?}");
+    }
+}

@@ -1,0 +1,181 @@
+//! What `status` and the API show, built from what the machine knows. Reads only.
+
+use super::{Now, guards::Purpose, health::NodeState, machine::Machine};
+use crate::{
+    model::{
+        name::{ClusterName, NodeAddress},
+        observation::{Answer, Part},
+        operation::Step,
+        route::Mode,
+        view::{ClusterView, Connections, Health, NodeView, Readiness, Role, RouteView, ServiceView, Standing},
+    },
+};
+use std::time::Duration;
+
+impl Machine {
+    /// What `status` shows. `connections` is left at zero: the driver fills it in from the board.
+    pub fn view(&self, now: Now) -> ServiceView {
+        let (state, note) = self.standing(now);
+        let route = if self.starting { &self.durable.route } else { &self.route };
+        ServiceView {
+            name: self.svc.clone(),
+            kind: self.settings.kind,
+            mode: self.route.mode,
+            epoch: self.route.epoch.max(self.durable.highest_epoch()),
+            state,
+            note,
+            route: route.target.clone().map(|target| RouteView {
+                cluster: target.cluster,
+                node: target.node,
+                since: self.durable.since,
+            }),
+            switchover_ready: self.ready(Purpose::Switchover { cut: false }, now),
+            failover_ready: self.ready(Purpose::Failover, now),
+            clusters: self.settings.clusters.iter().map(|cluster| self.cluster_view(cluster, now)).collect(),
+            connections: Connections::default(),
+            on_call: self.settings.on_call.clone(),
+        }
+    }
+
+    fn ready(&self, purpose: Purpose, now: Now) -> Readiness {
+        let (target, reasons) = self.choose(purpose, None, &[], now);
+        Readiness { ready: reasons.is_empty(), to: target.map(|target| target.cluster), reasons }
+    }
+
+    /// The one word for what the service is doing, and why.
+    fn standing(&self, now: Now) -> (Standing, String) {
+        if let Some(switch) = &self.switch {
+            let words = format!("{} to {}", switch.operation.kind, switch.to.cluster);
+            return match switch.step {
+                _ if !switch.blocked.is_empty() => (Standing::Blocked, format!("{words}: {}", switch.blocked)),
+                _ if self.route.mode == Mode::Hold => (Standing::Holding, words),
+                Step::Serve | Step::Demote | Step::Verify => (Standing::Returning, words),
+                _ => (Standing::Switching, words),
+            };
+        }
+        if self.starting && self.unclear.is_empty() {
+            return (Standing::Starting, "asking every node for its role".into());
+        }
+        let trouble = self.trouble(now);
+        if let Some((node, _)) = self.durable.fences.first_key_value() {
+            let words = format!("{node} is fenced and not a standby yet: {}", self.return_error);
+            return (Standing::Returning, words.trim_end_matches([':', ' ']).into());
+        }
+        match (trouble, self.route.mode) {
+            (Some((state, words)), _) => (state, words),
+            (None, Mode::Closed) => (Standing::Closed, "closed by an operator".into()),
+            (None, Mode::Hold) => (Standing::Holding, "held by an operator".into()),
+            (None, Mode::Open | Mode::ReadOnly) => match self.durable.paused_until.filter(|until| *until > now.wall) {
+                Some(until) => (Standing::Paused, format!("automatic failover is off until {until:.0}")),
+                None => (Standing::Steady, self.small_note()),
+            },
+        }
+    }
+
+    /// What keeps a service that isn't being switched from being steady.
+    fn trouble(&self, now: Now) -> Option<(Standing, String)> {
+        if !self.unclear.is_empty() {
+            return Some((Standing::Blocked, self.unclear.clone()));
+        }
+        if let Some(strange) = &self.strange {
+            return Some((Standing::Blocked, strange.text.clone()));
+        }
+        let target = self.routed()?;
+        let Some(node) = self.routed_node() else {
+            return Some((Standing::Blocked, format!("{} is routed and not configured", target.node)));
+        };
+        let failure = node.failure(now.mono);
+        match node.health {
+            Health::Down => {
+                let words = format!(
+                    "{} {failure}; the route stays: in this version an operator orders a failover",
+                    target.node
+                );
+                Some((Standing::Blocked, words))
+            }
+            _ if !failure.is_empty() => Some((Standing::Suspect, format!("{} {failure}", target.node))),
+            _ if !node.fresh().is_some_and(|answer| answer.writable) => {
+                Some((Standing::Suspect, format!("{} takes no writes", target.node)))
+            }
+            _ => None,
+        }
+    }
+
+    /// What an operator of a steady service should know.
+    fn small_note(&self) -> String {
+        match &self.journal_error {
+            Some(error) => format!("the journal can't be written: {error}"),
+            None if self.route.mode == Mode::ReadOnly => "read only, by an operator".into(),
+            None => String::new(),
+        }
+    }
+
+    fn cluster_view(&self, cluster: &crate::config::Cluster, now: Now) -> ClusterView {
+        let name = ClusterName::from(cluster.name.as_str());
+        let nodes: Vec<(NodeAddress, &NodeState)> = cluster
+            .nodes
+            .iter()
+            .map(|node| NodeAddress::from(node.address.as_str()))
+            .filter_map(|address| self.nodes.get(&address).map(|state| (address, state)))
+            .collect();
+        let drained = self.durable.drained.contains(&name);
+        let views: Vec<NodeView> = nodes.iter().map(|(address, state)| self.node_view(address, state, now)).collect();
+        // The cluster is what its best node is: the routed one, else the first that is up.
+        let routed = self.routed().map(|target| &target.node);
+        let best = views
+            .iter()
+            .position(|view| Some(&view.address) == routed)
+            .or_else(|| views.iter().position(|view| view.health == Health::Up))
+            .unwrap_or(0);
+        let (view, state) = (views.get(best), nodes.get(best).map(|(_, state)| *state));
+        let role = view.map(|view| view.role).unwrap_or_default();
+        let follows = role == Role::Standby && self.managed();
+        ClusterView {
+            name,
+            site: cluster.site.clone(),
+            role: if drained { Role::Drained } else { role },
+            health: view.map(|view| view.health).unwrap_or_default(),
+            lag_seconds: view.and_then(|view| view.lag_seconds),
+            delay_seconds: state.filter(|_| follows).and_then(NodeState::delay).map(|delay| delay.as_secs_f64()),
+            distance: state.filter(|_| follows).and_then(|state| self.distance(state)),
+            drained,
+            nodes: views,
+        }
+    }
+
+    fn distance(&self, standby: &NodeState) -> Option<u64> {
+        let primary = self.routed_node()?.answer.as_ref()?;
+        Some(primary.received.saturating_sub(standby.answer.as_ref()?.received))
+    }
+
+    fn node_view(&self, address: &NodeAddress, state: &NodeState, now: Now) -> NodeView {
+        let role = self.node_role(address, state);
+        let follows = role == Role::Standby && self.managed();
+        let lag = self.routed_node().filter(|_| follows).and_then(|primary| state.lag(primary, now.mono));
+        let failure = state.failure(now.mono);
+        let said = state.fresh().map(|answer| answer.note.clone()).unwrap_or_default();
+        NodeView {
+            address: address.clone(),
+            health: state.health,
+            role,
+            version: state.answer.as_ref().map(|answer| answer.version.clone()).unwrap_or_default(),
+            note: if failure.is_empty() { said } else { failure },
+            lag_seconds: lag.as_ref().map(Duration::as_secs_f64),
+            probe_seconds: state.last.as_ref().map(|last| last.took.as_secs_f64()),
+        }
+    }
+
+    fn node_role(&self, address: &NodeAddress, state: &NodeState) -> Role {
+        let fenced = self.durable.fences.contains_key(address);
+        let routed = self.routed().is_some_and(|target| target.node == *address);
+        match state.answer.as_ref() {
+            None => Role::Unknown,
+            Some(Answer { part: Part::Primary { .. }, .. }) if fenced => Role::Fenced,
+            Some(_) if fenced => Role::Returning,
+            // Independent clusters all take writes; the one that is routed is the primary of the service.
+            Some(_) if !self.managed() && !routed => Role::Standby,
+            Some(Answer { part: Part::Primary { .. }, .. }) => Role::Primary,
+            Some(Answer { part: Part::Standby { .. }, .. }) => Role::Standby,
+        }
+    }
+}

@@ -1,0 +1,527 @@
+//! A small deterministic world around a machine: nodes that carry actions out, workers that acknowledge, a journal that
+//! keeps what was durable, and faults by seed. It checks the invariants as things happen, not only at the end.
+
+use super::{Effect, Event, Machine, Now, Ticket};
+use crate::{
+    config,
+    model::{
+        action::{Action, Done},
+        error::{Side, StoreError},
+        name::NodeAddress,
+        observation::{Answer, Fitness, Lineage, Observation, Part, Reach},
+        operation::{Command, Operation, Order},
+        record::{Draft, Record},
+        route::{Mode, Readying, Route, Target},
+        signal::{Signal, StuckSession},
+        state::{ServiceState, State},
+    },
+};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Random enough for schedules, the same on every machine.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound.max(1)
+    }
+    fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+}
+
+/// How often what goes wrong, in percent.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Faults {
+    pub(super) action_fails: u64,
+    pub(super) action_unknown: u64,
+    pub(super) write_fails: u64,
+    pub(super) worker_deaf: u64,
+    /// The step after which the process is killed.
+    pub(super) crash_at: Option<u64>,
+}
+
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) up: bool,
+    pub(super) follows: Option<NodeAddress>,
+    pub(super) position: u64,
+    pub(super) lineage: Lineage,
+    pub(super) fenced: bool,
+    pub(super) items: u64,
+    pub(super) run_id: String,
+    pub(super) setting: String,
+    pub(super) fitness_error: bool,
+}
+
+#[derive(Clone, Default)]
+struct Worker {
+    route: Route,
+    next: Option<(Target, Readying)>,
+}
+
+enum Happening {
+    Event(Event),
+    Probe(NodeAddress),
+    Rhythm,
+    Perform(Ticket, Action),
+    Fsync(Ticket, Vec<Draft>),
+    Shown(usize, Route, Option<(Target, Readying)>),
+    Report(usize),
+}
+
+pub(super) struct World {
+    pub(super) machine: Machine,
+    pub(super) settings: Arc<config::Service>,
+    pub(super) journal: Vec<Record>,
+    pub(super) nodes: BTreeMap<NodeAddress, Node>,
+    pub(super) answers: Vec<(Ticket, Operation)>,
+    pub(super) accepted: Vec<Ticket>,
+    pub(super) faults: Faults,
+    pub(super) stuck: Vec<StuckSession>,
+    pub(super) steps: u64,
+    pub(super) crashes: u64,
+    pub(super) promotions: Vec<NodeAddress>,
+    /// Every route that was open to traffic, by epoch: an epoch never names two targets.
+    opened: BTreeMap<u64, Target>,
+    workers: Vec<Worker>,
+    dice: Dice,
+    now: Duration,
+    agenda: BTreeMap<(Duration, u64), Happening>,
+    numbered: u64,
+}
+
+fn wall(mono: Duration) -> Timestamp {
+    Timestamp::UNIX_EPOCH + mono
+}
+
+pub(super) fn settings(replication: config::Replication) -> config::Service {
+    let node = |address: &str| config::Node { address: address.into(), replicate_from: None };
+    let cluster = |name: &str, nodes: &[&str]| config::Cluster {
+        name: name.into(),
+        site: String::new(),
+        nodes: nodes.iter().map(|address| node(address)).collect(),
+    };
+    config::Service {
+        name: "cart".into(),
+        kind: config::Kind::Redis,
+        listen: Vec::new(),
+        listen_read: Vec::new(),
+        replication,
+        tune: false,
+        deny: None,
+        max_connections: 100,
+        client_buffer: 1 << 20,
+        on_call: String::new(),
+        tls: None,
+        node_tls: None,
+        credentials: None,
+        health: config::Health::default(),
+        failover: config::Failover::defaults(replication),
+        clusters: vec![cluster("main", &["a:1"]), cluster("spare", &["b:1", "c:1"])],
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64, replication: config::Replication) -> Self {
+        let settings = Arc::new(settings(replication));
+        let independent = replication == config::Replication::None;
+        let node = |name: &str| Node {
+            up: true,
+            follows: (name != "a:1" && !independent).then(|| "a:1".into()),
+            position: 1000,
+            lineage: Lineage { id: "L0".into(), ..Lineage::default() },
+            fenced: false,
+            items: 500,
+            run_id: format!("run-{name}"),
+            setting: "1".into(),
+            fitness_error: false,
+        };
+        let nodes = ["a:1", "b:1", "c:1"].map(|name| (NodeAddress::from(name), node(name)));
+        let mut world = Self {
+            machine: Machine::new(Arc::clone(&settings), ServiceState::default(), 2),
+            settings,
+            journal: Vec::new(),
+            nodes: nodes.into(),
+            answers: Vec::new(),
+            accepted: Vec::new(),
+            faults: Faults::default(),
+            stuck: Vec::new(),
+            steps: 0,
+            crashes: 0,
+            promotions: Vec::new(),
+            opened: BTreeMap::new(),
+            workers: vec![Worker::default(); 2],
+            dice: Dice::new(seed),
+            now: Duration::from_secs(1),
+            agenda: BTreeMap::new(),
+            numbered: 0,
+        };
+        world.boot();
+        world
+    }
+
+    /// The durable state, folded from the journal each time as a restart would.
+    pub(super) fn durable(&self) -> ServiceState {
+        let mut state = State::default();
+        self.journal.iter().for_each(|record| state.apply(record));
+        state.services.remove(&"cart".into()).unwrap_or_default()
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { mono: self.now, wall: wall(self.now) }
+    }
+
+    /// Starts the process from what is durable.
+    pub(super) fn boot(&mut self) {
+        self.machine = Machine::new(Arc::clone(&self.settings), self.durable(), self.workers.len());
+        self.workers.iter_mut().for_each(|worker| *worker = Worker::default());
+        let effects = self.machine.start(self.now());
+        self.carry_out(effects);
+        self.later(10, Happening::Rhythm);
+    }
+
+    /// Kills the process. What was on its way to a node or the disk may or may not have happened.
+    fn crash(&mut self) {
+        self.crashes += 1;
+        for (_, happening) in std::mem::take(&mut self.agenda) {
+            match happening {
+                Happening::Perform(_, action) if self.dice.percent(50) => {
+                    let _ = self.perform(&action);
+                }
+                Happening::Fsync(_, drafts) => {
+                    let kept = self.dice.below(drafts.len() as u64 + 1);
+                    let kept = usize::try_from(kept).unwrap_or(0);
+                    self.append(&drafts[..kept]);
+                }
+                _ => {}
+            }
+        }
+        self.boot();
+    }
+
+    fn later(&mut self, within_ms: u64, happening: Happening) {
+        let after = Duration::from_micros(100 + self.dice.below(within_ms * 1000));
+        self.numbered += 1;
+        self.agenda.insert((self.now + after, self.numbered), happening);
+    }
+
+    pub(super) fn order(&mut self, ticket: u64, command: Command) {
+        let order =
+            Order { command, actor: "uid:0".into(), reason: "test".into(), if_epoch: None, overrides: Vec::new() };
+        self.order_fully(ticket, order);
+    }
+
+    pub(super) fn order_fully(&mut self, ticket: u64, order: Order) {
+        self.step(Event::Ordered { ticket: Ticket(1_000_000 + ticket), order });
+    }
+
+    pub(super) fn answer(&self, ticket: u64) -> Option<&Operation> {
+        self.answers.iter().find(|(of, _)| of.0 == 1_000_000 + ticket).map(|(_, operation)| operation)
+    }
+
+    /// Runs until `done`, at most `limit` of the world's own time.
+    pub(super) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while !done(self) {
+            let Some(next) = self.agenda.first_entry().filter(|next| next.key().0 <= end) else {
+                self.now = end;
+                return false;
+            };
+            self.now = next.key().0;
+            let happening = next.remove();
+            self.happen(happening);
+        }
+        true
+    }
+
+    pub(super) fn run(&mut self, length: Duration) {
+        self.run_until(length, |_| false);
+    }
+
+    pub(super) fn settled(&self) -> bool {
+        let steady = self.machine.view(self.now()).state == crate::model::view::Standing::Steady;
+        steady && self.durable().underway.is_none() && self.durable().fences.is_empty()
+    }
+
+    fn step(&mut self, event: Event) {
+        self.steps += 1;
+        let effects = self.machine.step(event, self.now());
+        self.carry_out(effects);
+        if self.faults.crash_at == Some(self.steps) {
+            self.crash();
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Write { ticket, drafts } => self.later(3, Happening::Fsync(ticket, drafts)),
+                Effect::Publish { route, next, .. } => self.published(&route, next.as_ref()),
+                Effect::Act { ticket, action, .. } => self.later(3, Happening::Perform(ticket, action)),
+                Effect::Probe { node } => self.later(3, Happening::Probe(node)),
+                Effect::ReadFitness { node } => {
+                    let error = StoreError {
+                        side: Side::Node,
+                        retryable: true,
+                        maybe_done: false,
+                        detail: "no right to read".into(),
+                    };
+                    let bad = self.nodes.get(&node).is_none_or(|node| node.fitness_error || !node.up);
+                    let fitness = if bad { Err(error) } else { Ok(Fitness::default()) };
+                    self.later(5, Happening::Event(Event::Fitness { node, fitness, differences: Vec::new() }));
+                }
+                Effect::Answer { ticket, operation } => {
+                    assert!(self.answers.iter().all(|(of, _)| *of != ticket), "an order is answered once");
+                    self.answers.push((ticket, *operation));
+                }
+                Effect::Accepted { ticket, .. } => self.accepted.push(ticket),
+                Effect::Progress { .. } => {}
+                Effect::Wake { at } => {
+                    self.numbered += 1;
+                    self.agenda.insert((at.max(self.now), self.numbered), Happening::Event(Event::Tick));
+                }
+            }
+        }
+    }
+
+    fn published(&mut self, route: &Route, next: Option<&(Target, Readying)>) {
+        if let (Mode::Open | Mode::ReadOnly, Some(target)) = (route.mode, &route.target) {
+            let before = self.opened.insert(route.epoch.0, target.clone());
+            assert!(before.is_none_or(|before| before == *target), "epoch {} names two targets", route.epoch);
+        }
+        let highest = self.opened.last_key_value().map_or(0, |(epoch, _)| *epoch);
+        // What can't be written can't be remembered: with a failing disk only the old route comes back, at its old epoch.
+        assert!(route.epoch.0 >= highest || self.faults.write_fails > 0, "an epoch went back, over restarts too");
+        for worker in 0..self.workers.len() {
+            self.later(2, Happening::Shown(worker, route.clone(), next.cloned()));
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Event(event) => self.step(event),
+            Happening::Probe(node) => {
+                let observation = self.observe(&node);
+                self.step(Event::Observed { node, observation });
+            }
+            Happening::Rhythm => self.rhythm(),
+            Happening::Perform(ticket, action) => {
+                let result = self.try_action(&action);
+                self.later(2, Happening::Event(Event::Acted { ticket, result }));
+            }
+            Happening::Fsync(ticket, drafts) => {
+                let result = if self.dice.percent(self.faults.write_fails) {
+                    Err("no space left on device".to_owned())
+                } else {
+                    Ok(self.append(&drafts))
+                };
+                self.step(Event::Written { ticket, result });
+            }
+            Happening::Shown(worker, route, next) => {
+                let seen = &mut self.workers[worker];
+                if route.epoch >= seen.route.epoch {
+                    (seen.route, seen.next) = (route, next);
+                    if !self.dice.percent(self.faults.worker_deaf) {
+                        self.later(4, Happening::Report(worker));
+                    }
+                }
+            }
+            Happening::Report(worker) => self.report(worker),
+        }
+    }
+
+    /// Probes, counts, replication and the applications' writes, every 20 ms.
+    fn rhythm(&mut self) {
+        for worker in self.workers.clone() {
+            if let (Mode::Open, Some(target)) = (worker.route.mode, worker.route.target)
+                && let Some(node) = self.nodes.get_mut(&target.node)
+                && node.up
+                && node.follows.is_none()
+                && !node.fenced
+            {
+                node.position += 7;
+            }
+        }
+        self.replicate();
+        if self.dice.percent(20) {
+            let nodes: Vec<NodeAddress> = self.nodes.keys().cloned().collect();
+            nodes.into_iter().for_each(|node| self.later(5, Happening::Probe(node)));
+        }
+        let stuck = self.stuck.clone();
+        self.step(Event::Counted { in_flight: 0, stuck });
+        self.step(Event::Tick);
+        self.numbered += 1;
+        self.agenda.retain(|_, happening| !matches!(happening, Happening::Rhythm));
+        self.agenda.insert((self.now + Duration::from_millis(20), self.numbered), Happening::Rhythm);
+    }
+
+    fn replicate(&mut self) {
+        let before = self.nodes.clone();
+        for node in self.nodes.values_mut().filter(|node| node.up) {
+            if let Some(primary) = node.follows.as_ref().and_then(|of| before.get(of)).filter(|primary| primary.up) {
+                node.position = primary.position;
+                node.items = primary.items;
+                node.lineage = primary.lineage.clone();
+            }
+        }
+    }
+
+    fn report(&mut self, worker: usize) {
+        let Worker { route, next } = self.workers[worker].clone();
+        let epoch = route.epoch;
+        let mut signals = Vec::new();
+        match next {
+            Some((_, Readying::Warm)) => signals.push(Signal::Warm { worker, epoch }),
+            Some((_, Readying::HandOver)) => signals.push(Signal::HandedOver { worker, epoch }),
+            None => signals.push(Signal::Stalled { worker, epoch, longest_us: 5000 }),
+        }
+        if route.mode == Mode::Hold {
+            signals.push(Signal::Drained { worker, epoch });
+        }
+        signals.into_iter().for_each(|signal| self.step(Event::Signal(signal)));
+    }
+
+    fn append(&mut self, drafts: &[Draft]) -> Vec<Record> {
+        let time = wall(self.now);
+        let first = self.journal.len() as u64;
+        let records: Vec<Record> = (1..)
+            .zip(drafts.iter().cloned())
+            .map(|(n, draft)| Record {
+                seq: first + n,
+                time,
+                svc: draft.svc,
+                kind: draft.kind,
+                actor: draft.actor,
+                reason: draft.reason,
+                epoch: draft.epoch,
+                detail: draft.change,
+            })
+            .collect();
+        let before = self.durable().route.epoch;
+        self.journal.extend(records.iter().cloned());
+        assert!(self.durable().route.epoch >= before, "an epoch went back on disk");
+        records
+    }
+
+    fn observe(&mut self, address: &NodeAddress) -> Observation {
+        let took = Duration::from_millis(1);
+        let Some(node) = self.nodes.get(address).filter(|node| node.up) else {
+            return Observation { reach: Reach::Refused, took };
+        };
+        let part = match &node.follows {
+            None => Part::Primary { standbys: Vec::new() },
+            Some(of) => Part::Standby {
+                of: of.clone(),
+                link_up: self.nodes.get(of).is_some_and(|primary| primary.up),
+                silent_for: None,
+                syncing: false,
+            },
+        };
+        let answer = Answer {
+            run_id: node.run_id.clone(),
+            version: "7.0.15".into(),
+            writable: node.follows.is_none() && !node.fenced,
+            part,
+            loading: false,
+            fenced: node.fenced,
+            lineage: node.lineage.clone(),
+            received: node.position,
+            applied: node.position,
+            items: node.items,
+            priority: 100,
+            other_managers: Vec::new(),
+            note: String::new(),
+        };
+        Observation { reach: Reach::Answered(Box::new(answer)), took }
+    }
+
+    fn try_action(&mut self, action: &Action) -> Result<Done, StoreError> {
+        let fail = |maybe_done| StoreError {
+            side: Side::Node,
+            retryable: true,
+            maybe_done,
+            detail: format!("{action:?} failed"),
+        };
+        if self.dice.percent(self.faults.action_fails) {
+            return Err(fail(false));
+        }
+        let done = self.perform(action).map_err(|()| fail(false));
+        if self.dice.percent(self.faults.action_unknown) { Err(fail(true)) } else { done }
+    }
+
+    /// What a node does, and the invariants that must hold at that moment.
+    fn perform(&mut self, action: &Action) -> Result<Done, ()> {
+        self.replicate();
+        if !self.nodes.get(action.node()).is_some_and(|node| node.up) {
+            return Err(());
+        }
+        if let Action::Promote { node } = action {
+            self.check_promotion(node);
+        }
+        let lineage_of =
+            |nodes: &BTreeMap<NodeAddress, Node>, to: &NodeAddress| nodes.get(to).map(|n| n.lineage.clone());
+        let to_lineage = match action {
+            Action::Demote { to, .. } | Action::Repoint { to, .. } => lineage_of(&self.nodes, to),
+            _ => None,
+        };
+        let durable = self.durable();
+        let Some(node) = self.nodes.get_mut(action.node()) else { return Err(()) };
+        Ok(match action {
+            Action::Fence { node: address } => {
+                let recorded = durable.fences.contains_key(address) || self.faults.write_fails == 100;
+                assert!(recorded, "a fence is in the journal before it is set");
+                node.fenced = true;
+                Done::Fenced {
+                    position: node.position,
+                    lineage: node.lineage.clone(),
+                    saved: Some(node.setting.clone()),
+                }
+            }
+            Action::CatchUp { position, .. } if node.position >= *position => Done::CaughtUp,
+            Action::Confirm { position, .. } if node.fenced && node.position == *position => Done::Confirmed,
+            Action::CatchUp { .. } | Action::Confirm { .. } => return Err(()),
+            Action::Promote { .. } => {
+                if node.follows.take().is_some() {
+                    let previous = std::mem::take(&mut node.lineage.id);
+                    node.lineage.id = format!("{previous}+");
+                    node.lineage.previous = previous;
+                }
+                Done::Promoted
+            }
+            Action::Demote { to, .. } => {
+                node.follows = Some(to.clone());
+                node.lineage = to_lineage.ok_or(())?;
+                Done::Demoted
+            }
+            Action::Repoint { to, .. } => {
+                node.follows = Some(to.clone());
+                Done::Repointed
+            }
+            Action::Unfence { saved, .. } => {
+                node.fenced = false;
+                node.setting = saved.clone().unwrap_or_else(|| "0".into());
+                Done::Unfenced
+            }
+            Action::Persist { .. } => Done::Persisted,
+        })
+    }
+
+    fn check_promotion(&mut self, node: &NodeAddress) {
+        let candidate = &self.nodes[node];
+        let Some(old) = candidate.follows.clone() else { return };
+        let primary = &self.nodes[&old];
+        if primary.up && primary.follows.is_none() {
+            assert!(primary.fenced, "no promotion while the old primary takes writes");
+            assert_eq!(candidate.position, primary.position, "the candidate has applied the fenced position");
+        }
+        let open = self.workers.iter().any(|worker| matches!(worker.route.mode, Mode::Open | Mode::ReadOnly));
+        assert!(!open, "no worker may send while a node is promoted");
+        self.promotions.push(node.clone());
+    }
+}

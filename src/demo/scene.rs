@@ -1,0 +1,167 @@
+//! The scene: two Redis servers, one the standby of the other, and a Pointsman in front of them.
+
+use super::{
+    process::{Folder, Process, free_port},
+    resp::Client,
+};
+use redis_protocol::resp2::types::OwnedFrame;
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::process::Command;
+
+/// How long each thing may take to come up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// From one look to the next.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Everything that was started.
+pub(super) struct Scene {
+    processes: Vec<(&'static str, Process)>,
+    program: PathBuf,
+    folder: Folder,
+    /// Where applications connect.
+    pub(super) port: u16,
+    /// The servers.
+    pub(super) servers: [u16; 2],
+}
+
+impl Scene {
+    /// Starts it and waits until a planned switch would be let through.
+    pub(super) async fn start(redis_server: &Path) -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|error| format!("the own binary isn't known: {error}"))?;
+        let folder = Folder::new()?;
+        let (port, servers) = (free_port()?, [free_port()?, free_port()?]);
+        let mut scene = Self { processes: Vec::new(), program, folder, port, servers };
+        scene.redis(redis_server, "main", servers[0], None)?;
+        scene.redis(redis_server, "spare", servers[1], Some(servers[0]))?;
+        scene.wait("the standby follows its primary", async |scene: &Self| follows(scene.servers[1]).await).await?;
+        scene.pointsman()?;
+        scene.wait("Pointsman is ready for a switch", async |scene: &Self| scene.ready().await).await?;
+        Ok(scene)
+    }
+
+    fn redis(&mut self, program: &Path, name: &'static str, port: u16, primary: Option<u16>) -> Result<(), String> {
+        let data = self.folder.path().join(name);
+        std::fs::create_dir(&data).map_err(|error| format!("{}: {error}", data.display()))?;
+        let port = port.to_string();
+        let data = data.display().to_string();
+        let mut arguments: Vec<String> = ["--bind", "127.0.0.1", "--port", &port, "--dir", &data]
+            .into_iter()
+            .chain(["--save", "", "--appendonly", "no"])
+            .chain(["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"])
+            .map(str::to_owned)
+            .collect();
+        if let Some(primary) = primary {
+            arguments.extend(["--replicaof".to_owned(), format!("127.0.0.1 {primary}")]);
+        }
+        self.spawn(name, program, &arguments)
+    }
+
+    fn pointsman(&mut self) -> Result<(), String> {
+        let folder = self.folder.path().display().to_string();
+        let [main, spare] = self.servers;
+        let text = format!(
+            "state_dir = \"{folder}/state\"\ngrace = \"1s\"\n[admin]\nsocket = \"{folder}/admin.sock\"\n\
+             [telemetry]\nlisten = \"127.0.0.1:{}\"\n\
+             [services.demo]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\n\
+             [[services.demo.clusters]]\nname = \"main\"\nsite = \"east\"\nnodes = [\"127.0.0.1:{main}\"]\n\
+             [[services.demo.clusters]]\nname = \"spare\"\nsite = \"west\"\nnodes = [\"127.0.0.1:{spare}\"]\n",
+            free_port()?,
+            self.port
+        );
+        let file = self.folder.path().join("pointsman.toml");
+        std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        let arguments = ["run".to_owned(), "--config".to_owned(), file.display().to_string()];
+        let program = self.program.clone();
+        self.spawn("pointsman", &program, &arguments)
+    }
+
+    fn spawn(&mut self, name: &'static str, program: &Path, arguments: &[String]) -> Result<(), String> {
+        let process = Process::start(program, arguments, &self.log(name))?;
+        self.processes.push((name, process));
+        Ok(())
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    /// Waits for a condition, or says why it can't come true.
+    async fn wait(&mut self, what: &str, holds: impl AsyncFn(&Self) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if holds(self).await {
+                return Ok(());
+            }
+            self.alive()?;
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "waited {} s in vain until {what}\n{}",
+                    PATIENCE.as_secs(),
+                    self.tail("pointsman")
+                ));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// An error that names the process which ended, with the end of its log.
+    pub(super) fn alive(&mut self) -> Result<(), String> {
+        let ended = self.processes.iter_mut().find_map(|(name, process)| Some((*name, process.ended()?)));
+        ended.map_or(Ok(()), |(name, status)| Err(format!("{name} ended ({status})\n{}", self.tail(name))))
+    }
+
+    fn tail(&self, name: &str) -> String {
+        let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    async fn ready(&self) -> bool {
+        let Ok((_, status)) = self.ask(&["status", "demo", "--json"]).await else { return false };
+        status["services"][0]["switchover_ready"]["ready"] == true
+    }
+
+    /// Runs the own binary as an operator would; gives its exit code and its JSON.
+    pub(super) async fn ask(&self, arguments: &[&str]) -> Result<(i32, Value), String> {
+        let output = Command::new(&self.program)
+            .args(["--admin", &self.admin()])
+            .args(arguments)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| format!("{}: {error}", self.program.display()))?;
+        let value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        let code = output.status.code().unwrap_or(-1);
+        if value.is_null() {
+            return Err(format!("code {code}: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
+        }
+        Ok((code, value))
+    }
+
+    /// Where the admin API is.
+    pub(super) fn admin(&self) -> String {
+        format!("unix:{}", self.folder.path().join("admin.sock").display())
+    }
+
+    /// Ends everything, Pointsman first.
+    pub(super) async fn end(mut self) {
+        while let Some((_, process)) = self.processes.pop() {
+            process.end().await;
+        }
+    }
+}
+
+/// Whether the server is a standby whose link is up.
+async fn follows(port: u16) -> bool {
+    let Ok(mut client) = Client::connect(port).await else { return false };
+    match client.call(&["INFO", "replication"]).await {
+        Ok((OwnedFrame::BulkString(text), _)) => {
+            text.windows(b"master_link_status:up".len()).any(|part| part == b"master_link_status:up")
+        }
+        _ => false,
+    }
+}

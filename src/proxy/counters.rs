@@ -1,0 +1,95 @@
+//! What one worker counts for one service. The worker alone writes, with plain stores; the metrics page sums when scraped.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The node answered.
+    Answered,
+    /// The node answered with an error.
+    Error,
+    /// Pointsman answered for the node (login, name, database).
+    Local,
+    /// Pointsman refused it: denied, read only, closed, no node.
+    Refused,
+    /// Its connection broke after it was sent; whether it ran isn't known.
+    Unknown,
+    /// It was sent again on another connection.
+    Retried,
+}
+
+impl Outcome {
+    /// All, in the order of [`Counters::commands`].
+    pub const ALL: [Self; 6] =
+        [Self::Answered, Self::Error, Self::Local, Self::Refused, Self::Unknown, Self::Retried];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Error => "error",
+            Self::Local => "local",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Retried => "retried",
+        }
+    }
+}
+
+/// Upper bounds of the latency buckets in microseconds; one more bucket stands for "longer".
+pub const BOUNDS_US: [u32; 15] =
+    [50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 409_600, 1_638_400, 6_553_600];
+
+/// One worker's counts for one service.
+#[derive(Debug, Default)]
+pub struct Counters {
+    commands: [AtomicU64; Outcome::ALL.len()],
+    buckets: [AtomicU64; BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// The sum of some workers' [`Counters`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Commands by outcome, in the order of [`Outcome::ALL`].
+    pub commands: [u64; Outcome::ALL.len()],
+    /// Commands by time from being read to being answered (not cumulative), by [`BOUNDS_US`]. Pinned commands aren't timed.
+    pub buckets: [u64; BOUNDS_US.len() + 1],
+    /// The sum of those times in microseconds.
+    pub sum_us: u64,
+}
+
+/// Adds with a load and a store: only one thread writes, so the bus needn't be locked.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
+}
+
+impl Counters {
+    /// Counts `many` commands.
+    pub fn count(&self, outcome: Outcome, many: u64) {
+        if let Some(counter) = self.commands.get(outcome as usize) {
+            add(counter, many);
+        }
+    }
+
+    /// Notes that `many` commands took this long.
+    pub fn took(&self, us: u32, many: u64) {
+        let bucket = BOUNDS_US.iter().position(|&bound| us <= bound).unwrap_or(BOUNDS_US.len());
+        if let Some(counter) = self.buckets.get(bucket) {
+            add(counter, many);
+        }
+        add(&self.sum_us, u64::from(us) * many);
+    }
+
+    /// Adds these counts to a sum.
+    pub fn add_to(&self, sum: &mut Snapshot) {
+        for (total, counter) in sum.commands.iter_mut().zip(&self.commands) {
+            *total += counter.load(Relaxed);
+        }
+        for (total, counter) in sum.buckets.iter_mut().zip(&self.buckets) {
+            *total += counter.load(Relaxed);
+        }
+        sum.sum_us += self.sum_us.load(Relaxed);
+    }
+}

@@ -1,0 +1,259 @@
+//! What a session has to wait for: logins, another database, an upstream of its own.
+
+use super::{
+    ask::Ask,
+    client::Ready,
+    drive,
+    moving::Move,
+    open::{OpenError, open},
+    pinned::Pinned,
+    session::Session,
+    shared::Key,
+    spare::Spare,
+};
+use crate::protocol::redis::{
+    Protocol,
+    command::Retry,
+    reply,
+    session::{Change, Hello, Login as Credentials, Session as State},
+};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    task::Context,
+    time::{Duration, Instant},
+};
+use tokio::time::{sleep, timeout};
+
+/// A pause before an upstream is tried again.
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
+
+/// Something that can't be done at once.
+pub enum Act {
+    /// Get an upstream of its own.
+    Pin,
+    /// `AUTH` and `HELLO`.
+    Login(Box<Login>),
+    /// `SELECT`.
+    Select(u32),
+    /// The pinned upstream is gone.
+    Lost,
+    /// The route moves.
+    Move(Move),
+}
+
+/// What a client wants to be.
+pub struct Login {
+    /// New credentials.
+    pub login: Option<Arc<Credentials>>,
+    /// Set when it came by `HELLO`.
+    pub hello: Option<Hello>,
+}
+
+impl Session {
+    pub(super) async fn act(&mut self, act: Act) {
+        let refused = match act {
+            Act::Pin => self.pin().await.err(),
+            Act::Login(login) => self.log_in(*login).await.err(),
+            Act::Select(database) => self.select(database).await.err(),
+            Act::Lost => {
+                self.relocate().await;
+                None
+            }
+            Act::Move(step) => {
+                self.make(step).await;
+                None
+            }
+        };
+        if let Some(error) = refused {
+            self.client.say(|out| out.extend_from_slice(&error));
+            self.client.flush();
+        }
+    }
+
+    /// Has the server verify credentials on a connection made for that, then joins the shared upstream of what the session now
+    /// is. The reply to HELLO is the server's own.
+    async fn log_in(&mut self, login: Login) -> Result<(), Box<[u8]>> {
+        let mut state = self.state.clone();
+        if let Some(login) = &login.login {
+            state.apply(Change::Login(Arc::clone(login)));
+            self.verify(login).await?;
+        }
+        let is_hello = login.hello.is_some();
+        if let Some(hello) = login.hello {
+            state.apply(Change::Hello(hello.protocol, None, hello.name));
+        }
+        self.become_state(state).await?;
+        if is_hello {
+            let mut request = Vec::new();
+            let version: &[u8] = if self.state.protocol() == Protocol::Resp3 { b"3" } else { b"2" };
+            reply::request(&mut request, &[b"HELLO", version]);
+            self.share(Retry::Read, &request);
+        } else {
+            self.client.say(reply::ok);
+            self.client.flush();
+        }
+        Ok(())
+    }
+
+    async fn select(&mut self, database: u32) -> Result<(), Box<[u8]>> {
+        let mut state = self.state.clone();
+        state.apply(Change::Database(database));
+        self.become_state(state).await?;
+        self.client.say(reply::ok);
+        self.client.flush();
+        Ok(())
+    }
+
+    /// The session becomes this if the server lets it.
+    async fn become_state(&mut self, state: State) -> Result<(), Box<[u8]>> {
+        let shared = drive::join(&self.lane, Key::of(&state));
+        match timeout(self.patience(), drive::wait_up(&shared)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err((&*error).into()),
+            Err(_) => return Err(no_node()),
+        }
+        self.state = state;
+        self.shared = Some(shared);
+        Ok(())
+    }
+
+    async fn verify(&self, login: &Arc<Credentials>) -> Result<(), Box<[u8]>> {
+        let mut bare = State::default();
+        bare.apply(Change::Login(Arc::clone(login)));
+        let mut setup = Vec::new();
+        let replies = bare.open(&mut setup);
+        self.open_somewhere(&setup, replies, replies).await.map(drop)
+    }
+
+    /// Opens an upstream on the route, trying for as long as requests may wait.
+    pub(super) async fn open_somewhere(&self, setup: &[u8], replies: usize, must: usize) -> Result<Pinned, Box<[u8]>> {
+        let attempts = async {
+            loop {
+                if let Some(target) = self.lane.target() {
+                    match open(&self.lane, &target.node, setup, replies, must).await {
+                        Ok(upstream) => return Ok(Pinned::new(upstream, target.node)),
+                        Err(OpenError::Refused(error)) => return Err(error.into_boxed_slice()),
+                        Err(_) => {}
+                    }
+                }
+                sleep(PAUSE).await;
+            }
+        };
+        timeout(self.patience(), attempts).await.unwrap_or_else(|_| Err(no_node()))
+    }
+
+    /// How long a request may wait for a node.
+    fn patience(&self) -> Duration {
+        let limit = self.lane.settings().failover.hold_timeout;
+        limit.saturating_sub(self.lane.outage().unwrap_or_default()).max(PAUSE)
+    }
+
+    /// Gets an upstream of its own in the session's state.
+    async fn pin(&mut self) -> Result<(), Box<[u8]>> {
+        let key = Key::of(&self.state);
+        let spare = self.lane.target().and_then(|target| self.lane.spares.take(&key, &target.node));
+        let pinned = match spare {
+            Some(spare) => self.reuse(spare),
+            None => match self.open_pinned().await {
+                Ok(pinned) => pinned,
+                Err(error) => {
+                    // The request can't be carried, and what follows it may rely on it.
+                    self.client.end();
+                    return Err(error);
+                }
+            },
+        };
+        self.pinned = Some(Box::new(pinned));
+        self.lane.pinned.borrow_mut().insert(self.id, Rc::clone(&self.client));
+        Ok(())
+    }
+
+    fn reuse(&self, spare: Spare) -> Pinned {
+        let renamed = spare.name.as_deref() != self.state.name();
+        let mut pinned = Pinned::new(spare.upstream, spare.node);
+        if renamed {
+            let mut request = Vec::new();
+            reply::request(&mut request, &[b"CLIENT", b"SETNAME", self.state.name().unwrap_or_default()]);
+            pinned.queue.push(&request, Ask::OWN);
+        }
+        pinned
+    }
+
+    /// Gives the pinned upstream back when nothing needs it any more.
+    fn unpin_if_idle(&mut self) {
+        let idle = self.pinned.as_ref().is_some_and(|pinned| {
+            !pinned.fresh && pinned.is_idle() && pinned.forever.is_none() && !self.state.pins()
+        });
+        if !idle || self.is_streaming() {
+            return;
+        }
+        self.twin = None;
+        self.warming = None;
+        if let Some(pinned) = self.forget_pinned() {
+            let key = Key::of(&self.state);
+            if !self.shared.as_ref().is_some_and(|shared| shared.key == key) {
+                self.shared = None;
+            }
+            let node = pinned.node.clone();
+            let (name, since) = (self.state.name().map(Into::into), Instant::now());
+            self.lane.spares.put(Spare { key, node, name, upstream: pinned.into_upstream(), since });
+        }
+    }
+
+    pub(super) fn forget_pinned(&mut self) -> Option<Pinned> {
+        let pinned = self.pinned.take()?;
+        self.lane.pinned.borrow_mut().remove(&self.id);
+        self.client.set_ready(Ready::No);
+        self.client.set_pinned_in_flight(0);
+        Some(*pinned)
+    }
+
+    /// Moves bytes on the pinned upstream both ways; an act if something is to be done about it.
+    pub(super) fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Option<Act> {
+        let pinned = self.pinned.as_mut()?;
+        let ended = pinned.poll_write(cx).is_err()
+            | pinned.poll_read(cx, &self.lane, Some(&self.client), &mut self.state).is_ready();
+        if ended {
+            return Some(Act::Lost);
+        }
+        let in_flight = pinned.in_flight();
+        self.collect_twin();
+        self.poll_twin(cx);
+        self.client.set_pinned_in_flight(in_flight);
+        if in_flight == 0 {
+            self.lane.quiet();
+        }
+        self.unpin_if_idle();
+        self.wants_move().map(Act::Move)
+    }
+
+    /// Moves bytes on the upstream that is being warmed up; what it delivers is dropped.
+    fn poll_twin(&mut self, cx: &mut Context<'_>) {
+        let Some(twin) = &mut self.twin else { return };
+        // Answers to Pointsman's own requests change nothing, so the state is only looked at.
+        let ended = twin.pinned.poll_write(cx).is_err()
+            | twin.pinned.poll_read(cx, &self.lane, None, &mut self.state).is_ready();
+        if ended {
+            self.twin = None;
+            self.client.set_ready(Ready::No);
+            return;
+        }
+        if !twin.pinned.queue.is_empty() {
+            return;
+        }
+        if self.client.ready() == Ready::No {
+            self.client.set_ready(Ready::Warm);
+            self.lane.attend.notify_one();
+        }
+        if self.handing_over && self.pinned.as_ref().is_some_and(|pinned| pinned.queue.is_empty()) {
+            self.handed_over();
+        }
+    }
+}
+
+fn no_node() -> Box<[u8]> {
+    let mut error = Vec::new();
+    reply::refusal(&mut error, "no node could be reached in time (hold_timeout)");
+    error.into_boxed_slice()
+}

@@ -1,0 +1,97 @@
+//! What is known of a request on a pinned upstream until it is answered.
+
+use crate::protocol::redis::{
+    command::{Block, Class, Kind, Retry},
+    session::{Change, ReplyMode, Session},
+};
+use std::time::Instant;
+
+/// What the server will say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// One reply, for the client.
+    One,
+    /// One reply to a request of Pointsman's own: nobody gets it.
+    Swallowed,
+    /// So many confirmations of (un)subscriptions, for the client; 0: to be counted when the first one comes.
+    Confirmations(usize),
+    /// As before, but of a replay: nobody gets them.
+    SwallowedConfirmations(usize),
+    /// Nothing (`CLIENT REPLY OFF`, `SKIP`).
+    Silence,
+}
+
+/// One unanswered request.
+#[derive(Debug)]
+pub struct Ask {
+    /// What the server will say.
+    pub answer: Answer,
+    /// What it changes if it succeeds.
+    pub change: Option<Box<Change>>,
+    /// May it be sent again?
+    pub retry: Retry,
+    /// Set when it blocks, with the time since when.
+    pub block: Option<Box<(Block, Instant)>>,
+}
+
+impl Ask {
+    /// A request of Pointsman's own, with one reply.
+    pub const OWN: Self = Self { answer: Answer::Swallowed, change: None, retry: Retry::Read, block: None };
+
+    /// Something of Pointsman's own that is answered in this way.
+    pub fn own(answer: Answer) -> Self {
+        Self { answer, ..Self::OWN }
+    }
+
+    /// True for what no client asked.
+    pub fn is_own(&self) -> bool {
+        matches!(self.answer, Answer::Swallowed | Answer::SwallowedConfirmations(_))
+    }
+
+    /// Of a client's whole request. `CLIENT REPLY` takes effect here, because it has no answer of its own.
+    pub fn new(class: &Class, request: &[u8], session: &mut Session) -> Self {
+        let change = class.spec.and_then(|spec| changes(spec.kind).then(|| Change::read(spec, request)).flatten());
+        let mut answer = match &change {
+            Some(Change::Subscribe(_, channels)) => Answer::Confirmations(channels.len()),
+            Some(Change::Unsubscribe(_, channels)) => Answer::Confirmations(channels.len()),
+            _ => Answer::One,
+        };
+        let skipped = session.reply_mode();
+        if skipped != ReplyMode::On && change != Some(Change::Reply(ReplyMode::On)) {
+            answer = Answer::Silence;
+        }
+        session.skipped();
+        if let Some(Change::Reply(mode)) = change {
+            session.apply(Change::Reply(mode));
+            let answer = if mode == ReplyMode::On { Answer::One } else { Answer::Silence };
+            return Self { answer, change: None, retry: Retry::Never, block: None };
+        }
+        if answer == Answer::Silence {
+            // Nobody will say whether it worked; most likely it did.
+            if let Some(change) = change {
+                session.apply(change);
+            }
+            return Self { answer, change: None, retry: Retry::Never, block: None };
+        }
+        let block = class.block.map(|block| Box::new((block, Instant::now())));
+        Self { answer, change: change.map(Box::new), retry: class.retry, block }
+    }
+}
+
+/// True for commands that may change the connection: only these are read closely.
+fn changes(kind: Kind) -> bool {
+    !matches!(
+        kind,
+        Kind::Plain
+            | Kind::Range
+            | Kind::ByArguments
+            | Kind::Script
+            | Kind::Eval
+            | Kind::ScriptRo
+            | Kind::Publish
+            | Kind::BlockLast
+            | Kind::BlockFirst
+            | Kind::Streams
+            | Kind::Wait
+    )
+}

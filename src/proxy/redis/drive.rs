@@ -1,0 +1,204 @@
+//! Drives one shared upstream: opens its connection wherever the route points to, reads the replies, opens the next one.
+//!
+//! One task an upstream, for as long as sessions use it. Reconnects are paced: 10 ms, doubled up to a second, with jitter.
+
+use super::{
+    client::Client,
+    lane::Lane,
+    inbox::Inbox,
+    open::{OpenError, Upstream, open},
+    shared::{Shared, Standing},
+};
+use crate::{
+    model::{name::NodeAddress, route::Mode, signal::Signal},
+    protocol::redis::scan::ReplyScanner,
+    proxy::conn::Reader,
+};
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{select, time::timeout};
+
+/// The first pause between two attempts.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
+/// The longest.
+const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+/// How long neighbours wait for one client to take its large reply.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Why a connection ended.
+enum End {
+    /// The other side closed or broke it, or sent nonsense.
+    Lost,
+    /// The route points elsewhere.
+    Moved,
+}
+
+/// The upstream of that login, database and protocol, made if there is none.
+pub fn join(lane: &Rc<Lane>, key: super::shared::Key) -> Rc<Shared> {
+    if let Some(known) = lane.shared.borrow().iter().find(|one| one.key == key) {
+        return Rc::clone(known);
+    }
+    let shared = Shared::new(key);
+    lane.shared.borrow_mut().push(Rc::clone(&shared));
+    tokio::task::spawn_local(drive(Rc::clone(lane), Rc::clone(&shared)));
+    shared
+}
+
+/// Waits until the upstream is connected; the server's error if it refused the login.
+pub async fn wait_up(shared: &Shared) -> Result<(), Rc<[u8]>> {
+    loop {
+        let changed = shared.changed.notified();
+        match shared.standing() {
+            Standing::Up => return Ok(()),
+            Standing::Dead(error) => return Err(error),
+            Standing::Down => changed.await,
+        }
+    }
+}
+
+/// Ends the upstream whatever happens to its task, so that nobody waits for a task that is gone.
+struct Leave(Rc<Lane>, Rc<Shared>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.0.shared.borrow_mut().retain(|one| !Rc::ptr_eq(one, &self.1));
+        if !matches!(self.1.standing(), Standing::Dead(_)) {
+            self.1.die(b"-ERR pointsman: internal error on the shared upstream\r\n");
+        }
+    }
+}
+
+async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
+    let _leave = Leave(Rc::clone(&lane), Rc::clone(&shared));
+    let mut pause = Duration::ZERO;
+    loop {
+        let kicked = shared.kick.notified();
+        let Some(target) = lane.target() else {
+            kicked.await;
+            continue;
+        };
+        let warm = shared.take_warm(&target.node).and_then(Upstream::alive);
+        let opened = match warm {
+            Some(upstream) => Ok(upstream),
+            None => select! {
+                opened = attempt(&lane, &shared, &target.node) => opened,
+                () = kicked => continue,
+            },
+        };
+        match opened {
+            Ok(upstream) => {
+                pause = Duration::ZERO;
+                if let End::Lost = carry(&lane, &shared, upstream, &target.node).await {
+                    lane.report(Signal::Reset, &target.node);
+                }
+                continue;
+            }
+            Err(OpenError::Refused(error)) => {
+                shared.die(&error);
+                return;
+            }
+            Err(_) => lane.outage_began(),
+        }
+        pause = (pause * 2).clamp(PAUSE_FIRST, PAUSE_LONGEST);
+        select! {
+            () = tokio::time::sleep(jitter(pause, lane.turn.tick())) => {}
+            () = shared.kick.notified() => pause = Duration::ZERO,
+        }
+    }
+}
+
+/// Opens an upstream on the node that the route will move to, beside the one in use.
+pub fn warm_up(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) {
+    if shared.is_warm(node) || shared.warming.replace(true) {
+        return;
+    }
+    let (lane, shared, node) = (Rc::clone(lane), Rc::clone(shared), node.clone());
+    tokio::task::spawn_local(async move {
+        if let Ok(upstream) = attempt(&lane, &shared, &node).await {
+            shared.warm_up(node, upstream);
+        }
+        shared.warming.set(false);
+        lane.attend.notify_one();
+    });
+}
+
+async fn attempt(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) -> Result<Upstream, OpenError> {
+    let mut setup = Vec::new();
+    let replies = shared.key.session().open(&mut setup);
+    open(lane, node, &setup, replies, replies).await
+}
+
+/// Between half and all of the pause, so that workers and clients don't come back in step.
+fn jitter(pause: Duration, seed: u32) -> Duration {
+    pause / 2 + (pause / 2) * (seed.wrapping_mul(0x9E37_79B1) >> 24) / 256
+}
+
+/// Carries replies until the connection ends.
+async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &NodeAddress) -> End {
+    let Upstream { mut reader, writer } = upstream;
+    if lane.mode() != Mode::Hold {
+        lane.outage_ended();
+    }
+    shared.connected(writer);
+    let mut inbox = Inbox::default();
+    let mut scanner = ReplyScanner::default();
+    let end = loop {
+        let got = select! {
+            biased;
+            got = poll_fn(|cx| poll_chunk(shared, &mut reader, cx, &mut inbox)) => got,
+            () = shared.kick.notified() => {
+                if lane.target().is_some_and(|target| target.node == *node) { continue }
+                break End::Moved;
+            }
+        };
+        if got.is_err() {
+            break End::Lost;
+        }
+        match shared.dispatch(lane, &mut scanner, inbox.unused()) {
+            Err(error) => {
+                tracing::warn!(%node, %error, "an upstream is given up");
+                break End::Lost;
+            }
+            Ok(done) => {
+                inbox.used(done.used);
+                if let Some(client) = done.slow {
+                    wait_for(&client).await;
+                }
+            }
+        }
+        lane.quiet();
+    };
+    shared.lost(lane, scanner.streaming());
+    end
+}
+
+fn poll_chunk(
+    shared: &Shared,
+    reader: &mut Reader,
+    cx: &mut Context<'_>,
+    inbox: &mut Inbox,
+) -> Poll<std::io::Result<()>> {
+    shared.register_driver(cx.waker());
+    if shared.is_blocked() {
+        shared.poll_unblock(cx);
+    }
+    inbox.poll_fill(reader, cx)
+}
+
+/// Gives a client that doesn't fit its reply into its buffer a moment to read; then it alone is closed.
+async fn wait_for(client: &Rc<Client>) {
+    let drained = poll_fn(|cx| {
+        if client.is_closed() || client.waiting() == 0 {
+            return Poll::Ready(());
+        }
+        client.relieve(cx.waker());
+        Poll::Pending
+    });
+    if timeout(PATIENCE, drained).await.is_err() {
+        client.close();
+    }
+}

@@ -1,0 +1,370 @@
+//! Moves a pinned session to another node: with what it has warmed up there, or with a new upstream after a loss.
+//!
+//! Input: the lane's view, the session's state, what was unanswered. Output: the session on an upstream of the new node, in the
+//! same state; the client notices nothing but time, a lost race (WATCH) or an honest error. Never: a move on a guess.
+
+use super::{
+    ask::{Answer, Ask},
+    client::Ready,
+    lane::Gate,
+    open::open,
+    pinned::{Pinned, Twin},
+    session::Session,
+};
+use crate::{
+    model::{
+        name::NodeAddress,
+        route::{Mode, Readying},
+        signal::StuckSession,
+    },
+    protocol::redis::{
+        command::{Remaining, Retry, block_timeout, rewrite_timeout},
+        reply,
+        session::{Change, Replay},
+    },
+    proxy::counters::Outcome,
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// What clients are told whose request may or may not have run.
+pub const LOST: &str = "connection to the node was lost, the outcome is unknown";
+
+/// How long after a failure a twin is tried again.
+const WARM_AGAIN: Duration = Duration::from_millis(100);
+/// Losses closer to each other than this are paced.
+const OFTEN: Duration = Duration::from_secs(1);
+
+/// A twin that is being opened.
+pub(super) struct Warming {
+    node: NodeAddress,
+    twin: RefCell<Option<Box<Twin>>>,
+    ended: Cell<Option<Instant>>,
+}
+
+/// The commands that bring an upstream into a session's state: those that log in, and the rest.
+pub(super) struct Script {
+    bytes: Vec<u8>,
+    /// Where the rest begins.
+    login: usize,
+    /// Replies to the login.
+    pub(super) replies: usize,
+    rest: Replay,
+}
+
+impl Script {
+    pub(super) fn of(session: &Session) -> Self {
+        let mut bytes = Vec::new();
+        let replies = session.state.open(&mut bytes);
+        let login = bytes.len();
+        bytes.clear();
+        let whole = session.state.replay(&mut bytes, None);
+        let rest = Replay { replies: whole.replies - replies, confirmations: whole.confirmations };
+        Self { bytes, login, replies, rest }
+    }
+
+    pub(super) fn login(&self) -> &[u8] {
+        self.bytes.get(..self.login).unwrap_or_default()
+    }
+
+    /// Asks for the rest on an upstream that is logged in; nobody gets the answers.
+    pub(super) fn play(&self, pinned: &mut Pinned, monitoring: bool) {
+        let mut bytes = self.bytes.get(self.login..).unwrap_or_default();
+        let late = usize::from(monitoring).min(self.rest.replies);
+        let confirmations = (self.rest.confirmations > 0).then_some(Answer::SwallowedConfirmations(self.rest.confirmations));
+        let answers = std::iter::repeat_n(Answer::Swallowed, self.rest.replies - late)
+            .chain(confirmations)
+            .chain(std::iter::repeat_n(Answer::Swallowed, late));
+        for answer in answers {
+            pinned.queue.push(std::mem::take(&mut bytes), Ask::own(answer));
+        }
+        // CLIENT REPLY OFF alone has no answer at all.
+        if !bytes.is_empty() {
+            pinned.queue.push(bytes, Ask::own(Answer::Silence));
+        }
+    }
+}
+
+impl Session {
+    /// What the lane's view asks of a session with an upstream of its own.
+    pub(super) fn wants_move(&mut self) -> Option<Move> {
+        let pinned = self.pinned.as_ref()?;
+        let view = self.lane.view();
+        if view.route.mode == Mode::Hold && view.cut_sessions && self.stuck_reason().is_some() && pinned.in_flight() == 0 {
+            return Some(Move::Cut);
+        }
+        if let Some((next, readying)) = &view.next {
+            let fits = self.twin.as_ref().is_some_and(|twin| twin.pinned.node == next.node);
+            if !fits && !self.is_warming(&next.node) {
+                return Some(Move::WarmUp(next.node.clone()));
+            }
+            if *readying == Readying::HandOver && fits && self.client.ready() == Ready::Warm && pinned.in_flight() == 0 {
+                return Some(Move::HandOver);
+            }
+        } else if (self.twin.is_some() || self.warming.is_some()) && view.route.target.as_ref().is_none_or(|to| !self.twin_is_on(&to.node)) {
+            self.twin = None;
+            self.warming = None;
+            self.client.set_ready(Ready::No);
+        }
+        let open = matches!(view.route.mode, Mode::Open | Mode::ReadOnly);
+        let elsewhere = view.route.target.as_ref().is_some_and(|target| target.node != pinned.node);
+        (open && elsewhere && pinned.in_flight() == 0).then_some(Move::Go)
+    }
+
+    fn twin_is_on(&self, node: &NodeAddress) -> bool {
+        self.twin.as_ref().is_some_and(|twin| twin.pinned.node == *node)
+    }
+
+    pub(super) async fn make(&mut self, step: Move) {
+        match step {
+            Move::WarmUp(node) => self.warm_up(node),
+            Move::HandOver => self.hand_over(),
+            Move::Go => self.relocate().await,
+            Move::Cut => self.client.close(),
+        }
+    }
+
+    /// Has an upstream opened on the next node, in this session's state, by a task of its own: a node that doesn't answer must
+    /// not keep this session from its work.
+    fn warm_up(&mut self, node: NodeAddress) {
+        let script = Script::of(self);
+        let monitoring = self.state.monitoring();
+        let warming = Rc::new(Warming { node: node.clone(), twin: RefCell::default(), ended: Cell::new(None) });
+        self.warming = Some(Rc::clone(&warming));
+        let (lane, client) = (Rc::clone(&self.lane), Rc::clone(&self.client));
+        tokio::task::spawn_local(async move {
+            if let Ok(upstream) = open(&lane, &node, script.login(), script.replies, script.replies).await {
+                let mut pinned = Pinned::new(upstream, node);
+                script.play(&mut pinned, monitoring);
+                *warming.twin.borrow_mut() = Some(Box::new(Twin { pinned, bytes: script.bytes.into() }));
+            }
+            warming.ended.set(Some(Instant::now()));
+            client.wake();
+        });
+    }
+
+    /// Takes the twin when it has been opened.
+    pub(super) fn collect_twin(&mut self) {
+        if let Some(twin) = self.warming.as_ref().and_then(|warming| warming.twin.take()) {
+            self.warming = None;
+            self.twin = Some(twin);
+            self.client.set_ready(Ready::No);
+        }
+    }
+
+    /// True when a twin is being opened there, or failed to be a moment ago.
+    fn is_warming(&self, node: &NodeAddress) -> bool {
+        self.warming.as_ref().is_some_and(|warming| {
+            warming.node == *node && warming.ended.get().is_none_or(|ended| ended.elapsed() < WARM_AGAIN)
+        })
+    }
+
+    /// True when the twin was given the state that the session has now.
+    fn twin_fits(&self) -> bool {
+        self.twin.as_ref().is_some_and(|twin| *twin.bytes == *Script::of(self).bytes)
+    }
+
+    /// A PING on the old upstream ends what it delivers, one on the new ends what is dropped there.
+    fn hand_over(&mut self) {
+        if !self.state.subscribed() {
+            self.handed_over();
+            return;
+        }
+        if !self.twin_fits() {
+            let Some(node) = self.twin.take().map(|twin| twin.pinned.node) else { return };
+            self.client.set_ready(Ready::No);
+            self.warm_up(node);
+            return;
+        }
+        if let (Some(pinned), Some(twin)) = (&mut self.pinned, &mut self.twin) {
+            for one in [&mut **pinned, &mut twin.pinned] {
+                one.fence();
+            }
+            self.client.set_ready(Ready::HandedOver);
+            self.client.set_pinned_in_flight(1);
+            self.handing_over = true;
+        }
+    }
+
+    /// Both fences were answered: the new upstream takes over.
+    pub(super) fn handed_over(&mut self) {
+        if std::mem::take(&mut self.handing_over)
+            && let Some(twin) = self.twin.take()
+        {
+            let forever = self.pinned.take().and_then(|old| old.forever);
+            self.pinned = Some(Box::new(twin.pinned));
+            if let Some(pinned) = &mut self.pinned {
+                pinned.forever = forever;
+                pinned.fresh = false;
+            }
+        }
+        self.client.set_ready(Ready::HandedOver);
+        self.lane.attend.notify_one();
+    }
+
+    /// Goes on with an upstream on the route's node, as soon as there is one, after a move or a loss.
+    pub(super) async fn relocate(&mut self) {
+        let Some(mut old) = self.pinned.take() else { return };
+        self.handing_over = false;
+        // Nothing of it holds a switch up while it is on its way.
+        self.client.set_ready(Ready::HandedOver);
+        self.client.set_pinned_in_flight(0);
+        if self.relocated.replace(Instant::now()).is_some_and(|before| before.elapsed() < OFTEN) {
+            sleep(super::act::PAUSE).await;
+        }
+        if old.is_cut() || self.is_streaming() || self.stuck_reason().is_some() {
+            self.client.close();
+            return;
+        }
+        let asks = self.sort(old.queue.take_all().collect());
+        if self.state.in_multi() && self.state.queued().is_none() {
+            self.client.say(|out| reply::refusal(out, LOST));
+            self.client.end();
+            return;
+        }
+        let Some(mut pinned) = self.arrive().await else { return };
+        if self.state.watching() {
+            self.lost_race = true;
+        }
+        if self.state.in_multi() {
+            self.requeue(&mut pinned);
+        }
+        for (request, ask) in asks {
+            pinned.queue.push(&request, ask);
+        }
+        if self.state.tracking().is_some() {
+            let protocol = self.state.protocol();
+            self.client.say(|out| reply::invalidate_all(out, protocol));
+            self.client.flush();
+        }
+        pinned.forever = old.forever;
+        self.pinned = Some(pinned);
+        self.client.set_ready(Ready::No);
+    }
+
+    /// The upstream to go on with: the twin, if it is where the route points to and fits, or a new one.
+    async fn arrive(&mut self) -> Option<Box<Pinned>> {
+        self.until_open().await;
+        let target = self.lane.target();
+        let fits = self.twin_fits() && target.is_some_and(|target| self.twin_is_on(&target.node));
+        if let Some(twin) = self.twin.take().filter(|_| fits) {
+            return Some(Box::new(twin.pinned));
+        }
+        match self.open_pinned().await {
+            Ok(pinned) => Some(Box::new(pinned)),
+            Err(error) => {
+                self.client.say(|out| out.extend_from_slice(&error));
+                self.client.end();
+                None
+            }
+        }
+    }
+
+    /// Waits for the end of a hold, or for its time to run out.
+    async fn until_open(&self) {
+        loop {
+            let changed = self.lane.changed.notified();
+            if self.lane.gate() != Gate::Hold {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The transaction that was queued so far, sent again; nobody gets the answers.
+    fn requeue(&self, pinned: &mut Pinned) {
+        let Some((frames, many)) = self.state.queued() else { return };
+        let mut bytes = Vec::new();
+        reply::request(&mut bytes, &[b"MULTI"]);
+        bytes.extend_from_slice(frames);
+        pinned.queue.push(&bytes, Ask::OWN);
+        for _ in 0..many {
+            pinned.queue.push(b"", Ask::OWN);
+        }
+    }
+
+    /// What of the unanswered requests is sent again; the others are answered with an honest error.
+    fn sort(&mut self, asks: Vec<(Vec<u8>, bool, Ask)>) -> Vec<(Vec<u8>, Ask)> {
+        let mut multi = self.state.in_multi();
+        let mut last = None;
+        for (index, (bytes, sent, ask)) in asks.iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
+            let change = ask.change.as_deref();
+            let exec = change == Some(&Change::Exec);
+            multi = (multi || change == Some(&Change::Multi)) && change != Some(&Change::Discard);
+            // What is only queued has not run; what changes the connection changed one that is gone.
+            let harmless = ask.block.is_some() || ask.retry == Retry::Read || (!exec && (multi || change.is_some()));
+            if (*sent && !harmless) || bytes.is_empty() {
+                last = Some(index);
+            }
+            multi &= !exec;
+        }
+        let mut again = Vec::new();
+        for (index, (bytes, _, ask)) in asks.into_iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
+            if last.is_none_or(|last| index > last) {
+                self.lane.counters.count(Outcome::Retried, 1);
+                again.push((shortened(bytes, &ask), ask));
+                continue;
+            }
+            self.lane.counters.count(Outcome::Unknown, 1);
+            if ask.answer != Answer::Silence {
+                self.client.say(|out| reply::refusal(out, LOST));
+            }
+            if ask.change.as_deref() == Some(&Change::Exec) {
+                self.state.exec_failed();
+            }
+        }
+        self.client.flush();
+        again
+    }
+
+    /// Why this session can't move, if it can't.
+    pub(super) fn stuck_reason(&self) -> Option<String> {
+        let pinned = self.pinned.as_ref()?;
+        if let Some(why) = pinned.forever.as_ref().filter(|why| why.starts_with("unknown command")) {
+            return Some(why.clone());
+        }
+        (self.state.in_multi() && self.state.queued().is_none()).then(|| "transaction too large to be kept".to_owned())
+    }
+
+    /// Tells operators whether this session can move.
+    pub(super) fn tell_stuck(&self) {
+        let why = self.stuck_reason();
+        self.lane.set_stuck(self.id, why.map(|why| StuckSession { client: self.peer.to_string(), why }));
+    }
+
+    /// Opens an upstream of its own in the session's state.
+    pub(super) async fn open_pinned(&mut self) -> Result<Pinned, Box<[u8]>> {
+        let script = Script::of(self);
+        let mut pinned = self.open_somewhere(script.login(), script.replies, script.replies).await?;
+        script.play(&mut pinned, self.state.monitoring());
+        self.lane.pinned.borrow_mut().insert(self.id, Rc::clone(&self.client));
+        Ok(pinned)
+    }
+}
+
+/// What a session has to do about the view.
+pub enum Move {
+    /// Open an upstream there.
+    WarmUp(NodeAddress),
+    /// Fence both upstreams.
+    HandOver,
+    /// Go to the route's node.
+    Go,
+    /// End: it can't move and the operator said so.
+    Cut,
+}
+
+/// A blocking request with the time that it has left.
+fn shortened(bytes: Vec<u8>, ask: &Ask) -> Vec<u8> {
+    let Some((block, since)) = ask.block.as_deref() else { return bytes };
+    match block_timeout(&bytes, block.timeout) {
+        Some(Remaining::For(limit)) => {
+            rewrite_timeout(&bytes, block.timeout, Remaining::For(limit.saturating_sub(since.elapsed())))
+        }
+        _ => bytes,
+    }
+}

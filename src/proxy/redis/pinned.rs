@@ -1,0 +1,271 @@
+//! An upstream of one session's own, and the reading of its replies.
+//!
+//! Input: the session's requests, replies of the server. Output: the same bytes, in order; and the session's state, which is
+//! changed as the replies confirm it. Back pressure is the session's own: its replies are read as fast as its client takes
+//! them. Never: a decision where requests go.
+
+use super::{
+    ask::{Answer, Ask},
+    client::Client,
+    inbox::{CHUNK, Inbox},
+    lane::Lane,
+    open::Upstream,
+    queue::Queue,
+};
+use crate::{
+    model::name::NodeAddress,
+    protocol::redis::{
+        Protocol,
+        scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
+        session::{Change, Session},
+    },
+    proxy::{conn::{Reader, Writer}, counters::Outcome},
+};
+use std::{
+    io,
+    task::{Context, Poll},
+};
+
+/// Bytes of replies read at once.
+const READ: usize = 8 * 1024;
+/// Unwritten request bytes past which the client isn't read.
+const FULL: usize = 64 * 1024;
+/// Unanswered request bytes that are kept for sending them again.
+const KEEP: usize = 256 * 1024;
+
+/// A session's own upstream.
+pub struct Pinned {
+    /// Where it is connected to.
+    pub node: NodeAddress,
+    /// Why it stays for as long as the session, if it does.
+    pub forever: Option<String>,
+    /// True until the session has asked something.
+    pub fresh: bool,
+    /// What was asked and not answered.
+    pub queue: Queue<Ask>,
+    reader: Reader,
+    writer: Writer,
+    inbox: Inbox,
+    scanner: ReplyScanner,
+}
+
+/// An upstream on the next node, warmed up beside the one in use.
+pub struct Twin {
+    /// The upstream.
+    pub pinned: Pinned,
+    /// The commands that brought it into the session's state.
+    pub bytes: Box<[u8]>,
+}
+
+impl Pinned {
+    /// A connection on which nothing is outstanding.
+    pub fn new(upstream: Upstream, node: NodeAddress) -> Self {
+        let Upstream { reader, writer } = upstream;
+        let (queue, scanner) = (Queue::default(), ReplyScanner::default());
+        Self { node, forever: None, fresh: true, queue, reader, writer, inbox: Inbox::new(READ), scanner }
+    }
+
+    /// True when the client should not be read for now.
+    pub fn is_full(&self) -> bool {
+        self.queue.unwritten().len() > FULL
+    }
+
+    /// True when nothing is going on.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.inbox.unused().is_empty() && self.queue.unwritten().is_empty()
+    }
+
+    /// Requests in flight that a switch has to wait for: those that block may be given up and asked again.
+    pub fn in_flight(&self) -> usize {
+        self.queue.entries().filter(|ask| ask.block.is_none() && ask.answer != Answer::Silence).count()
+    }
+
+    /// True when the oldest request blocks.
+    pub fn is_blocked(&self) -> bool {
+        self.queue.front().is_some_and(|ask| ask.block.is_some())
+    }
+
+    /// True when the current reply's beginning was delivered and its end wasn't.
+    pub fn is_cut(&self) -> bool {
+        self.scanner.streaming()
+    }
+
+    /// Writes what the socket takes.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            while !self.queue.unwritten().is_empty() {
+                match self.writer.try_write(self.queue.unwritten())? {
+                    0 => break,
+                    many => self.queue.wrote(many),
+                }
+            }
+            if self.queue.weight() > KEEP {
+                self.queue.forget_written();
+            }
+            if self.queue.unwritten().is_empty() && !self.writer.unflushed() {
+                drop_silent(&mut self.queue);
+                return Ok(());
+            }
+            match self.writer.poll_ready(cx)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads replies as long as there are some and the client takes them. Ready only with the end of the connection.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        lane: &Lane,
+        client: Option<&Client>,
+        session: &mut Session,
+    ) -> Poll<io::Error> {
+        loop {
+            if let Some(client) = client
+                && client.waiting() >= CHUNK
+            {
+                match client.poll_flush(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Err(_)) => client.close(),
+                    Poll::Ready(Ok(())) => {}
+                }
+            }
+            match self.inbox.poll_fill(&mut self.reader, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(error),
+                Poll::Ready(Ok(())) => {}
+            }
+            if let Err(error) = self.replies(lane, client, session) {
+                return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            if let Some(client) = client {
+                client.flush();
+            }
+        }
+    }
+
+    /// Hands on what is there.
+    fn replies(&mut self, lane: &Lane, client: Option<&Client>, session: &mut Session) -> Result<(), ReplyError> {
+        loop {
+            let unused = self.inbox.unused();
+            let streaming = self.scanner.streaming();
+            let Some(found) = self.scanner.next(unused)? else {
+                if unused.len() >= READ {
+                    let many = self.scanner.take(unused.len());
+                    if let Some(client) = client {
+                        client.deliver(unused.get(..many).unwrap_or_default(), true);
+                    }
+                    self.inbox.used(many);
+                }
+                return Ok(());
+            };
+            let bytes = unused.get(..found.len).unwrap_or_default();
+            let shown = if streaming {
+                // It was too large to be anything but an answer, and its beginning is out already.
+                settle(&mut self.queue, session, found, b"+");
+                true
+            } else {
+                judge(&mut self.queue, session, lane, found, bytes)?
+            };
+            if let Some(client) = client.filter(|_| shown) {
+                client.deliver(bytes, true);
+            }
+            self.inbox.used(found.len);
+        }
+    }
+
+    /// Asks for an answer that ends what was delivered before it.
+    pub fn fence(&mut self) {
+        self.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
+    }
+
+    /// The two halves, when it is given back.
+    pub fn into_upstream(self) -> Upstream {
+        Upstream { reader: self.reader, writer: self.writer }
+    }
+}
+
+/// Finds what a reply belongs to, and says whether the client gets it.
+fn judge(queue: &mut Queue<Ask>, session: &mut Session, lane: &Lane, reply: Reply, bytes: &[u8]) -> Result<bool, ReplyError> {
+    drop_silent(queue);
+    let verb = verb(bytes);
+    let confirms = verb.is_some_and(|verb| verb.ends_with(b"subscribe"));
+    if confirms && let Some(shown) = confirmed(queue, session) {
+        return Ok(shown);
+    }
+    let unasked = reply.kind == ReplyKind::Push
+        || (session.protocol() == Protocol::Resp2 && session.subscribed() && verb.is_some_and(|verb| verb.ends_with(b"message")))
+        || (session.monitoring() && matches!(bytes, [b'+', b'0'..=b'9', ..]));
+    if unasked {
+        return Ok(true);
+    }
+    if queue.front().is_some_and(|ask| !ask.is_own()) {
+        lane.counters.count(Outcome::Answered, 1);
+        lane.counters.count(Outcome::Error, u64::from(reply.kind == ReplyKind::Error));
+    }
+    settle(queue, session, reply, bytes).ok_or(ReplyError::Length)
+}
+
+/// Takes out what was written and gets no answer.
+fn drop_silent(queue: &mut Queue<Ask>) {
+    while queue.front().is_some_and(|ask| ask.answer == Answer::Silence) && queue.answered().is_some() {}
+}
+
+/// One confirmation of a (un)subscription came. `None` if nobody asked for it.
+fn confirmed(queue: &mut Queue<Ask>, session: &mut Session) -> Option<bool> {
+    let ask = queue.front_mut()?;
+    let (left, shown) = match &mut ask.answer {
+        Answer::Confirmations(left) => (left, true),
+        Answer::SwallowedConfirmations(left) => (left, false),
+        _ => return None,
+    };
+    if *left == 0 {
+        // UNSUBSCRIBE from everything: one for each, or one that says that there was nothing.
+        *left = match ask.change.as_deref() {
+            Some(Change::Unsubscribe(kind, _)) => session.channels(*kind).max(1),
+            _ => 1,
+        };
+    }
+    *left -= 1;
+    if *left == 0 {
+        let ask = queue.answered()?;
+        if let Some(change) = ask.change {
+            session.apply(*change);
+        }
+    }
+    Some(shown)
+}
+
+/// Takes out the request that was answered, and notes what it changed. `None` if there is none.
+fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<bool> {
+    let queued = session.in_multi() && bytes.starts_with(b"+QUEUED");
+    if queued {
+        session.queue(queue.front_bytes());
+    }
+    if bytes.starts_with(b"-UNBLOCKED force") && queue.front().is_some_and(|ask| ask.block.is_some()) {
+        // The node was demoted; it closes the connection next, and the request is issued again elsewhere.
+        return Some(false);
+    }
+    let ask = queue.answered()?;
+    let failed = reply.kind == ReplyKind::Error;
+    match ask.change.map(|change| *change) {
+        Some(Change::Exec) if failed || bytes.starts_with(b"*-1") || bytes.starts_with(b"_") => {
+            // EXEC without MULTI leaves everything as it was; a WATCH outlives it.
+            if session.in_multi() {
+                session.exec_failed();
+            }
+        }
+        Some(change) if !failed => session.apply(change),
+        _ => {}
+    }
+    Some(ask.answer != Answer::Swallowed)
+}
+
+/// The first word of an array or push whose first element is a bulk string: what kind of message it is.
+fn verb(bytes: &[u8]) -> Option<&[u8]> {
+    let [b'*' | b'>', b'2'..=b'4', b'\r', b'\n', b'$', rest @ ..] = bytes else { return None };
+    let end = rest.iter().take(4).position(|&byte| byte == b'\n')?;
+    let word = rest.get(end + 1..)?;
+    word.split(|&byte| byte == b'\r').next()
+}

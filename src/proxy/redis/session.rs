@@ -1,0 +1,489 @@
+//! One application's session: reads its requests and sends each the way it has to go.
+//!
+//! Input: the application's bytes. Output: requests on the shared upstream of its login, database and protocol, or on a pinned
+//! one of its own; it never has requests unanswered on two upstreams. Replies don't come back through here, but straight from
+//! the upstream's reader to [`Client`]. What needs waiting (a login, a new upstream) is in [`super::act`]. Never: a buffer of
+//! its own while it is idle.
+
+use super::{
+    act::Act,
+    ask::Ask,
+    client::Client,
+    drive,
+    lane::{Gate, Lane},
+    local,
+    moving::Warming,
+    pinned::{Pinned, Twin},
+    shared::{Key, Shared, Standing},
+};
+use crate::{
+    protocol::redis::{
+        command::{Class, DenyList, Kind, Local, Retry, Route, Why, classify},
+        reply,
+        scan::{Head, Limits, RequestError, RequestScanner, Scan, expand_inline},
+        session::{ReplyMode, Session as State},
+    },
+    proxy::{conn::Reader, counters::Outcome},
+};
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+/// An incomplete request larger than this goes to a pinned upstream as its bytes come.
+const STREAM: usize = 32 * 1024;
+/// Replies that a client may be owed on a shared upstream before it is read on.
+const DEPTH: u32 = 4096;
+
+/// What to do after looking at a request.
+pub enum Flow {
+    /// It was dealt with.
+    Done,
+    /// It has to wait until everything before it was answered.
+    Quiet,
+    /// It has to wait until the shared upstream has room.
+    Room,
+    /// Do this, then look at it again.
+    Again(Act),
+    /// It was taken; do this.
+    Then(Act),
+    /// Nothing more is read; what is owed is still delivered.
+    Last,
+}
+
+/// What the session's task does next.
+enum Step {
+    Act(Act),
+    End,
+}
+
+/// A session.
+pub struct Session {
+    pub(super) lane: Rc<Lane>,
+    pub(super) client: Rc<Client>,
+    pub(super) state: State,
+    pub(super) shared: Option<Rc<Shared>>,
+    pub(super) pinned: Option<Box<Pinned>>,
+    /// An upstream on the next node, while a switch is prepared.
+    pub(super) twin: Option<Box<Twin>>,
+    /// True while both upstreams were asked to end their parts.
+    pub(super) handing_over: bool,
+    /// One that is being opened.
+    pub(super) warming: Option<Rc<Warming>>,
+    /// When the pinned upstream was last replaced.
+    pub(super) relocated: Option<Instant>,
+    /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
+    pub(super) lost_race: bool,
+    pub(super) id: u64,
+    pub(super) peer: Box<str>,
+    reader: Reader,
+    scanner: RequestScanner,
+    /// What was read and not used.
+    input: Vec<u8>,
+    /// True when `input` may hold a whole request.
+    resume: bool,
+    /// True when nothing more is read.
+    over: bool,
+}
+
+impl Session {
+    /// A session that has just begun.
+    pub fn new(lane: Rc<Lane>, client: Rc<Client>, reader: Reader, peer: Box<str>) -> Self {
+        let id = lane.next_id();
+        lane.enter(id, &client);
+        Self {
+            id,
+            lane,
+            client,
+            state: State::default(),
+            shared: None,
+            pinned: None,
+            twin: None,
+            handing_over: false,
+            warming: None,
+            relocated: None,
+            lost_race: false,
+            peer,
+            reader,
+            scanner: RequestScanner::default(),
+            input: Vec::new(),
+            resume: false,
+            over: false,
+        }
+    }
+
+    /// Serves until the session ends.
+    pub async fn run(mut self) {
+        loop {
+            match poll_fn(|cx| self.poll(cx)).await {
+                Step::End => return,
+                // Boxed, because few sessions act and all of them would pay for the room.
+                Step::Act(act) => Box::pin(self.act(act)).await,
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.client.register(cx.waker());
+        if matches!(self.client.poll_flush(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(Step::End);
+        }
+        loop {
+            if let Some(act) = self.poll_pinned(cx) {
+                return Poll::Ready(Step::Act(act));
+            }
+            if self.client.is_closed() || self.is_over() {
+                return Poll::Ready(Step::End);
+            }
+            if self.over || self.client.is_ending() || !self.may_read() {
+                return Poll::Pending;
+            }
+            let flow = if self.resume { Some(self.resumed()) } else { self.poll_input(cx) };
+            match flow {
+                None => return Poll::Pending,
+                Some(Flow::Done) => {}
+                Some(Flow::Quiet) => {
+                    self.resume = true;
+                    if self.pinned.is_none() {
+                        self.client.wake_when_quiet();
+                    }
+                    if !self.is_quiet() {
+                        return match self.poll_pinned(cx) {
+                            Some(act) => Poll::Ready(Step::Act(act)),
+                            None if self.is_quiet() => continue,
+                            None => Poll::Pending,
+                        };
+                    }
+                }
+                Some(Flow::Room) => {
+                    self.resume = true;
+                    if let Some(shared) = &self.shared {
+                        shared.wake_when_room(&self.client);
+                    }
+                    return Poll::Pending;
+                }
+                Some(Flow::Again(act) | Flow::Then(act)) => {
+                    self.resume = true;
+                    return Poll::Ready(Step::Act(act));
+                }
+                Some(Flow::Last) => self.over = true,
+            }
+        }
+    }
+
+    /// True when everything that is owed was delivered and nothing more will be asked.
+    fn is_over(&self) -> bool {
+        if self.client.is_ending() {
+            return self.client.outstanding() == 0 && self.client.waiting() == 0;
+        }
+        let pinned = self.pinned.as_ref();
+        self.over
+            && self.client.outstanding() == 0
+            && self.client.waiting() == 0
+            && pinned.is_none_or(|pinned| pinned.in_flight() == 0)
+    }
+
+    /// True when nothing is unanswered.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.client.outstanding() == 0 && self.pinned.as_ref().is_none_or(|pinned| pinned.queue.is_empty())
+    }
+
+    fn may_read(&mut self) -> bool {
+        if self.lane.gate() == Gate::Hold {
+            self.lane.park(&self.client);
+            return false;
+        }
+        match &self.pinned {
+            Some(pinned) => !pinned.is_full(),
+            None if self.client.outstanding() > DEPTH || self.client.waiting() > super::inbox::CHUNK => {
+                self.client.wake_when_quiet();
+                self.client.outstanding() == 0
+            }
+            None => true,
+        }
+    }
+
+    /// Reads once and deals with what came. `None`: nothing came.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Option<Flow> {
+        if !self.input.is_empty() {
+            return self.poll_more(cx);
+        }
+        let turn = Rc::clone(&self.lane.turn);
+        let mut scratch = turn.scratch.borrow_mut();
+        let read = match self.reader.poll_read(cx, &mut scratch) {
+            Poll::Pending => return None,
+            Poll::Ready(Ok(read)) if read > 0 => read,
+            Poll::Ready(_) => return Some(self.hang_up()),
+        };
+        let bytes = scratch.get(..read).unwrap_or_default();
+        let (used, flow) = self.feed(bytes);
+        let rest = bytes.get(used..).unwrap_or_default();
+        if !rest.is_empty() {
+            let mut input = turn.pool.take();
+            input.extend_from_slice(rest);
+            self.input = input;
+        }
+        Some(flow)
+    }
+
+    /// Reads behind the beginning of a request that is there already.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Option<Flow> {
+        let have = self.input.len();
+        self.input.resize(have + STREAM, 0);
+        let read = self.input.get_mut(have..).map(|room| self.reader.poll_read(cx, room));
+        let many = if let Some(Poll::Ready(Ok(many))) = &read { *many } else { 0 };
+        self.input.truncate(have + many);
+        match read {
+            None | Some(Poll::Pending) => None,
+            Some(Poll::Ready(Ok(many))) if many > 0 => Some(self.resumed()),
+            Some(Poll::Ready(_)) => Some(self.hang_up()),
+        }
+    }
+
+    fn resumed(&mut self) -> Flow {
+        self.resume = false;
+        let mut input = std::mem::take(&mut self.input);
+        let (used, flow) = self.feed(&input);
+        input.drain(..used);
+        if input.is_empty() {
+            self.lane.turn.pool.give(input);
+        } else {
+            self.input = input;
+        }
+        flow
+    }
+
+    /// The application closed its side. What it asked for is still done, unless it blocks: nobody would get what it pops.
+    fn hang_up(&mut self) -> Flow {
+        if self.pinned.as_ref().is_some_and(|pinned| pinned.is_blocked()) {
+            self.client.close();
+        }
+        Flow::Last
+    }
+
+    /// Deals with the requests in `buf`; returns how many bytes were used.
+    fn feed(&mut self, buf: &[u8]) -> (usize, Flow) {
+        let deny = self.lane.deny();
+        let mut at = 0;
+        loop {
+            let rest = buf.get(at..).unwrap_or_default();
+            let streaming = self.scanner.streaming();
+            match self.scanner.next(rest, &Limits::default()) {
+                Ok(Scan::NeedMore) => {
+                    let (used, flow) = self.incomplete(rest, &deny);
+                    return (at + used, flow);
+                }
+                Ok(Scan::Blank { len }) => at += len,
+                Ok(Scan::Inline { len }) => match self.inline(rest.get(..len).unwrap_or_default(), &deny) {
+                    Flow::Done => at += len,
+                    flow @ (Flow::Then(_) | Flow::Last) => return (at + len, flow),
+                    flow => return (at, flow),
+                },
+                Ok(Scan::Complete(head)) if streaming => {
+                    self.stream_on(rest.get(..head.len).unwrap_or_default());
+                    at += head.len;
+                }
+                Ok(Scan::Complete(head)) => match self.request(&head, rest.get(..head.len).unwrap_or_default(), &deny) {
+                    Flow::Done => at += head.len,
+                    flow @ (Flow::Then(_) | Flow::Last) => return (at + head.len, flow),
+                    flow => return (at, flow),
+                },
+                Err(error) => {
+                    // Scanning the same bytes again finds the same error.
+                    self.scanner = RequestScanner::default();
+                    return (at, self.nonsense(error));
+                }
+            }
+        }
+    }
+
+    fn inline(&mut self, line: &[u8], deny: &DenyList) -> Flow {
+        let mut request = Vec::new();
+        match expand_inline(line, &mut request) {
+            Err(error) => self.nonsense(error),
+            Ok(0) => Flow::Done,
+            Ok(_) => match RequestScanner::default().next(&request, &Limits::default()) {
+                Ok(Scan::Complete(head)) => self.request(&head, &request, deny),
+                _ => Flow::Last,
+            },
+        }
+    }
+
+    fn nonsense(&mut self, error: RequestError) -> Flow {
+        if !self.is_quiet() {
+            return Flow::Quiet;
+        }
+        self.client.say(|out| error.write(out));
+        self.client.end();
+        Flow::Last
+    }
+
+    /// The beginning of a request that may be long in coming.
+    fn incomplete(&mut self, bytes: &[u8], deny: &DenyList) -> (usize, Flow) {
+        if self.scanner.streaming() {
+            let many = self.scanner.take(bytes.len());
+            self.stream_on(bytes.get(..many).unwrap_or_default());
+            return (many, Flow::Done);
+        }
+        if bytes.len() < STREAM {
+            return (0, Flow::Done);
+        }
+        let Some(head) = self.scanner.head(bytes) else { return (0, Flow::Done) };
+        let class = classify(&head, bytes, deny);
+        if matches!(class.route, Route::Local(_)) {
+            return (0, if bytes.len() > 32 * STREAM { Flow::Last } else { Flow::Done });
+        }
+        if let Some(flow) = self.refused(&class, &head, bytes) {
+            // What follows of it can't be told from new requests by the client's own count, so the session ends.
+            return if matches!(flow, Flow::Done) { (0, self.end()) } else { (0, self.scan_again(flow)) };
+        }
+        if self.pinned.is_none() {
+            let flow = if self.client.outstanding() > 0 { Flow::Quiet } else { Flow::Again(Act::Pin) };
+            return (0, self.scan_again(flow));
+        }
+        let many = self.scanner.take(bytes.len());
+        self.ask(&class, bytes.get(..many).unwrap_or_default());
+        (many, Flow::Done)
+    }
+
+    /// Has the scanner begin this request anew.
+    fn scan_again(&mut self, flow: Flow) -> Flow {
+        self.scanner = RequestScanner::default();
+        flow
+    }
+
+    fn end(&mut self) -> Flow {
+        self.client.end();
+        Flow::Last
+    }
+
+    /// True while the rest of a large request is awaited.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.scanner.streaming()
+    }
+
+    fn stream_on(&mut self, bytes: &[u8]) {
+        if let Some(pinned) = &mut self.pinned {
+            pinned.queue.extend(bytes);
+        }
+    }
+
+    /// Sends one whole request its way.
+    fn request(&mut self, head: &Head, request: &[u8], deny: &DenyList) -> Flow {
+        let class = classify(head, request, deny);
+        if self.lane.gate() != Gate::Open || class.route == Route::Denied {
+            if let Some(flow) = self.refused(&class, head, request) {
+                return flow;
+            }
+        }
+        if self.lost_race
+            && let Some(flow) = self.race(&class)
+        {
+            return flow;
+        }
+        let leaves = matches!(class.route, Route::Local(Local::Quit | Local::Abort));
+        if self.pinned.is_some() && !leaves {
+            self.ask(&class, request);
+            return Flow::Done;
+        }
+        match class.route {
+            Route::Shared if self.client.outstanding() == 0 && self.client.is_slow() => Flow::Again(Act::Pin),
+            Route::Shared => self.share(class.retry, request),
+            Route::Local(local) => self.local(local, head, request),
+            _ if self.client.outstanding() > 0 => Flow::Quiet,
+            _ => Flow::Again(Act::Pin),
+        }
+    }
+
+    pub(super) fn share(&mut self, retry: Retry, request: &[u8]) -> Flow {
+        let shared = match &self.shared {
+            Some(shared) => shared,
+            None => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
+        };
+        if shared.is_full() {
+            return Flow::Room;
+        }
+        if let Standing::Dead(error) = shared.standing() {
+            self.client.say(|out| out.extend_from_slice(&error));
+            return self.end();
+        }
+        shared.send(&self.lane, &self.client, request, retry);
+        Flow::Done
+    }
+
+    /// A watch was lost by a move: EXEC answers what it answers when a watched key has changed. `None` for other commands.
+    fn race(&mut self, class: &Class) -> Option<Flow> {
+        match class.spec?.kind {
+            Kind::Exec if self.state.in_multi() => {}
+            Kind::Unwatch | Kind::Discard => {
+                self.lost_race = false;
+                return None;
+            }
+            _ => return None,
+        }
+        if !self.is_quiet() {
+            return Some(Flow::Quiet);
+        }
+        self.lost_race = false;
+        self.state.exec_failed();
+        if let Some(pinned) = &mut self.pinned {
+            pinned.queue.push(b"*1\r\n$7\r\nDISCARD\r\n", Ask::OWN);
+        }
+        let protocol = self.state.protocol();
+        self.client.say(|out| reply::null_exec(out, protocol));
+        self.client.flush();
+        Some(Flow::Done)
+    }
+
+    /// Sends a request on the pinned upstream.
+    fn ask(&mut self, class: &Class, request: &[u8]) {
+        let Some(pinned) = &mut self.pinned else { return };
+        match class.route {
+            Route::Pinned(Why::Wait) => pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN),
+            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) if pinned.forever.is_none() => {
+                pinned.forever = Some(local::describe(why, class, request));
+            }
+            _ => {}
+        }
+        pinned.fresh = false;
+        let ask = Ask::new(class, request, &mut self.state);
+        let stuck = pinned.forever.is_some() || self.state.in_multi();
+        pinned.queue.push(request, ask);
+        self.client.set_pinned_in_flight(pinned.in_flight());
+        if stuck {
+            self.tell_stuck();
+        }
+    }
+
+    fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {
+        if !self.is_quiet() {
+            return Flow::Quiet;
+        }
+        self.lane.counters.count(Outcome::Local, 1);
+        local::answer(self, local, head, request)
+    }
+
+    /// Says no to what the mode or the deny list doesn't let through; `None` if it may pass.
+    fn refused(&mut self, class: &Class, head: &Head, request: &[u8]) -> Option<Flow> {
+        let text = local::refusal(&self.lane, class, head, request)?;
+        if !self.is_quiet() {
+            return Some(Flow::Quiet);
+        }
+        self.lane.counters.count(Outcome::Refused, 1);
+        if self.state.reply_mode() == ReplyMode::On {
+            self.client.say(|out| reply::error(out, &text));
+            self.client.flush();
+        }
+        Some(Flow::Done)
+    }
+}
+
+impl Drop for Session {
+    /// Also after a panic: upstreams must not write to a client that nobody serves.
+    fn drop(&mut self) {
+        self.client.close();
+        self.lane.leave(self.id);
+    }
+}

@@ -1,0 +1,344 @@
+//! An upstream that many clients share: their requests leave it in one stream, the replies go back to each in its order.
+//!
+//! Input: requests of sessions with the same login, database and protocol. Output: replies, written to the clients directly
+//! from the reader. It outlives connections: [`super::drive`] opens one after the other, wherever the route points to.
+//! Never: a request of a session that needs a connection of its own, a wait for one slow client beyond a short bound.
+
+use super::{
+    client::Client,
+    lane::Lane,
+    open::Upstream,
+    queue::{Entry, Queue},
+    run::Run,
+};
+use crate::{
+    model::name::NodeAddress,
+    protocol::redis::{
+        Protocol,
+        command::Retry,
+        reply,
+        scan::{ReplyError, ReplyKind, ReplyScanner},
+        session::{Change, Login, Session},
+    },
+    proxy::{conn::Writer, counters::Outcome},
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    task::Waker,
+};
+use tokio::sync::Notify;
+
+/// Unanswered bytes past which sessions send no more until some are answered.
+const FULL: usize = 1024 * 1024;
+/// An incomplete reply larger than this is handed on as it comes.
+const STREAM: usize = 64 * 1024;
+
+/// What a shared upstream is logged in as.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    login: Option<Arc<Login>>,
+    database: u32,
+    protocol: Protocol,
+}
+
+impl Key {
+    /// The key of a session.
+    pub fn of(session: &Session) -> Self {
+        Self { login: session.login().cloned(), database: session.database(), protocol: session.protocol() }
+    }
+
+    /// A session that is nothing but this key: what its upstream has to be told.
+    pub fn session(&self) -> Session {
+        let mut session = Session::default();
+        session.apply(Change::Hello(Some(self.protocol), self.login.clone(), None));
+        session.apply(Change::Database(self.database));
+        session
+    }
+}
+
+/// Whether requests can be answered.
+#[derive(Clone)]
+pub enum Standing {
+    /// Not connected now; requests wait.
+    Down,
+    /// Connected.
+    Up,
+    /// The server refused the login, with this reply. It never comes up again.
+    Dead(Rc<[u8]>),
+}
+
+/// A shared upstream.
+pub struct Shared {
+    /// What it is logged in as.
+    pub key: Key,
+    queue: RefCell<Queue<Entry>>,
+    writer: RefCell<Option<Writer>>,
+    standing: RefCell<Standing>,
+    dirty: Cell<bool>,
+    /// The socket didn't take everything: the driver waits for it.
+    blocked: Cell<bool>,
+    driver: RefCell<Option<Waker>>,
+    /// Sessions that wait until less is unanswered.
+    crowd: RefCell<Vec<Rc<Client>>>,
+    /// A connection to the node that the route will move to.
+    warm: RefCell<Option<(NodeAddress, Upstream)>>,
+    /// True while one is being opened.
+    pub warming: Cell<bool>,
+    /// Kept for its room.
+    touched: RefCell<Vec<Rc<Client>>>,
+    /// Told when `standing` changes.
+    pub changed: Notify,
+    /// Told when the driver has to look at the route again.
+    pub kick: Notify,
+    /// When the last byte came, by the worker's clock.
+    pub heard_us: Cell<u32>,
+}
+
+impl Shared {
+    /// A shared upstream that nobody drives yet.
+    pub fn new(key: Key) -> Rc<Self> {
+        Rc::new(Self {
+            key,
+            queue: RefCell::default(),
+            writer: RefCell::default(),
+            standing: RefCell::new(Standing::Down),
+            dirty: Cell::new(false),
+            blocked: Cell::new(false),
+            driver: RefCell::default(),
+            crowd: RefCell::default(),
+            warm: RefCell::default(),
+            warming: Cell::new(false),
+            touched: RefCell::default(),
+            changed: Notify::new(),
+            kick: Notify::new(),
+            heard_us: Cell::new(0),
+        })
+    }
+
+    /// Whether it can answer.
+    pub fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// True while it is connected.
+    pub fn is_up(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Up)
+    }
+
+    /// Requests without an answer, those that wait for a connection left out.
+    pub fn sent(&self) -> u64 {
+        if self.is_up() { self.queue.borrow().len() as u64 } else { 0 }
+    }
+
+    /// An upstream on the next node, for when the route moves there.
+    pub fn warm_up(&self, node: NodeAddress, upstream: Upstream) {
+        *self.warm.borrow_mut() = Some((node, upstream));
+    }
+
+    /// Closes it unless it is on that node: the route doesn't move there after all.
+    pub fn cool(&self, node: Option<&NodeAddress>) {
+        self.warm.borrow_mut().take_if(|(on, _)| Some(&*on) != node);
+    }
+
+    /// True when there is one on that node.
+    pub fn is_warm(&self, node: &NodeAddress) -> bool {
+        self.warm.borrow().as_ref().is_some_and(|(on, _)| on == node)
+    }
+
+    /// Takes it, if it is on that node.
+    pub fn take_warm(&self, node: &NodeAddress) -> Option<Upstream> {
+        self.warm.borrow_mut().take().filter(|(on, _)| on == node).map(|(_, upstream)| upstream)
+    }
+
+    /// True when sessions should wait before they send more.
+    pub fn is_full(&self) -> bool {
+        self.queue.borrow().weight() > FULL
+    }
+
+    /// Wakes this client when it isn't full any more.
+    pub fn wake_when_room(&self, client: &Rc<Client>) {
+        self.crowd.borrow_mut().push(Rc::clone(client));
+    }
+
+    /// Sends a whole request; it leaves at the end of the turn.
+    pub fn send(self: &Rc<Self>, lane: &Lane, client: &Rc<Client>, request: &[u8], retry: Retry) {
+        client.expect();
+        if !self.dirty.replace(true) {
+            lane.turn.mark_dirty(Rc::clone(self));
+        }
+        let entry = Entry { client: Rc::clone(client), at_us: lane.turn.now_us(), retry, again: false };
+        self.queue.borrow_mut().push(request, entry);
+    }
+
+    /// Writes what the socket takes.
+    pub fn flush(&self) {
+        self.dirty.set(false);
+        let mut queue = self.queue.borrow_mut();
+        let writer = self.writer.borrow();
+        let Some(writer) = &*writer else { return };
+        let mut blocked = false;
+        while !queue.unwritten().is_empty() && !blocked {
+            match writer.try_write(queue.unwritten()) {
+                Ok(0) => blocked = true,
+                Ok(many) => queue.wrote(many),
+                // The reader sees the end of the connection, too, and acts on it.
+                Err(_) => return,
+            }
+        }
+        if (blocked || writer.unflushed()) && !self.blocked.replace(true) {
+            self.wake_driver();
+        }
+    }
+
+    /// True while bytes wait for the socket.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.get()
+    }
+
+    /// Polls the socket for room and writes more.
+    pub fn poll_unblock(&self, cx: &mut std::task::Context<'_>) {
+        loop {
+            let ready = self.writer.borrow().as_ref().map(|writer| writer.poll_ready(cx));
+            if !matches!(ready, Some(std::task::Poll::Ready(Ok(())))) {
+                return;
+            }
+            self.blocked.set(false);
+            self.flush();
+            if !self.blocked.get() {
+                return;
+            }
+        }
+    }
+
+    /// Notes the driver's task.
+    pub fn register_driver(&self, waker: &Waker) {
+        let mut slot = self.driver.borrow_mut();
+        if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    fn wake_driver(&self) {
+        if let Some(driver) = &*self.driver.borrow() {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// A connection is there: what waits is sent.
+    pub fn connected(&self, writer: Writer) {
+        *self.writer.borrow_mut() = Some(writer);
+        self.blocked.set(false);
+        self.set_standing(Standing::Up);
+        self.flush();
+    }
+
+    fn set_standing(&self, standing: Standing) {
+        *self.standing.borrow_mut() = standing;
+        self.changed.notify_waiters();
+    }
+
+    /// The connection is gone: what may be is sent on the next one, the rest is answered with an honest error. `cut` is the
+    /// number of bytes of the current reply that were already delivered.
+    pub fn lost(&self, lane: &Lane, cut: bool) {
+        self.writer.borrow_mut().take();
+        self.set_standing(Standing::Down);
+        if cut && let Some(entry) = self.queue.borrow().front() {
+            // Half of its reply is out: nothing that could follow would make sense.
+            entry.client.close();
+        }
+        let failed = self.queue.borrow_mut().lost();
+        lane.counters.count(Outcome::Unknown, failed.len() as u64);
+        for entry in failed {
+            entry.client.say(|out| reply::refusal(out, LOST));
+            entry.client.flush();
+            entry.client.answered(1);
+        }
+        self.let_in();
+    }
+
+    /// Answers everything that waits with an error of Pointsman's own.
+    pub fn refuse_waiting(&self, lane: &Lane, text: &str) {
+        lane.counters.count(Outcome::Refused, self.queue.borrow().len() as u64);
+        let waiting = self.queue.borrow_mut().take_all();
+        for (_, _, entry) in waiting {
+            entry.client.say(|out| reply::error(out, text));
+            entry.client.flush();
+            entry.client.answered(1);
+        }
+        self.let_in();
+    }
+
+    /// The server refused the login: sessions get its error and end.
+    pub fn die(&self, error: &[u8]) {
+        self.set_standing(Standing::Dead(error.into()));
+        let waiting = self.queue.borrow_mut().take_all();
+        for (_, _, entry) in waiting {
+            entry.client.say(|out| out.extend_from_slice(error));
+            entry.client.answered(1);
+            entry.client.end();
+        }
+        self.let_in();
+    }
+
+    fn let_in(&self) {
+        for client in self.crowd.take() {
+            client.wake();
+        }
+    }
+
+    /// Hands the whole replies in `buf` to their clients; returns how many bytes were used, and a client that took too little of
+    /// a reply that isn't whole yet.
+    pub fn dispatch(&self, lane: &Lane, scanner: &mut ReplyScanner, buf: &[u8]) -> Result<Dispatched, ReplyError> {
+        let now = lane.turn.tick();
+        self.heard_us.set(now);
+        let mut touched = self.touched.take();
+        let mut queue = self.queue.borrow_mut();
+        let mut run = Run::new(lane, buf, now, &mut touched);
+        let mut errors = 0;
+        while let Some(reply) = scanner.next(run.rest())? {
+            if reply.kind == ReplyKind::Push {
+                // Nothing on a shared upstream asks for pushes.
+                run.skip(reply.len);
+                continue;
+            }
+            let entry = queue.answered().ok_or(ReplyError::Length)?;
+            errors += u64::from(reply.kind == ReplyKind::Error);
+            run.add(entry, reply.len);
+        }
+        let (mut used, mut slow) = run.finish();
+        for client in touched.drain(..) {
+            client.flush();
+        }
+        *self.touched.borrow_mut() = touched;
+        let rest = buf.len() - used;
+        if rest > STREAM
+            && let Some(entry) = queue.front()
+            && scanner.kind().is_some_and(|kind| kind != ReplyKind::Push)
+        {
+            let many = scanner.take(rest);
+            entry.client.deliver(buf.get(used..used + many).unwrap_or_default(), false);
+            used += many;
+            slow = slow.or_else(|| (entry.client.waiting() > lane.client_buffer()).then(|| Rc::clone(&entry.client)));
+        }
+        lane.counters.count(Outcome::Error, errors);
+        let room = queue.weight() < FULL / 2;
+        drop(queue);
+        if room && !self.crowd.borrow().is_empty() {
+            self.let_in();
+        }
+        Ok(Dispatched { used, slow })
+    }
+}
+
+/// What was done with a chunk of replies.
+pub struct Dispatched {
+    /// Bytes that aren't needed any more.
+    pub used: usize,
+    /// The client whose large reply doesn't fit its buffer.
+    pub slow: Option<Rc<Client>>,
+}
+
+/// What clients are told whose request may or may not have run.
+const LOST: &str = "connection to the node was lost, the outcome is unknown";

@@ -1,0 +1,137 @@
+//! Carries out on one worker what the board of a service says: hold, warm up, hand over, move, release; and keeps its counts.
+//!
+//! Input: the board's view, and the lane's sessions and upstreams. Output: orders to them by wake-ups, signals to control. It
+//! repeats its answers each round until the view changes, so that a lost signal is harmless. Never: a decision.
+
+use super::{
+    client::Ready,
+    drive,
+    lane::{Gate, Lane},
+};
+use crate::{
+    model::{
+        name::NodeAddress,
+        route::{Mode, Readying},
+        signal::Signal,
+    },
+    route::View,
+};
+use std::{
+    rc::{Rc, Weak},
+    time::Duration,
+};
+use tokio::{select, sync::watch, time::sleep};
+
+/// From one look at counts and clocks to the next.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// Follows the lane's board for as long as the lane lives.
+pub fn follow(lane: &Rc<Lane>) {
+    tokio::task::spawn_local(run(Rc::downgrade(lane), lane.board.changes()));
+}
+
+async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
+    loop {
+        let Some(strong) = lane.upgrade() else { return };
+        take_view(&strong);
+        round(&strong);
+        let attended = async {
+            select! {
+                () = strong.attend.notified() => {}
+                () = sleep(ROUND) => {}
+            }
+        };
+        select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = attended => {}
+        }
+    }
+}
+
+/// Acts on a view that is new.
+fn take_view(lane: &Rc<Lane>) {
+    let before = lane.view();
+    let view = lane.refresh();
+    if before.route == view.route && before.next == view.next && before.cut_sessions == view.cut_sessions {
+        return;
+    }
+    if view.route.mode == Mode::Hold {
+        lane.outage_began();
+    }
+    let target = |view: &View| view.route.target.as_ref().map(|target| target.node.clone());
+    if target(&before) != target(&view) || before.route.mode == Mode::Closed {
+        for shared in lane.shared.borrow().iter() {
+            shared.kick.notify_waiters();
+        }
+        lane.spares.sweep(target(&view).as_ref());
+    }
+    if view.next.is_none() {
+        for shared in lane.shared.borrow().iter() {
+            shared.cool(target(&view).as_ref());
+        }
+    }
+    lane.changed.notify_waiters();
+    lane.wake_pinned();
+    if view.route.mode != Mode::Hold {
+        let longest = lane.unpark();
+        if before.route.mode == Mode::Hold {
+            let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+            lane.board.report(Signal::Stalled { worker: lane.worker, epoch: view.route.epoch, longest_us });
+        }
+        if lane.shared.borrow().iter().all(|shared| shared.is_up()) {
+            lane.outage_ended();
+        }
+    }
+}
+
+/// Warms up, answers, counts, and looks at the clock.
+fn round(lane: &Rc<Lane>) {
+    let view = lane.view();
+    let (worker, epoch) = (lane.worker, view.route.epoch);
+    if let Some((next, readying)) = &view.next {
+        if is_warm(lane, &next.node) {
+            lane.board.report(Signal::Warm { worker, epoch });
+        }
+        if *readying == Readying::HandOver && lane.lagging(Ready::HandedOver) == 0 {
+            lane.board.report(Signal::HandedOver { worker, epoch });
+        }
+    }
+    if view.route.mode == Mode::Hold && lane.in_flight() == 0 {
+        lane.board.report(Signal::Drained { worker, epoch });
+    }
+    run_out(lane, &view);
+    lane.spares.sweep(None);
+    lane.publish_counts();
+}
+
+/// Opens what is missing on the next node; true when nothing is.
+fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
+    let shared: Vec<_> = lane.shared.borrow().iter().map(Rc::clone).collect();
+    for one in &shared {
+        drive::warm_up(lane, one, node);
+    }
+    shared.iter().all(|one| one.is_warm(node)) && lane.lagging(Ready::Warm) == 0
+}
+
+/// When requests have waited for too long, they and those that follow are refused at once.
+fn run_out(lane: &Rc<Lane>, view: &View) {
+    let limit = view.settings.failover.hold_timeout;
+    let over = lane.outage().is_some_and(|outage| outage > limit);
+    if !over {
+        return;
+    }
+    if view.route.mode == Mode::Hold && lane.gate() == Gate::Hold {
+        lane.set_gate(Gate::Guarded);
+        lane.changed.notify_waiters();
+        lane.wake_pinned();
+        lane.unpark();
+    }
+    let text = format!(
+        "ERR pointsman: no node of service {} could be reached for longer than {} ms (hold_timeout)",
+        view.settings.name,
+        limit.as_millis()
+    );
+    for shared in lane.shared.borrow().iter().filter(|shared| !shared.is_up()) {
+        shared.refuse_waiting(lane, &text);
+    }
+}

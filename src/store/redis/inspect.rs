@@ -1,0 +1,156 @@
+//! What `check --connect` says of a node: what would fail or block a switch, and what would serve it better.
+//!
+//! Input: a node's observation and facts, the service's settings. Output: findings, each with what mends it. It changes nothing.
+
+use super::{FENCE, fitness, node::Node};
+use crate::{
+    config::{Replication, Service},
+    model::observation::{Answer, Fitness, Observation, Part, Reach},
+    store::{Finding, Inspection},
+};
+
+/// A standby that was away finds what it missed in the backlog, up to this size; Redis's default, 1 MiB, lasts seconds.
+const BACKLOG: u64 = 16 * 1024 * 1024;
+/// Connections that a server needs beside those of applications: standbys, probes, operators.
+const SPARE_CONNECTIONS: u64 = 32;
+
+/// Inspects one node that was just probed.
+pub(super) async fn inspect(node: &Node, service: &Service, seen: Observation) -> Inspection {
+    let answer = match seen.reach {
+        Reach::Answered(answer) => *answer,
+        reach => return Inspection { version: None, findings: vec![unreachable(node, &reach)] },
+    };
+    let mut findings = Vec::new();
+    match fitness::fitness(node).await {
+        Err(why) => findings.push(error(why.to_string(), "see the message")),
+        Ok(fitness) => {
+            for statement in &fitness.missing_rights {
+                findings.push(error(format!("{}: our login lacks a right", node.address), statement));
+            }
+            check_state(&answer, &fitness, &mut findings);
+            check_settings(&answer, &fitness, service, &mut findings);
+        }
+    }
+    Inspection { version: Some(answer.version), findings }
+}
+
+fn unreachable(node: &Node, reach: &Reach) -> Finding {
+    let at = &node.address;
+    match reach {
+        Reach::Refused => error(format!("{at}: nobody listens there"), "start the server, or mend the address"),
+        Reach::Silent => {
+            error(format!("{at}: accepts connections and does not answer"), "look at the server: it hangs or is busy")
+        }
+        Reach::Unreachable(why) => error(format!("{at}: {why}"), "mend the address, the name or the network"),
+        Reach::Rejected(why) if why.starts_with("NOPERM") => {
+            error(format!("{at}: {why}"), format!("ACL SETUSER {} +info +client|setname", node.user()))
+        }
+        Reach::Rejected(why) => {
+            error(format!("{at}: {why}"), "mend the credentials, TLS or address of this node in the configuration")
+        }
+        Reach::Answered(_) => error(format!("{at}: answered"), ""),
+    }
+}
+
+/// What stands in the way of a switch as the node is now.
+fn check_state(answer: &Answer, fitness: &Fitness, findings: &mut Vec<Finding>) {
+    let fact = |name: &str| fitness.facts.get(name).map_or("", String::as_str);
+    if answer.fenced {
+        findings.push(error(
+            format!("a fence is set (min-replicas-to-write is {FENCE} or more): no write is accepted"),
+            "if no operation is under way: CONFIG SET min-replicas-to-write 0",
+        ));
+    }
+    if fact("mode") == "cluster" {
+        findings.push(error("runs as a node of Redis Cluster, which moves its roles itself", "cluster-enabled no"));
+    }
+    if before_6_2(fact("version")) {
+        findings.push(advice(
+            format!("{} can't pause writes alone: scripts may hide the fence from their callers", answer.version),
+            "upgrade to Redis 6.2 or later",
+        ));
+    }
+    let default_user = fact("acl user default");
+    if fact("masterauth").is_empty() && !default_user.is_empty() && !default_user.contains("nopass") {
+        findings.push(error(
+            "asks for a password but has none itself for its primary: once demoted it could not replicate",
+            "CONFIG SET masterauth PASSWORD (and masteruser USER)",
+        ));
+    }
+    if !answer.note.is_empty() {
+        findings.push(advice(answer.note.clone(), "look at the server's log"));
+    }
+    if fact("config file").is_empty() && !fact("version").is_empty() {
+        findings.push(advice(
+            "was started without a configuration file: its role and settings are forgotten when it restarts",
+            "start it with a configuration file, so that CONFIG REWRITE can keep them",
+        ));
+    }
+}
+
+/// Settings that serve detection and recovery better.
+fn check_settings(answer: &Answer, fitness: &Fitness, service: &Service, findings: &mut Vec<Finding>) {
+    let number = |name: &str| fitness.facts.get(name).and_then(|value| value.parse::<u64>().ok());
+    let managed = service.replication == Replication::Managed;
+    let mut advise = |message: String, mend: String| findings.push(advice(message, mend));
+    if managed && !service.tune && number("repl-ping-replica-period").is_some_and(|period| period > 1) {
+        let period = number("repl-ping-replica-period").unwrap_or_default();
+        advise(
+            format!("pings its standbys every {period} s: a hang is confirmed only after two periods"),
+            "CONFIG SET repl-ping-replica-period 1, or tune = true".to_owned(),
+        );
+    }
+    if managed && number("repl-backlog-size").is_some_and(|size| size < BACKLOG) {
+        let size = number("repl-backlog-size").unwrap_or_default();
+        advise(
+            format!("keeps a backlog of {size} bytes: a standby that was away for long needs a full copy"),
+            "CONFIG SET repl-backlog-size 64mb".to_owned(),
+        );
+    }
+    if managed && !answer.fenced && number("min-replicas-to-write") == Some(0) {
+        advise(
+            "goes on taking writes when it has lost its standbys, so it can't be replaced when it hangs".to_owned(),
+            "CONFIG SET min-replicas-to-write 1".to_owned(),
+        );
+    }
+    if managed && number("min-replicas-max-lag") == Some(0) {
+        advise(
+            "min-replicas-max-lag 0 switches min-replicas-to-write off".to_owned(),
+            "CONFIG SET min-replicas-max-lag 10".to_owned(),
+        );
+    }
+    let fact = |name: &str| fitness.facts.get(name).map_or("", String::as_str);
+    if fact("appendonly") == "no" && fact("save").is_empty() && fitness.facts.contains_key("save") {
+        advise(
+            "keeps nothing on disk: a restart empties it, and its standbys with it".to_owned(),
+            "CONFIG SET appendonly yes".to_owned(),
+        );
+    }
+    let needed = u64::try_from(service.max_connections).unwrap_or(u64::MAX).saturating_add(SPARE_CONNECTIONS);
+    if number("maxclients").is_some_and(|max| max < needed) {
+        advise(
+            format!("takes {} connections, and the service's max_connections needs {needed}", fact("maxclients")),
+            format!("CONFIG SET maxclients {needed}"),
+        );
+    }
+    if matches!(answer.part, Part::Standby { .. }) && fact("replica-read-only") == "no" {
+        advise(
+            "takes writes as a standby, which are lost at the next copy".to_owned(),
+            "CONFIG SET replica-read-only yes".to_owned(),
+        );
+    }
+}
+
+fn before_6_2(version: &str) -> bool {
+    let mut numbers =
+        version.strip_prefix("redis ").unwrap_or("7.0").split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (6, 2)
+}
+
+fn error(message: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { error: true, message: message.into(), mend: mend.into() }
+}
+
+fn advice(message: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { error: false, message: message.into(), mend: mend.into() }
+}

@@ -1,0 +1,146 @@
+//! The data path alone: a `Proxy` used as a library and a board that the test publishes itself.
+
+use super::ports::free_port;
+use super::raw::Raw;
+use super::redis_server::RedisServer;
+use super::{PATIENCE, wait_for};
+use pointsman::config::{Failover, Health, Kind, Listen, Replication, Service};
+use pointsman::model::name::{ClusterName, NodeAddress, ServiceName};
+use pointsman::model::route::{Epoch, Mode, Readying, Route, Target};
+use pointsman::model::signal::Signal;
+use pointsman::proxy::{Proxy, Snapshot};
+use pointsman::route::{Board, View};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// A proxy with one service, and what control would hold of it.
+pub struct DataPath {
+    /// The proxy.
+    pub proxy: Proxy,
+    /// The service's board.
+    pub board: Arc<Board>,
+    /// What the workers report.
+    pub signals: mpsc::Receiver<Signal>,
+    /// Where the service listens.
+    pub port: u16,
+}
+
+/// Settings of a service that listens on `port`.
+pub fn settings(port: u16) -> Service {
+    Service {
+        name: "cart".into(),
+        kind: Kind::Redis,
+        listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))],
+        listen_read: Vec::new(),
+        replication: Replication::Managed,
+        tune: false,
+        deny: None,
+        max_connections: 10_000,
+        client_buffer: 1 << 20,
+        on_call: String::new(),
+        tls: None,
+        node_tls: None,
+        credentials: None,
+        health: Health::default(),
+        failover: Failover::defaults(Replication::Managed),
+        clusters: Vec::new(),
+    }
+}
+
+fn target(server: &RedisServer) -> Target {
+    Target { cluster: ClusterName::from("a"), node: NodeAddress::from(server.address()) }
+}
+
+impl DataPath {
+    /// One worker, routed to `server`.
+    pub fn to(server: &RedisServer) -> Self {
+        Self::with(server, |_| {})
+    }
+
+    /// As [`DataPath::to`], with other settings.
+    pub fn with(server: &RedisServer, change: impl FnOnce(&mut Service)) -> Self {
+        let port = free_port();
+        let mut settings = settings(port);
+        change(&mut settings);
+        let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target(server)) };
+        let view = View { route, next: None, cut_sessions: false, settings: Arc::new(settings.clone()) };
+        let (board, signals) = Board::new(view, 1);
+        let proxy = Proxy::start(1).expect("threads");
+        proxy.serve(&settings, &board).expect("a listener");
+        Self { proxy, board, signals, port }
+    }
+
+    /// A connection of an application.
+    #[track_caller]
+    pub fn raw(&self) -> Raw {
+        Raw::connect(self.port)
+    }
+
+    /// Publishes the next epoch's route.
+    pub fn publish(&self, mode: Mode, to: &RedisServer, next: Option<(&RedisServer, Readying)>) {
+        let before = self.board.view();
+        let route = Route { epoch: before.route.epoch.next(), mode, target: Some(target(to)) };
+        let next = next.map(|(server, readying)| (target(server), readying));
+        let view = View { route, next, cut_sessions: false, settings: Arc::clone(&before.settings) };
+        self.board.publish(view);
+    }
+
+    /// Waits for a signal of the current epoch.
+    #[track_caller]
+    pub fn wait_signal(&mut self, wanted: impl Fn(Epoch) -> Signal) {
+        let wanted = wanted(self.board.view().route.epoch);
+        let signals = &mut self.signals;
+        wait_for(&format!("{wanted:?}"), PATIENCE, || {
+            while let Ok(signal) = signals.try_recv() {
+                if signal == wanted {
+                    return true;
+                }
+            }
+            false
+        });
+    }
+
+    /// Waits for [`Signal::Warm`] of the current epoch.
+    #[track_caller]
+    pub fn wait_warm(&mut self) {
+        self.wait_signal(|epoch| Signal::Warm { worker: 0, epoch });
+    }
+
+    /// Waits for [`Signal::Drained`] of the current epoch.
+    #[track_caller]
+    pub fn wait_drained(&mut self) {
+        self.wait_signal(|epoch| Signal::Drained { worker: 0, epoch });
+    }
+
+    /// Waits for [`Signal::HandedOver`] of the current epoch.
+    #[track_caller]
+    pub fn wait_handed_over(&mut self) {
+        self.wait_signal(|epoch| Signal::HandedOver { worker: 0, epoch });
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Snapshot {
+        self.proxy.counters(&ServiceName::from("cart"))
+    }
+}
+
+/// The planned switch by hand, as control does it: hold, drain, fence, catch up, hand over, promote, demote, flip.
+pub fn switch(path: &mut DataPath, from: &RedisServer, to: &RedisServer) {
+    path.publish(Mode::Open, from, Some((to, Readying::Warm)));
+    path.wait_warm();
+    path.publish(Mode::Hold, from, Some((to, Readying::Warm)));
+    path.wait_drained();
+    from.command(&["CLIENT", "PAUSE", "5000", "WRITE"]);
+    from.command(&["CONFIG", "SET", "min-replicas-to-write", "1000"]);
+    to.wait_synced();
+    path.publish(Mode::Hold, from, Some((to, Readying::HandOver)));
+    path.wait_handed_over();
+    to.command(&["REPLICAOF", "NO", "ONE"]);
+    from.command(&["REPLICAOF", "127.0.0.1", &to.port().to_string()]);
+    from.command(&["CLIENT", "UNPAUSE"]);
+    from.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+    from.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    from.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    path.publish(Mode::Open, to, None);
+}
