@@ -7,6 +7,7 @@ use super::wire::{Got, LIMIT, SILENCE, Wire, encode};
 use crate::common::{holds_within, redis_server::RedisServer};
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::Instant;
 
 /// What a side said, with the line that asked.
 type Transcript = Vec<(usize, String)>;
@@ -59,8 +60,11 @@ fn describe(report: &mut String, text: &str, section: &Section, direct: &Transcr
 
 fn play_all(side: &Side, sections: &[Section]) -> Vec<Transcript> {
     let played = sections.iter().map(|section| {
-        let transcript = Player { side, wires: HashMap::new(), kept: HashMap::new(), said: Vec::new() }.play(section);
-        side.tidy();
+        // Made before a script can ask for a password.
+        let mut server = Wire::connect(side.server.port());
+        let (wires, kept, said) = (HashMap::new(), HashMap::new(), Vec::new());
+        let transcript = Player { side, server: &mut server, wires, kept, said }.play(section);
+        Side::tidy(&mut server);
         transcript
     });
     played.collect()
@@ -68,6 +72,7 @@ fn play_all(side: &Side, sections: &[Section]) -> Vec<Transcript> {
 
 struct Player<'a> {
     side: &'a Side,
+    server: &'a mut Wire,
     wires: HashMap<String, Wire>,
     kept: HashMap<String, Vec<u8>>,
     said: Transcript,
@@ -88,7 +93,7 @@ impl Player<'_> {
         let words: Vec<Vec<u8>> = step.words.iter().map(|word| self.filled(word)).collect();
         match &step.action {
             Action::Server => {
-                Wire::connect(self.side.server.port()).ask(&words);
+                self.server.ask(&words);
                 return true;
             }
             Action::WaitInfo => return self.wait_info(step, &words),
@@ -110,6 +115,7 @@ impl Player<'_> {
             }
             Action::Ask(count, mask) | Action::Read(count, mask) => (0..*count).all(|_| self.read(step, *mask)),
             Action::Keep(name) => self.keep(step, name),
+            Action::Again(mask) => self.again(step, *mask, &words),
             Action::Until(mask) => self.until(step, *mask, &words[0]),
             Action::Closed => {
                 let closed = wire.frame(LIMIT);
@@ -188,6 +194,23 @@ impl Player<'_> {
             }
         }
         false
+    }
+
+    fn again(&mut self, step: &Step, mask: Mask, words: &[Vec<u8>]) -> bool {
+        let [text, command @ ..] = words else { panic!("line {}: a= TEXT COMMAND", step.line) };
+        let end = Instant::now() + LIMIT;
+        loop {
+            self.wires.get_mut(&step.connection).expect("just used").send(&encode(command));
+            let reply = self.next(step).unwrap_or_default();
+            if reply.windows(text.len()).any(|part| part == text) {
+                self.note(step, mask.apply(&reply));
+                return true;
+            }
+            if Instant::now() > end {
+                self.note(step, format!("({})", mask.apply(&reply)));
+                return false;
+            }
+        }
     }
 
     fn wait_info(&mut self, step: &Step, words: &[Vec<u8>]) -> bool {

@@ -105,14 +105,12 @@ impl Side {
         Wire::connect(self.port)
     }
 
-    /// Takes away what a script left behind, on the server itself.
-    pub fn tidy(&self) {
-        let mut wire = Wire::connect(self.server.port());
-        for line in
-            ["CLIENT UNPAUSE", "FLUSHALL", "FUNCTION FLUSH", "SCRIPT FLUSH", "CONFIG SET maxmemory 0", "SLOWLOG RESET"]
-        {
+    /// Takes away what a script left behind, on a connection to the server itself.
+    pub fn tidy(wire: &mut Wire) {
+        wire.ask(&["CONFIG", "SET", "requirepass", ""]);
+        // Older servers have no functions.
+        for line in ["CLIENT UNPAUSE", "FLUSHALL", "FUNCTION FLUSH", "SCRIPT FLUSH", "CONFIG SET maxmemory 0"] {
             let words: Vec<&str> = line.split(' ').collect();
-            // Older servers have no functions.
             wire.ask(&words);
         }
     }
