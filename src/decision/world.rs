@@ -109,7 +109,7 @@ pub(super) fn settings(replication: config::Replication) -> config::Service {
     };
     config::Service {
         name: "cart".into(),
-        kind: config::Kind::Redis,
+        kind: crate::model::name::Kind::Redis,
         listen: Vec::new(),
         listen_read: Vec::new(),
         replication,
