@@ -38,6 +38,7 @@ scripts! {
     scripting: plain
     client: plain
     login: plain
+    locked: locked
     bytes: plain
     server: plain
     replicated: replicated

@@ -60,8 +60,7 @@ fn describe(report: &mut String, text: &str, section: &Section, direct: &Transcr
 
 fn play_all(side: &Side, sections: &[Section]) -> Vec<Transcript> {
     let played = sections.iter().map(|section| {
-        // Made before a script can ask for a password.
-        let mut server = Wire::connect(side.server.port());
+        let mut server = side.admin();
         let (wires, kept, said) = (HashMap::new(), HashMap::new(), Vec::new());
         let transcript = Player { side, server: &mut server, wires, kept, said }.play(section);
         Side::tidy(&mut server);

@@ -16,6 +16,8 @@ pub struct Side {
     pub server: RedisServer,
     /// The other cluster: a replica, or an unrelated server.
     pub spare: RedisServer,
+    /// What the server asks for.
+    pub password: Option<&'static str>,
     /// What is in front of it.
     pub pointsman: Option<Pointsman>,
 }
@@ -29,6 +31,8 @@ pub struct Kind<'a> {
     pub replica: bool,
     /// More settings of both servers.
     pub settings: &'a [(&'a str, &'a str)],
+    /// What the servers ask for.
+    pub password: Option<&'static str>,
     /// More lines of the service's table.
     pub service: &'a str,
 }
@@ -36,12 +40,18 @@ pub struct Kind<'a> {
 impl<'a> Kind<'a> {
     /// Two unrelated servers with nothing special.
     pub fn plain(component: &'a str) -> Self {
-        Self { component, replica: false, settings: &[], service: "" }
+        Self { component, replica: false, settings: &[], password: None, service: "" }
     }
 
     /// A primary and its replica.
     pub fn replicated(component: &'a str) -> Self {
         Self { replica: true, ..Self::plain(component) }
+    }
+
+    /// Servers that ask for the password `secret`.
+    pub fn locked(component: &'a str) -> Self {
+        let service = "[services.cart.credentials]\nusername = \"default\"\npassword_env = \"NODE_PASSWORD\"";
+        Self { password: Some("secret"), service, ..Self::plain(component) }
     }
 
     fn builder(&self) -> Builder {
@@ -51,6 +61,9 @@ impl<'a> Kind<'a> {
         }
         for (name, value) in self.settings {
             builder = builder.set(name, value);
+        }
+        if let Some(password) = self.password {
+            builder = builder.set("requirepass", password);
         }
         builder
     }
@@ -78,7 +91,7 @@ impl<'a> Kind<'a> {
 
     fn direct(&self, name: &'static str) -> Side {
         let (server, spare) = self.servers();
-        Side { name, port: server.port(), server, spare, pointsman: None }
+        Side { name, port: server.port(), server, spare, password: self.password, pointsman: None }
     }
 
     /// A server behind a Pointsman.
@@ -86,16 +99,21 @@ impl<'a> Kind<'a> {
         let (server, spare) = self.servers();
         let port = free_port();
         let replication = if self.replica { "managed" } else { "none" };
-        let pointsman = Pointsman::start(&format!(
+        let services = format!(
             "[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\nreplication = \"{replication}\"\n{}\n\
              [[services.cart.clusters]]\nname = \"main\"\nnodes = [\"{}\"]\n\
              [[services.cart.clusters]]\nname = \"spare\"\nnodes = [\"{}\"]\n",
             self.service,
             server.address(),
             spare.address()
-        ));
-        wait_for("Pointsman has a route", PATIENCE, || Wire::connect(port).ask(&["PING"]) == b"+PONG\r\n");
-        Side { name: "pointsman", port, server, spare, pointsman: Some(pointsman) }
+        );
+        let mut pointsman =
+            Pointsman::prepare(&services).environment("NODE_PASSWORD", self.password.unwrap_or_default());
+        pointsman.launch();
+        // A server that asks for a password is there, too.
+        let ready = |answer: &[u8]| answer == b"+PONG\r\n" || answer.starts_with(b"-NOAUTH");
+        wait_for("Pointsman has a route", PATIENCE, || ready(&Wire::connect(port).ask(&["PING"])));
+        Side { name: "pointsman", port, server, spare, password: self.password, pointsman: Some(pointsman) }
     }
 }
 
@@ -105,9 +123,17 @@ impl Side {
         Wire::connect(self.port)
     }
 
+    /// A connection to the server itself, logged in.
+    pub fn admin(&self) -> Wire {
+        let mut wire = Wire::connect(self.server.port());
+        if let Some(password) = self.password {
+            wire.ask(&["AUTH", password]);
+        }
+        wire
+    }
+
     /// Takes away what a script left behind, on a connection to the server itself.
     pub fn tidy(wire: &mut Wire) {
-        wire.ask(&["CONFIG", "SET", "requirepass", ""]);
         // Older servers have no functions.
         for line in ["CLIENT UNPAUSE", "FLUSHALL", "FUNCTION FLUSH", "SCRIPT FLUSH", "CONFIG SET maxmemory 0"] {
             let words: Vec<&str> = line.split(' ').collect();

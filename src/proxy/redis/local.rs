@@ -72,6 +72,10 @@ pub fn describe(why: Why, class: &Class, request: &[u8]) -> String {
 pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) -> Flow {
     let count = usize::try_from(head.argc).unwrap_or(usize::MAX).min(crate::protocol::redis::scan::HEAD_ARGS);
     let args: Vec<&[u8]> = (0..count).filter_map(|index| head.arg(request, index)).collect();
+    if wrong_count(local, args.len()) {
+        // It changes nothing, and the words differ between versions: the server says them.
+        return session.share(Retry::Read, request);
+    }
     match local {
         Local::Auth => match parse_auth(&args) {
             Ok(login) => Flow::Then(Act::Login(Box::new(Login { login: Some(Arc::new(login)), hello: None }))),
@@ -118,6 +122,17 @@ pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) 
             session.client.end();
             Flow::Last
         }
+    }
+}
+
+/// True when every server refuses a request of so many arguments.
+fn wrong_count(local: Local, count: usize) -> bool {
+    match local {
+        Local::Auth => count != 2 && count != 3,
+        Local::Select | Local::GetName => count != 2,
+        Local::SetName => count != 3,
+        Local::Reset => count != 1,
+        Local::Hello | Local::SetInfo | Local::Quit | Local::Abort => false,
     }
 }
 
