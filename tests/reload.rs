@@ -57,7 +57,8 @@ fn a_good_file_is_applied_under_load() {
     let (one, two) = (RedisServer::start("redis7"), RedisServer::start("redis7"));
     let more = free_port();
     let cart = service(rig.port, &clusters, "on_call = \"the night shift\"");
-    let other = service(more, &[("a", vec![&one]), ("b", vec![&two])], "replication = \"none\"").replace("cart", "other");
+    let other =
+        service(more, &[("a", vec![&one]), ("b", vec![&two])], "replication = \"none\"").replace("cart", "other");
     rig.pointsman.write_services(&format!("{cart}{other}"));
     rig.pointsman.cli_expect(&["reload"], 0);
     load.progress(10);

@@ -23,12 +23,17 @@ pub(super) fn run(options: &Check, no_color: bool) -> ExitCode {
     if !options.json {
         eprint!("{}", loaded.render_all(colors(no_color) && std::io::stderr().is_terminal()));
     }
+    let problems = loaded.config.as_ref().map(|config| crate::app::problems(path, config)).unwrap_or_default();
     let connected = loaded.config.as_ref().filter(|_| options.connect).map(connect);
     let (asked, broken) = connected.unwrap_or_default();
-    let well = loaded.config.is_some() && broken.is_empty() && !asked.iter().any(Asked::has_error);
+    let sound = loaded.config.is_some() && problems.is_empty();
+    let well = sound && broken.is_empty() && !asked.iter().any(Asked::has_error);
     if options.json {
-        println!("{}", as_json(&loaded.to_json(), options.connect, &asked, &broken, well));
+        println!("{}", as_json(&loaded.to_json(), &problems, options.connect.then_some((&asked, &broken)), well));
     } else {
+        for problem in &problems {
+            eprintln!("{problem}");
+        }
         for line in &broken {
             eprintln!("error: {line}");
         }
@@ -101,16 +106,31 @@ impl Asked {
     }
 }
 
-/// The loader's JSON, and with `--connect` the nodes beside it.
-fn as_json(loaded: &str, connect: bool, asked: &[Asked], broken: &[String], well: bool) -> String {
-    if !connect {
-        return loaded.to_owned();
-    }
+/// The loader's JSON with the problems that only the wiring knows, and with `--connect` the nodes beside them.
+fn as_json(loaded: &str, problems: &[String], asked: Option<(&Vec<Asked>, &Vec<String>)>, well: bool) -> String {
     let mut value: Value = serde_json::from_str(loaded).unwrap_or_else(|_| json!({ "problems": [] }));
     value["ok"] = well.into();
-    value["nodes"] = asked.iter().map(Asked::json).collect();
-    value["unasked"] = json!(broken);
+    if let Some(all) = value["problems"].as_array_mut() {
+        all.extend(problems.iter().map(|line| placed(line)));
+    }
+    if let Some((asked, broken)) = asked {
+        value["nodes"] = asked.iter().map(Asked::json).collect();
+        value["unasked"] = json!(broken);
+    }
     value.to_string()
+}
+
+/// A line `file:line:col: error: message` as the loader's JSON has it.
+fn placed(line: &str) -> Value {
+    let (place, message) = line.split_once(": error: ").unwrap_or(("", line));
+    let mut parts = place.rsplitn(3, ':');
+    let mut number = || parts.next().and_then(|part| part.parse::<usize>().ok());
+    let (column, row) = (number(), number());
+    let file = parts.next().unwrap_or_default();
+    json!({
+        "severity": "error", "file": file, "line": row, "column": column, "code": "unknown_command", "message": message,
+        "help": null,
+    })
 }
 
 #[cfg(test)]
@@ -133,10 +153,18 @@ mod tests {
 
     #[test]
     fn nodes_stand_beside_problems() {
-        let json = as_json(r#"{"ok":true,"problems":[]}"#, true, &[asked(Some("7.0.15"), true)], &[], false);
+        let nodes = vec![asked(Some("7.0.15"), true)];
+        let problems = ["a:b.toml:3:9: error: services.cart.deny: \"X\" is no command".to_owned()];
+        let json = as_json(r#"{"ok":true,"problems":[]}"#, &problems, Some((&nodes, &Vec::new())), false);
         let value: Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!((&value["ok"], &value["nodes"][0]["version"]), (&json!(false), &json!("7.0.15")));
         assert_eq!(value["nodes"][0]["findings"][0]["severity"], "error");
-        assert_eq!(as_json("{}", false, &[], &[], true), "{}");
+        let problem = &value["problems"][0];
+        assert_eq!(
+            (&problem["file"], &problem["line"], &problem["column"]),
+            (&json!("a:b.toml"), &json!(3), &json!(9))
+        );
+        let sound = r#"{"ok":true,"problems":[]}"#;
+        assert_eq!(as_json(sound, &[], None, true), sound);
     }
 }

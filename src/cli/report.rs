@@ -13,11 +13,17 @@ use crate::{
 };
 use std::fmt::Write;
 
+/// How the id of a dry run ends; it is no operation that could be looked up.
+const DRY_RUN: &str = "-dry-run";
+
 /// An operation that ended, or stands: one line, and one a guard.
 pub(super) fn operation(operation: &Operation) -> String {
     let mut text = format!("{} {}: {}", operation.kind, operation.svc, path(operation));
     let moved = operation.epoch_after.is_some_and(|after| after != operation.epoch_before);
+    let dry = operation.id.as_str().ends_with(DRY_RUN);
     text.push_str(match operation.outcome {
+        Outcome::Done if dry => "would be let through",
+        Outcome::Refused if dry => "would be refused",
         Outcome::Done if is_switch(operation) && !moved && operation.phases.is_empty() => "nothing to do",
         Outcome::Done => "done",
         Outcome::Refused => "refused, nothing changed",
@@ -205,6 +211,19 @@ mod tests {
         assert_eq!(lines[1], "  lag: spare is 12 s behind, more than 10 s");
         assert!(lines[2].contains("pointsman status"));
         assert_eq!(lines[3], "  session 10.0.0.9:4711: unknown command JSON.SET");
+    }
+
+    #[test]
+    fn a_dry_run_never_sounds_like_a_switch() {
+        let dry = |outcome| Operation {
+            id: "cart-dry-run".into(),
+            epoch_after: Some(Epoch(3)),
+            phases: vec![],
+            client_stall_ms: None,
+            ..switch(outcome)
+        };
+        assert_eq!(operation(&dry(Outcome::Done)), "switchover cart: main -> spare would be let through");
+        assert_eq!(operation(&dry(Outcome::Refused)), "switchover cart: main -> spare would be refused");
     }
 
     #[test]

@@ -194,9 +194,10 @@ impl Driver {
     }
 
     async fn carry_out(&mut self, effects: Vec<Effect>) {
+        let mut along = None;
         for effect in effects {
             match effect {
-                Effect::Write { ticket, drafts } => self.write(Job::core(ticket, drafts)).await,
+                Effect::Write { ticket, drafts } => self.write(Job::core(ticket, drafts, &mut along)).await,
                 Effect::Publish { route, next, cut_sessions } => self.publish(route, next, cut_sessions),
                 Effect::Act { ticket, action, limit } => {
                     effects::act(self.store.clone(), ticket, action, limit, self.results.clone());
@@ -210,9 +211,8 @@ impl Driver {
                 }
                 Effect::Progress { operation } => self.orders.progress(*operation),
                 Effect::Accepted { ticket, id } => {
-                    if let Some(job) = self.orders.accepted(ticket, id) {
-                        self.write(job).await;
-                    }
+                    crash::arm();
+                    along = self.orders.accepted(ticket, id);
                 }
                 Effect::Wake { at } => {
                     if self.wakes.len() < WAKES {
@@ -221,6 +221,9 @@ impl Driver {
                     }
                 }
             }
+        }
+        if let Some(job) = along {
+            self.write(job).await;
         }
     }
 
@@ -231,13 +234,13 @@ impl Driver {
 
     fn publish(&self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {
         let name = publish_name(route.mode, next.as_ref());
-        crash::point("before", "publish", || name.to_owned());
+        crash::point("before", "publish", || name.clone());
         tracing::info!(
-            svc = %self.desk.name, epoch = %route.epoch, mode = route.mode.as_str(),
-            node = route.target.as_ref().map_or("", |target| target.node.as_str()), next = name, "route"
+            svc = %self.desk.name, epoch = %route.epoch, route = name,
+            node = route.target.as_ref().map_or("", |target| target.node.as_str()), "published"
         );
         self.desk.board.publish(View { route, next, cut_sessions, settings: self.settings.clone() });
-        crash::point("after", "publish", || name.to_owned());
+        crash::point("after", "publish", || name);
     }
 
     /// Shows the service to the handles, and to followers when more than measurements changed or a second went by.
@@ -263,13 +266,14 @@ fn rhythm(period: Duration) -> Interval {
     ticks
 }
 
-/// What a publication is called in logs and crash points.
-fn publish_name(mode: Mode, next: Option<&(Target, Readying)>) -> &'static str {
-    match (mode, next) {
-        (_, Some((_, Readying::Warm))) => "warm",
-        (_, Some((_, Readying::HandOver))) => "hand_over",
-        (mode, None) => mode.as_str(),
-    }
+/// What a publication is called in logs and crash points: the mode, and how far the next target is to be made ready.
+fn publish_name(mode: Mode, next: Option<&(Target, Readying)>) -> String {
+    let next = match next {
+        None => "",
+        Some((_, Readying::Warm)) => "_warm",
+        Some((_, Readying::HandOver)) => "_hand_over",
+    };
+    format!("{}{next}", mode.as_str())
 }
 
 /// The view without what changes with each probe of a healthy service.

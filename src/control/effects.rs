@@ -16,26 +16,27 @@ use tokio::sync::mpsc;
 /// How many writes may wait for the disk.
 const JOBS: usize = 64;
 
-/// Something to make durable.
+/// Something to make durable, and what follows when it is, or could not be made so.
 pub(super) struct Job {
     /// What.
     pub drafts: Vec<Draft>,
-    /// What follows.
-    pub then: Then,
-}
-
-/// What follows when a job is durable, or could not be made so.
-pub(super) enum Then {
-    /// The core hears of it.
-    Tell(Ticket),
+    /// The core hears of it under this ticket.
+    pub tell: Option<Ticket>,
     /// This runs; a journal that can't be written was logged.
-    Run(Box<dyn FnOnce() + Send>),
+    pub run: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Job {
-    /// A write that the core asked for.
-    pub fn core(ticket: Ticket, drafts: Vec<Draft>) -> Self {
-        Self { drafts, then: Then::Tell(ticket) }
+    /// A write that the core asked for. What goes along with the beginning of an operation becomes durable with it or not
+    /// at all.
+    pub fn core(ticket: Ticket, drafts: Vec<Draft>, along: &mut Option<Job>) -> Self {
+        let begins = drafts.iter().any(|draft| matches!(draft.change, Change::Began { .. }));
+        let mut job = Self { drafts, tell: Some(ticket), run: None };
+        if let Some(along) = begins.then(|| along.take()).flatten() {
+            job.drafts.extend(along.drafts);
+            job.run = along.run;
+        }
+        job
     }
 }
 
@@ -43,7 +44,7 @@ impl Job {
 pub(super) fn writer(recorder: Recorder, results: mpsc::Sender<Happened>) -> mpsc::Sender<Job> {
     let (jobs, mut queue) = mpsc::channel::<Job>(JOBS);
     tokio::spawn(async move {
-        while let Some(Job { drafts, then }) = queue.recv().await {
+        while let Some(Job { drafts, tell, run }) = queue.recv().await {
             let name = name_of(&drafts);
             crash::point("before", "write", || name.clone());
             let result = recorder.append(drafts).await;
@@ -51,14 +52,14 @@ pub(super) fn writer(recorder: Recorder, results: mpsc::Sender<Happened>) -> mps
                 tracing::error!(error = error.detail, write = name, "the journal can't be written");
             }
             crash::point("after", "write", || name);
-            match then {
-                Then::Tell(ticket) => {
-                    let result = result.map_err(|error| error.detail);
-                    if results.send(Happened::Written(ticket, result)).await.is_err() {
-                        return;
-                    }
+            if let Some(run) = run {
+                run();
+            }
+            if let Some(ticket) = tell {
+                let result = result.map_err(|error| error.detail);
+                if results.send(Happened::Written(ticket, result)).await.is_err() {
+                    return;
                 }
-                Then::Run(run) => run(),
             }
         }
     });

@@ -18,6 +18,8 @@ mod supervisor;
 mod watch;
 mod workshop;
 
+#[cfg(debug_assertions)]
+pub use crash::CRASH_POINTS;
 pub use feed::{Event, Numbered, Subscription};
 pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply};
 pub use supervisor::{Parts, start};

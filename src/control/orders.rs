@@ -5,7 +5,7 @@
 
 use super::{
     desk::{Desk, OrderRequest, Reply},
-    effects::{Job, Then},
+    effects::Job,
     feed::{Event, Feed},
     handle::Key,
 };
@@ -85,7 +85,7 @@ impl Orders {
         };
         waiting.keyed = true;
         let draft = self.keyed(&key, id, &self.waiting[&ticket].actor);
-        Some(Job { drafts: vec![draft], then: Then::Run(Box::new(tell)) })
+        Some(Job { drafts: vec![draft], tell: None, run: Some(Box::new(tell)) })
     }
 
     /// The core answered the order.
@@ -101,7 +101,7 @@ impl Orders {
         match waiting.key {
             Some(key) if !waiting.keyed => {
                 let draft = self.keyed(&key, id, &waiting.actor);
-                Some(Job { drafts: vec![draft], then: Then::Run(Box::new(tell)) })
+                Some(Job { drafts: vec![draft], tell: None, run: Some(Box::new(tell)) })
             }
             _ => {
                 tell();

@@ -70,11 +70,11 @@ impl Machine {
 
     /// How it ended is durable, or can't be: either way the caller hears it once. A journal that still believes the
     /// operation to be under way is told again until it can be.
-    pub(super) fn ended(&mut self, mut switch: Box<Switch>, failed: Option<String>, now: Now) {
+    pub(super) fn ended(&mut self, mut switch: Box<Switch>, failed: Option<&str>, now: Now) {
         if let Some(route) = switch.reopening.take() {
             self.publish(route, None, false);
         }
-        if let (Some(error), Some(_)) = (&failed, &switch.answer) {
+        if let (Some(error), Some(_)) = (failed, &switch.answer) {
             switch.say(&format!("this end is not in the journal: {error}"));
         }
         if let Some(ticket) = switch.answer.take() {

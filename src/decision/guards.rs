@@ -48,13 +48,12 @@ impl Machine {
             refusals.push(Refusal::new(Guard::Reachable, format!("{} is not configured", to.node)));
             return refusals;
         };
-        match candidate.fresh().filter(|_| candidate.health == Health::Up) {
-            Some(answer) => self.candidate_guards(purpose, to, candidate, answer, now, &mut refusals),
-            None => {
-                let failure = candidate.failure(now.mono);
-                let failure = if failure.is_empty() { "answers, but not for long enough yet" } else { &failure };
-                refusals.push(Refusal::new(Guard::Reachable, format!("{} {failure}", to.node)));
-            }
+        if let Some(answer) = candidate.fresh().filter(|_| candidate.health == Health::Up) {
+            self.candidate_guards(purpose, to, candidate, answer, now, &mut refusals);
+        } else {
+            let failure = candidate.failure(now.mono);
+            let failure = if failure.is_empty() { "answers, but not for long enough yet" } else { &failure };
+            refusals.push(Refusal::new(Guard::Reachable, format!("{} {failure}", to.node)));
         }
         refusals.extend(self.fit(purpose, to));
         if let Purpose::Commit(switch) = purpose {

@@ -47,6 +47,7 @@ impl Samples {
 
     /// How long before `at` the position was last `position`; between two samples it is assumed to have grown evenly.
     /// Zero if it still is, as far as is known. A position older than every sample gives the age of the oldest one.
+    #[expect(clippy::cast_precision_loss, reason = "a fraction of the time between two probes needs no more digits")]
     pub(super) fn age(&self, position: u64, at: Duration) -> Option<Duration> {
         let newest = self.0.back()?;
         if newest.position <= position {

@@ -155,7 +155,7 @@ impl Machine {
                 self.in_flight = in_flight;
                 self.stuck = stuck;
             }
-            Event::Ordered { ticket, order } => self.ordered(ticket, order, now),
+            Event::Ordered { ticket, order } => self.ordered(ticket, &order, now),
             Event::Written { ticket, result } => self.written(ticket, result, now),
             Event::Acted { ticket, result } => self.acted(ticket, result, now),
             Event::Tick => self.refresh_fitness(now),
@@ -219,7 +219,9 @@ impl Machine {
         let result = match result {
             Ok(records) => {
                 self.journal_error = None;
-                records.iter().for_each(|record| self.durable.apply(record));
+                for record in &records {
+                    self.durable.apply(record);
+                }
                 Ok(())
             }
             Err(error) => {
@@ -262,7 +264,9 @@ impl Machine {
             .filter(|(_, node)| node.fitness_asked.is_none_or(|asked| now.mono >= asked + FITNESS_EVERY))
             .map(|(address, _)| address.clone())
             .collect();
-        due.iter().for_each(|node| self.read_fitness(node, now));
+        for node in &due {
+            self.read_fitness(node, now);
+        }
     }
 
     // The ways to have an effect.

@@ -18,30 +18,30 @@ use std::time::Duration;
 
 impl Machine {
     /// Takes an order in.
-    pub(super) fn ordered(&mut self, ticket: Ticket, order: Order, now: Now) {
-        let operation = self.operation_of(&order, now);
-        if let Some(refusal) = self.epoch_guard(&order) {
+    pub(super) fn ordered(&mut self, ticket: Ticket, order: &Order, now: Now) {
+        let operation = self.operation_of(order, now);
+        if let Some(refusal) = self.epoch_guard(order) {
             return self.refuse(ticket, operation, vec![refusal], is_dry(&order.command));
         }
         match order.command.clone() {
-            Command::Switchover { .. } | Command::Failover { .. } => self.order_switch(ticket, operation, &order, now),
+            Command::Switchover { .. } | Command::Failover { .. } => self.order_switch(ticket, operation, order, now),
             Command::Pause(length) => {
                 let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::from_hours(24));
                 let until = now.wall.checked_add(length).unwrap_or(now.wall);
-                self.instant(ticket, operation, &order, Some(Change::Paused { until }), None);
+                self.instant(ticket, operation, order, Some(Change::Paused { until }), None);
             }
             Command::Resume => {
                 let change = self.durable.paused_until.map(|_| Change::Resumed);
-                self.instant(ticket, operation, &order, change, None);
+                self.instant(ticket, operation, order, change, None);
             }
-            Command::Mode(mode) => self.order_mode(ticket, operation, &order, mode),
-            Command::Drain(cluster) => self.order_drain(ticket, operation, &order, &cluster),
+            Command::Mode(mode) => self.order_mode(ticket, operation, order, mode),
+            Command::Drain(cluster) => self.order_drain(ticket, operation, order, &cluster),
             Command::Restore(cluster) => {
                 let drained = self.durable.drained.contains(&cluster);
                 match self.no_such(&cluster).filter(|_| !drained).or_else(|| self.busy()) {
                     Some(refusal) => self.refuse(ticket, operation, vec![refusal], false),
                     None => {
-                        self.instant(ticket, operation, &order, drained.then_some(Change::Restored { cluster }), None);
+                        self.instant(ticket, operation, order, drained.then_some(Change::Restored { cluster }), None);
                     }
                 }
             }
@@ -163,15 +163,12 @@ impl Machine {
         let mut switch = Box::new(Switch::new(operation, from, to, self.route.mode, self.managed(), now));
         switch.answer = Some(ticket);
         switch.overrides = overrides;
-        match order.command {
-            Command::Switchover { cut_sessions, timeout, .. } => {
-                switch.cut_sessions = cut_sessions;
-                switch.timeout = timeout.max(Duration::from_millis(1));
-            }
-            _ => {
-                switch.planned = false;
-                switch.operation.lost = self.possible_loss(&switch.to);
-            }
+        if let Command::Switchover { cut_sessions, timeout, .. } = order.command {
+            switch.cut_sessions = cut_sessions;
+            switch.timeout = timeout.max(Duration::from_millis(1));
+        } else {
+            switch.planned = false;
+            switch.operation.lost = self.possible_loss(&switch.to);
         }
         let drafts = switch.operation.guards.iter().map(|guard| {
             let text = format!("guard {} overridden: {}", guard.name.as_str(), guard.detail);

@@ -70,9 +70,9 @@ impl Machine {
             (Found::Primary(target), Some(routed)) if target == routed => self.resume(),
             (Found::Primary(target), Some(routed)) => {
                 let why = format!("found at start: {} is the primary now, not {}", target.node, routed.node);
-                self.adopt(target, &why, now);
+                self.adopt(&target, &why, now);
             }
-            (Found::Primary(target), None) => self.adopt(target, "first start: this node takes writes", now),
+            (Found::Primary(target), None) => self.adopt(&target, "first start: this node takes writes", now),
             (Found::Nobody, Some(_)) => self.resume(),
             (Found::Nobody, None) => self.unclear = format!("no primary found: {}", self.failures(now)),
             (Found::Unclear(why), _) => self.unclear = why,
@@ -85,7 +85,7 @@ impl Machine {
     }
 
     /// Somebody else moved the role: follow it, and write that down.
-    fn adopt(&mut self, target: Target, why: &str, now: Now) {
+    fn adopt(&mut self, target: &Target, why: &str, now: Now) {
         self.not_before = now.mono + TRY_AGAIN;
         let mode = if self.durable.route.target.is_none() { Mode::Open } else { self.durable.route.mode };
         let epoch = self.route.epoch.max(self.durable.route.epoch).next();
@@ -249,7 +249,7 @@ impl Machine {
         match self.find_primary() {
             Found::Primary(target) if target != *routed => {
                 let why = format!("{} {what}, and {} was promoted, not by us", routed.node, target.node);
-                self.adopt(target, &why, now);
+                self.adopt(&target, &why, now);
             }
             Found::Unclear(why) => self.unclear = why,
             Found::Primary(_) | Found::Nobody => {}

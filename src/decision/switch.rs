@@ -83,6 +83,7 @@ impl Stage {
 
 /// A switch of the route from one node to another.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one switch, not the states of one thing")]
 pub(super) struct Switch {
     pub(super) operation: Operation,
     /// Who waits for the answer; nobody after a restart.

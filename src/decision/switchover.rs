@@ -54,7 +54,7 @@ impl Machine {
         }
         let failed = failed.filter(|_| !overridden);
         match (switch.stage, failed) {
-            (Stage::Ending, failed) => return self.ended(switch, failed, now),
+            (Stage::Ending, failed) => return self.ended(switch, failed.as_deref(), now),
             (Stage::Beginning, Some(error)) => {
                 self.refuse_switch(&mut switch, vec![Refusal::new(Guard::Journal, error)], now);
             }
@@ -134,7 +134,7 @@ impl Machine {
             Stage::Draining => self.drained(&mut switch, over, now),
             Stage::HandingOver if switch.handed_over.len() >= self.workers => self.confirm(&mut switch, now),
             Stage::HandingOver if over => {
-                self.abort(&mut switch, "subscriptions could not be handed over in time", now)
+                self.abort(&mut switch, "subscriptions could not be handed over in time", now);
             }
             Stage::Resuming if retry => self.hold_again(&mut switch, now),
             Stage::Looking => self.looked(&mut switch, now),
@@ -145,9 +145,8 @@ impl Machine {
                 self.verify(&mut switch, now);
             }
             Stage::Verifying => self.verified(&mut switch, retry, now),
-            Stage::Lifting if retry => self.send_unfence(&mut switch),
             Stage::Persisting if switch.side.is_empty() => self.finished(&mut switch, now),
-            Stage::Reopening if retry => self.send_unfence(&mut switch),
+            Stage::Lifting | Stage::Reopening if retry => self.send_unfence(&mut switch),
             Stage::Ending if retry => self.end_again(&mut switch),
             _ => {}
         }

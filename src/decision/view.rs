@@ -1,14 +1,12 @@
 //! What `status` and the API show, built from what the machine knows. Reads only.
 
 use super::{Now, guards::Purpose, health::NodeState, machine::Machine};
-use crate::{
-    model::{
-        name::{ClusterName, NodeAddress},
-        observation::{Answer, Part},
-        operation::Step,
-        route::Mode,
-        view::{ClusterView, Connections, Health, NodeView, Readiness, Role, RouteView, ServiceView, Standing},
-    },
+use crate::model::{
+    name::{ClusterName, NodeAddress},
+    observation::{Answer, Part},
+    operation::Step,
+    route::Mode,
+    view::{ClusterView, Connections, Health, NodeView, Readiness, Role, RouteView, ServiceView, Standing},
 };
 use std::time::Duration;
 

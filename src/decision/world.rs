@@ -1,17 +1,19 @@
 //! A small deterministic world around a machine: nodes that carry actions out, workers that acknowledge, a journal that
 //! keeps what was durable, and faults by seed. It checks the invariants as things happen, not only at the end.
 
+mod nodes;
+
 use super::{Effect, Event, Machine, Now, Ticket};
 use crate::{
     config,
     model::{
-        action::{Action, Done},
+        action::Action,
         error::{Side, StoreError},
         name::NodeAddress,
-        observation::{Answer, Fitness, Lineage, Observation, Part, Reach},
+        observation::{Fitness, Lineage},
         operation::{Command, Operation, Order},
         record::{Draft, Record},
-        route::{Mode, Readying, Route, Target},
+        route::{Epoch, Mode, Readying, Route, Target},
         signal::{Signal, StuckSession},
         state::{ServiceState, State},
     },
@@ -63,6 +65,8 @@ pub(super) struct Node {
 struct Worker {
     route: Route,
     next: Option<(Target, Readying)>,
+    /// The hold under which it had nothing in flight any more.
+    drained: Option<Epoch>,
 }
 
 enum Happening {
@@ -351,7 +355,9 @@ impl World {
         self.replicate();
         if self.dice.percent(20) {
             let nodes: Vec<NodeAddress> = self.nodes.keys().cloned().collect();
-            nodes.into_iter().for_each(|node| self.later(5, Happening::Probe(node)));
+            for node in nodes {
+                self.later(5, Happening::Probe(node));
+            }
         }
         let stuck = self.stuck.clone();
         self.step(Event::Counted { in_flight: 0, stuck });
@@ -361,19 +367,8 @@ impl World {
         self.agenda.insert((self.now + Duration::from_millis(20), self.numbered), Happening::Rhythm);
     }
 
-    fn replicate(&mut self) {
-        let before = self.nodes.clone();
-        for node in self.nodes.values_mut().filter(|node| node.up) {
-            if let Some(primary) = node.follows.as_ref().and_then(|of| before.get(of)).filter(|primary| primary.up) {
-                node.position = primary.position;
-                node.items = primary.items;
-                node.lineage = primary.lineage.clone();
-            }
-        }
-    }
-
     fn report(&mut self, worker: usize) {
-        let Worker { route, next } = self.workers[worker].clone();
+        let Worker { route, next, .. } = self.workers[worker].clone();
         let epoch = route.epoch;
         let mut signals = Vec::new();
         match next {
@@ -381,10 +376,17 @@ impl World {
             Some((_, Readying::HandOver)) => signals.push(Signal::HandedOver { worker, epoch }),
             None => signals.push(Signal::Stalled { worker, epoch, longest_us: 5000 }),
         }
-        if route.mode == Mode::Hold {
+        // A request in flight may take a while: then the worker answers what it was asked, and is drained later.
+        let drained = route.mode == Mode::Hold && self.dice.percent(50);
+        if drained {
+            self.workers[worker].drained = Some(epoch);
             signals.push(Signal::Drained { worker, epoch });
+        } else if route.mode == Mode::Hold {
+            self.later(40, Happening::Report(worker));
         }
-        signals.into_iter().for_each(|signal| self.step(Event::Signal(signal)));
+        for signal in signals {
+            self.step(Event::Signal(signal));
+        }
     }
 
     fn append(&mut self, drafts: &[Draft]) -> Vec<Record> {
@@ -407,121 +409,5 @@ impl World {
         self.journal.extend(records.iter().cloned());
         assert!(self.durable().route.epoch >= before, "an epoch went back on disk");
         records
-    }
-
-    fn observe(&mut self, address: &NodeAddress) -> Observation {
-        let took = Duration::from_millis(1);
-        let Some(node) = self.nodes.get(address).filter(|node| node.up) else {
-            return Observation { reach: Reach::Refused, took };
-        };
-        let part = match &node.follows {
-            None => Part::Primary { standbys: Vec::new() },
-            Some(of) => Part::Standby {
-                of: of.clone(),
-                link_up: self.nodes.get(of).is_some_and(|primary| primary.up),
-                silent_for: None,
-                syncing: false,
-            },
-        };
-        let answer = Answer {
-            run_id: node.run_id.clone(),
-            version: "7.0.15".into(),
-            writable: node.follows.is_none() && !node.fenced,
-            part,
-            loading: false,
-            fenced: node.fenced,
-            lineage: node.lineage.clone(),
-            received: node.position,
-            applied: node.position,
-            items: node.items,
-            priority: 100,
-            other_managers: Vec::new(),
-            note: String::new(),
-        };
-        Observation { reach: Reach::Answered(Box::new(answer)), took }
-    }
-
-    fn try_action(&mut self, action: &Action) -> Result<Done, StoreError> {
-        let fail = |maybe_done| StoreError {
-            side: Side::Node,
-            retryable: true,
-            maybe_done,
-            detail: format!("{action:?} failed"),
-        };
-        if self.dice.percent(self.faults.action_fails) {
-            return Err(fail(false));
-        }
-        let done = self.perform(action).map_err(|()| fail(false));
-        if self.dice.percent(self.faults.action_unknown) { Err(fail(true)) } else { done }
-    }
-
-    /// What a node does, and the invariants that must hold at that moment.
-    fn perform(&mut self, action: &Action) -> Result<Done, ()> {
-        self.replicate();
-        if !self.nodes.get(action.node()).is_some_and(|node| node.up) {
-            return Err(());
-        }
-        if let Action::Promote { node } = action {
-            self.check_promotion(node);
-        }
-        let lineage_of =
-            |nodes: &BTreeMap<NodeAddress, Node>, to: &NodeAddress| nodes.get(to).map(|n| n.lineage.clone());
-        let to_lineage = match action {
-            Action::Demote { to, .. } | Action::Repoint { to, .. } => lineage_of(&self.nodes, to),
-            _ => None,
-        };
-        let durable = self.durable();
-        let Some(node) = self.nodes.get_mut(action.node()) else { return Err(()) };
-        Ok(match action {
-            Action::Fence { node: address } => {
-                let recorded = durable.fences.contains_key(address) || self.faults.write_fails == 100;
-                assert!(recorded, "a fence is in the journal before it is set");
-                node.fenced = true;
-                Done::Fenced {
-                    position: node.position,
-                    lineage: node.lineage.clone(),
-                    saved: Some(node.setting.clone()),
-                }
-            }
-            Action::CatchUp { position, .. } if node.position >= *position => Done::CaughtUp,
-            Action::Confirm { position, .. } if node.fenced && node.position == *position => Done::Confirmed,
-            Action::CatchUp { .. } | Action::Confirm { .. } => return Err(()),
-            Action::Promote { .. } => {
-                if node.follows.take().is_some() {
-                    let previous = std::mem::take(&mut node.lineage.id);
-                    node.lineage.id = format!("{previous}+");
-                    node.lineage.previous = previous;
-                }
-                Done::Promoted
-            }
-            Action::Demote { to, .. } => {
-                node.follows = Some(to.clone());
-                node.lineage = to_lineage.ok_or(())?;
-                Done::Demoted
-            }
-            Action::Repoint { to, .. } => {
-                node.follows = Some(to.clone());
-                Done::Repointed
-            }
-            Action::Unfence { saved, .. } => {
-                node.fenced = false;
-                node.setting = saved.clone().unwrap_or_else(|| "0".into());
-                Done::Unfenced
-            }
-            Action::Persist { .. } => Done::Persisted,
-        })
-    }
-
-    fn check_promotion(&mut self, node: &NodeAddress) {
-        let candidate = &self.nodes[node];
-        let Some(old) = candidate.follows.clone() else { return };
-        let primary = &self.nodes[&old];
-        if primary.up && primary.follows.is_none() {
-            assert!(primary.fenced, "no promotion while the old primary takes writes");
-            assert_eq!(candidate.position, primary.position, "the candidate has applied the fenced position");
-        }
-        let open = self.workers.iter().any(|worker| matches!(worker.route.mode, Mode::Open | Mode::ReadOnly));
-        assert!(!open, "no worker may send while a node is promoted");
-        self.promotions.push(node.clone());
     }
 }

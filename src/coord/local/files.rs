@@ -138,7 +138,7 @@ fn read_segment(path: &Path, first: u64, bytes: &[u8], before: Option<Tail>, las
             }
             Next::Torn => return Err(OpenError::broken(path, lines.number + 1, "the line is not whole")),
             Next::Line(text) => {
-                fold_line(&mut tail, text).map_err(|why| OpenError::broken(path, lines.number, &why))?
+                fold_line(&mut tail, text).map_err(|why| OpenError::broken(path, lines.number, &why))?;
             }
         }
     }
@@ -173,7 +173,9 @@ fn fold_line(tail: &mut Tail, text: &[u8]) -> Result<(), String> {
     if last != tail.seq + records.len() as u64 + skipped {
         return Err("record numbers have a gap".into());
     }
-    records.iter().for_each(|record| tail.state.apply(record));
+    for record in &records {
+        tail.state.apply(record);
+    }
     tail.seq = last;
     tail.skipped += skipped;
     line.hash.clone_into(&mut tail.hash);

@@ -48,7 +48,9 @@ fn all(journal: &Local) -> Vec<Record> {
 
 fn fold(records: &[Record]) -> State {
     let mut state = State::default();
-    records.iter().for_each(|record| state.apply(record));
+    for record in records {
+        state.apply(record);
+    }
     state
 }
 

@@ -236,6 +236,7 @@ impl Session {
             | twin.pinned.poll_read(cx, &self.lane, None, &mut self.state).is_ready();
         if ended {
             self.twin = None;
+            self.handing_over = false;
             self.client.set_ready(Ready::No);
             return;
         }

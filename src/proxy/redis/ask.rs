@@ -48,6 +48,11 @@ impl Ask {
         matches!(self.answer, Answer::Swallowed | Answer::SwallowedConfirmations(_))
     }
 
+    /// True when it may be asked again after the node has proved that it was not executed.
+    pub fn may_be_asked_again(&self) -> bool {
+        !self.is_own() && (self.retry != Retry::Never || self.change.is_some())
+    }
+
     /// Of a client's whole request. `CLIENT REPLY` takes effect here, because it has no answer of its own.
     pub fn new(class: &Class, request: &[u8], session: &mut Session) -> Self {
         let change = class.spec.and_then(|spec| changes(spec.kind).then(|| Change::read(spec, request)).flatten());

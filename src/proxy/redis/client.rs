@@ -58,6 +58,8 @@ pub struct Client {
     pinned_in_flight: Cell<usize>,
     /// What its session has ready for a move.
     ready: Cell<Ready>,
+    /// True while a refused request of it waits to be sent again.
+    held: Cell<bool>,
     /// How many commands it has to carry on an upstream of its own because it was slow to read.
     slow: Cell<u8>,
 }
@@ -73,6 +75,7 @@ impl Client {
             parked: Cell::new(false),
             pinned_in_flight: Cell::new(0),
             ready: Cell::new(Ready::No),
+            held: Cell::new(false),
             slow: Cell::new(0),
             waiting: RefCell::default(),
             outstanding: Cell::new(0),
@@ -127,6 +130,18 @@ impl Client {
     /// Notes how many there are.
     pub fn set_pinned_in_flight(&self, many: usize) {
         self.pinned_in_flight.set(many);
+    }
+
+    /// True while nothing more of it may be sent, because a refused request waits to be sent again.
+    pub fn is_held(&self) -> bool {
+        self.held.get()
+    }
+
+    /// Changes that; wakes the session when it may go on.
+    pub fn hold(&self, on: bool) {
+        if self.held.replace(on) && !on {
+            self.wake();
+        }
     }
 
     /// What its session has ready for a move.

@@ -18,7 +18,7 @@ use std::{
     future::poll_fn,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{select, time::timeout};
 
@@ -26,6 +26,8 @@ use tokio::{select, time::timeout};
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 /// The longest.
 const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+/// How long the old node may still answer after the route has moved.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// How long neighbours wait for one client to take its large reply.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -91,11 +93,18 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
         };
         match opened {
             Ok(upstream) => {
-                pause = Duration::ZERO;
-                if let End::Lost = carry(&lane, &shared, upstream, &target.node).await {
-                    lane.report(Signal::Reset, &target.node);
+                let began = Instant::now();
+                match carry(&lane, &shared, upstream, &target.node).await {
+                    End::Lost => lane.report(Signal::Reset, &target.node),
+                    End::Moved => pause = Duration::ZERO,
                 }
-                continue;
+                if began.elapsed() > PAUSE_LONGEST {
+                    pause = Duration::ZERO;
+                }
+                if pause.is_zero() {
+                    pause = PAUSE_FIRST;
+                    continue;
+                }
             }
             Err(OpenError::Refused(error)) => {
                 shared.die(&error);
@@ -137,43 +146,72 @@ fn jitter(pause: Duration, seed: u32) -> Duration {
     pause / 2 + (pause / 2) * (seed.wrapping_mul(0x9E37_79B1) >> 24) / 256
 }
 
-/// Carries replies until the connection ends.
+/// Carries replies until the connection ends, or the route leads elsewhere.
 async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &NodeAddress) -> End {
     let Upstream { mut reader, writer } = upstream;
+    if lane.target().is_none_or(|target| target.node != *node) {
+        // The route moved while this was being opened: not one byte may go there.
+        return End::Moved;
+    }
     if lane.mode() != Mode::Hold {
         lane.outage_ended();
     }
-    shared.connected(writer);
-    let mut inbox = Inbox::default();
-    let mut scanner = ReplyScanner::default();
-    let end = loop {
-        let got = select! {
-            biased;
-            got = poll_fn(|cx| poll_chunk(shared, &mut reader, cx, &mut inbox)) => got,
-            () = shared.kick.notified() => {
-                if lane.target().is_some_and(|target| target.node == *node) { continue }
-                break End::Moved;
-            }
-        };
-        if got.is_err() {
-            break End::Lost;
+    shared.connected(lane, writer);
+    let mut line = Line { inbox: Inbox::default(), scanner: ReplyScanner::default() };
+    let end = select! {
+        biased;
+        () = elsewhere(lane, shared, node) => End::Moved,
+        () = line.read(lane, shared, &mut reader, || false) => End::Lost,
+    };
+    shared.freeze();
+    if matches!(end, End::Moved) && shared.has_written() {
+        // What the old node still answers needn't be asked again, or be answered with "unknown".
+        let _ = timeout(LAST_WORDS, line.read(lane, shared, &mut reader, || !shared.has_written())).await;
+    }
+    shared.lost(lane, line.scanner.streaming());
+    end
+}
+
+/// Ends when the route leads to another node.
+async fn elsewhere(lane: &Lane, shared: &Shared, node: &NodeAddress) {
+    loop {
+        let kicked = shared.kick.notified();
+        if lane.target().is_none_or(|target| target.node != *node) {
+            return;
         }
-        match shared.dispatch(lane, &mut scanner, inbox.unused()) {
-            Err(error) => {
-                tracing::warn!(%node, %error, "an upstream is given up");
-                break End::Lost;
+        shared.thaw();
+        kicked.await;
+    }
+}
+
+/// What is known of one connection's replies.
+struct Line {
+    inbox: Inbox,
+    scanner: ReplyScanner,
+}
+
+impl Line {
+    /// Reads and hands on replies until the connection ends, or `enough`.
+    async fn read(&mut self, lane: &Lane, shared: &Shared, reader: &mut Reader, enough: impl Fn() -> bool) {
+        while !enough() {
+            if poll_fn(|cx| poll_chunk(shared, reader, cx, &mut self.inbox)).await.is_err() {
+                return;
             }
-            Ok(done) => {
-                inbox.used(done.used);
-                if let Some(client) = done.slow {
-                    wait_for(&client).await;
+            match shared.dispatch(lane, &mut self.scanner, self.inbox.unused()) {
+                Err(error) => {
+                    tracing::warn!(%error, "an upstream is given up");
+                    return;
+                }
+                Ok(done) => {
+                    self.inbox.used(done.used);
+                    if let Some(client) = done.slow {
+                        wait_for(&client).await;
+                    }
                 }
             }
+            lane.quiet();
         }
-        lane.quiet();
-    };
-    shared.lost(lane, scanner.streaming());
-    end
+    }
 }
 
 fn poll_chunk(

@@ -29,6 +29,11 @@ pub const SCRATCH: usize = 64 * 1024;
 /// Sessions that can't move are shown up to this number.
 const STUCK_SHOWN: usize = 20;
 
+/// How often control is told that the node has the wrong role.
+const WRONG_AGAIN: Duration = Duration::from_millis(20);
+/// How long after the last refusal the node is taken to be well again.
+const WRONG_OVER: Duration = Duration::from_secs(1);
+
 /// What all services of one worker share.
 pub struct Turn {
     /// Where applications' bytes are read into; borrowed for one synchronous step at a time.
@@ -125,6 +130,8 @@ pub struct Lane {
     gate: Cell<Gate>,
     /// Since when requests can't be answered; one clock for the whole outage.
     outage: Cell<Option<Instant>>,
+    /// When the node last refused a command for its role or state.
+    refused: Cell<Option<Instant>>,
     endpoints: RefCell<HashMap<NodeAddress, Rc<Endpoint>>>,
     node_tls: RefCell<Option<ClientTls>>,
     deny: RefCell<Rc<DenyList>>,
@@ -161,6 +168,7 @@ impl Lane {
             counters,
             gate: Cell::new(gate(&view)),
             outage: Cell::new(None),
+            refused: Cell::new(None),
             view: RefCell::new(view),
             spares: Spares::default(),
             endpoints: RefCell::default(),
@@ -260,6 +268,22 @@ impl Lane {
         self.first_parked.take().map_or(Duration::ZERO, |first| first.elapsed())
     }
 
+    /// The node refused a command for its role or state.
+    pub fn wrong_role(&self) {
+        self.outage_began();
+        let before = self.refused.replace(Some(Instant::now()));
+        if before.is_none_or(|before| before.elapsed() > WRONG_AGAIN)
+            && let Some(target) = self.target()
+        {
+            self.report(Signal::WrongRole, &target.node);
+        }
+    }
+
+    /// True when the node has refused a command for its role or state a moment ago.
+    pub fn is_wrong_role(&self) -> bool {
+        self.refused.get().is_some_and(|at| at.elapsed() < WRONG_OVER)
+    }
+
     /// Requests can't be answered from now on, if they could until now.
     pub fn outage_began(&self) {
         if self.outage.get().is_none() {
@@ -275,6 +299,11 @@ impl Lane {
     /// How long the outage lasts already.
     pub fn outage(&self) -> Option<Duration> {
         self.outage.get().map(|since| since.elapsed())
+    }
+
+    /// True when requests may be sent to that node now.
+    pub fn leads_to(&self, node: &NodeAddress) -> bool {
+        self.gate.get() != Gate::Hold && self.target().is_some_and(|target| target.node == *node)
     }
 
     /// Bytes that one slow reader may keep here.

@@ -16,6 +16,7 @@ mod open;
 mod pinned;
 mod pool;
 mod queue;
+mod retry;
 mod run;
 mod session;
 mod shared;

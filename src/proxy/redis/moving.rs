@@ -29,13 +29,15 @@ use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// What clients are told whose request may or may not have run.
 pub const LOST: &str = "connection to the node was lost, the outcome is unknown";
 
 /// How long after a failure a twin is tried again.
 const WARM_AGAIN: Duration = Duration::from_millis(100);
+/// How long after a refusal the same node is asked again.
+const ROLE_AGAIN: Duration = Duration::from_millis(100);
 /// Losses closer to each other than this are paced.
 const OFTEN: Duration = Duration::from_secs(1);
 
@@ -102,12 +104,14 @@ impl Session {
             if !fits && !self.is_warming(&next.node) {
                 return Some(Move::WarmUp(next.node.clone()));
             }
-            if *readying == Readying::HandOver && fits && self.client.ready() == Ready::Warm && pinned.in_flight() == 0 {
+            let warm = fits && self.client.ready() == Ready::Warm && pinned.in_flight() == 0;
+            if *readying == Readying::HandOver && warm && !self.handing_over {
                 return Some(Move::HandOver);
             }
         } else if (self.twin.is_some() || self.warming.is_some()) && view.route.target.as_ref().is_none_or(|to| !self.twin_is_on(&to.node)) {
             self.twin = None;
             self.warming = None;
+            self.handing_over = false;
             self.client.set_ready(Ready::No);
         }
         let open = matches!(view.route.mode, Mode::Open | Mode::ReadOnly);
@@ -184,8 +188,6 @@ impl Session {
             for one in [&mut **pinned, &mut twin.pinned] {
                 one.fence();
             }
-            self.client.set_ready(Ready::HandedOver);
-            self.client.set_pinned_in_flight(1);
             self.handing_over = true;
         }
     }
@@ -220,7 +222,21 @@ impl Session {
             self.client.close();
             return;
         }
-        let asks = self.sort(old.queue.take_all().collect());
+        let refused = old.refused.take();
+        let mut asks: Vec<_> = old.queue.take_all().collect();
+        if let Some(error) = refused {
+            // Proven not to have run: as good as never sent.
+            asks.iter_mut().for_each(|(_, sent, _)| *sent = false);
+            if !self.wait_for_role(&old.node).await {
+                self.client.say(|out| out.extend_from_slice(&error));
+                self.client.flush();
+                asks.clear();
+                if self.state.in_multi() {
+                    self.client.end();
+                }
+            }
+        }
+        let mut asks = self.sort(asks);
         if self.state.in_multi() && self.state.queued().is_none() {
             self.client.say(|out| reply::refusal(out, LOST));
             self.client.end();
@@ -228,7 +244,14 @@ impl Session {
         }
         let Some(mut pinned) = self.arrive().await else { return };
         if self.state.watching() {
-            self.lost_race = true;
+            let exec = asks.iter().position(|(_, ask)| ask.change.as_deref() == Some(&Change::Exec));
+            match exec.filter(|_| self.state.in_multi()) {
+                Some(exec) => {
+                    asks.remove(exec);
+                    self.lose_race();
+                }
+                None => self.lost_race = true,
+            }
         }
         if self.state.in_multi() {
             self.requeue(&mut pinned);
@@ -246,6 +269,32 @@ impl Session {
         self.client.set_ready(Ready::No);
     }
 
+    /// Waits until the route leads elsewhere, or for a moment after which the same node may be asked again. False when requests
+    /// have waited for too long.
+    async fn wait_for_role(&self, node: &NodeAddress) -> bool {
+        let moved = async {
+            loop {
+                let changed = self.lane.changed.notified();
+                if self.lane.target().is_some_and(|target| target.node != *node) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // Whether it moved or the moment has passed, it is tried again.
+        let _ = timeout(ROLE_AGAIN, moved).await;
+        self.lane.outage().is_none_or(|outage| outage < self.lane.settings().failover.hold_timeout)
+    }
+
+    /// EXEC is answered as if a watched key had changed.
+    pub(super) fn lose_race(&mut self) {
+        self.lost_race = false;
+        self.state.exec_failed();
+        let protocol = self.state.protocol();
+        self.client.say(|out| reply::null_exec(out, protocol));
+        self.client.flush();
+    }
+
     /// The upstream to go on with: the twin, if it is where the route points to and fits, or a new one.
     async fn arrive(&mut self) -> Option<Box<Pinned>> {
         self.until_open().await;
@@ -254,12 +303,16 @@ impl Session {
         if let Some(twin) = self.twin.take().filter(|_| fits) {
             return Some(Box::new(twin.pinned));
         }
-        match self.open_pinned().await {
-            Ok(pinned) => Some(Box::new(pinned)),
-            Err(error) => {
-                self.client.say(|out| out.extend_from_slice(&error));
-                self.client.end();
-                None
+        loop {
+            match self.open_pinned().await {
+                // The route may have moved while it was being opened: not one byte may go there then.
+                Ok(pinned) if self.lane.leads_to(&pinned.node) => return Some(Box::new(pinned)),
+                Ok(_) => self.until_open().await,
+                Err(error) => {
+                    self.client.say(|out| out.extend_from_slice(&error));
+                    self.client.end();
+                    return None;
+                }
             }
         }
     }

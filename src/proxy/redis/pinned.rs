@@ -11,6 +11,7 @@ use super::{
     lane::Lane,
     open::Upstream,
     queue::Queue,
+    retry::is_passing,
 };
 use crate::{
     model::name::NodeAddress,
@@ -39,6 +40,8 @@ pub struct Pinned {
     pub node: NodeAddress,
     /// Why it stays for as long as the session, if it does.
     pub forever: Option<String>,
+    /// The error by which the node refused the only unanswered request for its role or state; that one is asked again.
+    pub refused: Option<Box<[u8]>>,
     /// True until the session has asked something.
     pub fresh: bool,
     /// What was asked and not answered.
@@ -62,7 +65,7 @@ impl Pinned {
     pub fn new(upstream: Upstream, node: NodeAddress) -> Self {
         let Upstream { reader, writer } = upstream;
         let (queue, scanner) = (Queue::default(), ReplyScanner::default());
-        Self { node, forever: None, fresh: true, queue, reader, writer, inbox: Inbox::new(READ), scanner }
+        Self { node, forever: None, refused: None, fresh: true, queue, reader, writer, inbox: Inbox::new(READ), scanner }
     }
 
     /// True when the client should not be read for now.
@@ -142,6 +145,9 @@ impl Pinned {
             if let Some(client) = client {
                 client.flush();
             }
+            if self.refused.is_some() {
+                return Poll::Ready(io::ErrorKind::Unsupported.into());
+            }
         }
     }
 
@@ -161,6 +167,15 @@ impl Pinned {
                 return Ok(());
             };
             let bytes = unused.get(..found.len).unwrap_or_default();
+            if self.queue.len() == 1
+                && self.queue.front().is_some_and(Ask::may_be_asked_again)
+                && is_passing(lane, found, bytes)
+            {
+                lane.wrong_role();
+                self.refused = Some(bytes.into());
+                self.inbox.used(found.len);
+                return Ok(());
+            }
             let shown = if streaming {
                 // It was too large to be anything but an answer, and its beginning is out already.
                 settle(&mut self.queue, session, found, b"+");
@@ -239,8 +254,8 @@ fn confirmed(queue: &mut Queue<Ask>, session: &mut Session) -> Option<bool> {
 
 /// Takes out the request that was answered, and notes what it changed. `None` if there is none.
 fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<bool> {
-    let queued = session.in_multi() && bytes.starts_with(b"+QUEUED");
-    if queued {
+    let own = queue.front().is_some_and(Ask::is_own);
+    if !own && session.in_multi() && bytes.starts_with(b"+QUEUED") {
         session.queue(queue.front_bytes());
     }
     if bytes.starts_with(b"-UNBLOCKED force") && queue.front().is_some_and(|ask| ask.block.is_some()) {

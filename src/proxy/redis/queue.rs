@@ -10,6 +10,8 @@ use std::{collections::VecDeque, rc::Rc};
 
 /// Answered bytes are only cut off in front when there are so many of them.
 const CUT: usize = 256 * 1024;
+/// So many connections may break after a request that only reads was sent on them.
+const LOSSES: u8 = 5;
 /// A buffer that has grown larger is freed when it is empty.
 const LARGEST: usize = 4 * 1024 * 1024;
 
@@ -21,8 +23,8 @@ pub struct Entry {
     pub at_us: u32,
     /// May it be sent again?
     pub retry: Retry,
-    /// True when it was sent on a connection that broke.
-    pub again: bool,
+    /// How many connections broke after it was sent on them.
+    pub lost: u8,
 }
 
 /// What to do with a request whose connection broke.
@@ -93,6 +95,11 @@ impl<E> Queue<E> {
         if self.entries.is_empty() && self.written == self.bytes.len() {
             self.clear_bytes();
         }
+    }
+
+    /// True when a request was written, in part at least, and not answered.
+    pub fn has_written(&self) -> bool {
+        !self.entries.is_empty() && self.written > self.answered
     }
 
     /// The requests, oldest first.
@@ -172,15 +179,15 @@ impl<E> Queue<E> {
 
 impl Queue<Entry> {
     /// The connection is gone. Keeps what may be sent again on the next one, and returns those whose outcome is unknown: of
-    /// each client, everything up to its last request that may have changed something. A request that a connection broke on
-    /// twice is not sent a third time.
+    /// each client, everything up to its last request that may have changed something. A request on which connections broke
+    /// again and again isn't sent for ever: it may be what breaks them.
     pub fn lost(&mut self) -> Vec<Entry> {
         let mut end = self.bytes.len();
         let mut fates = vec![Fate::Keep; self.entries.len()];
         for (fate, (len, entry)) in fates.iter_mut().zip(&self.entries).rev() {
             let sent = end <= self.written;
             end -= len;
-            if sent && (entry.retry != Retry::Read || entry.again) {
+            if sent && (entry.retry != Retry::Read || entry.lost >= LOSSES) {
                 entry.client.mark(true);
             }
             if entry.client.is_marked() {
@@ -191,7 +198,7 @@ impl Queue<Entry> {
         for ((request, sent, mut entry), fate) in self.take_all().zip(fates) {
             entry.client.mark(false);
             if fate == Fate::Keep {
-                entry.again = sent;
+                entry.lost += u8::from(sent);
                 self.push(&request, entry);
             } else {
                 failed.push(entry);

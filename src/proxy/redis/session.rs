@@ -197,6 +197,7 @@ impl Session {
         }
         match &self.pinned {
             Some(pinned) => !pinned.is_full(),
+            None if self.client.is_held() => false,
             None if self.client.outstanding() > DEPTH || self.client.waiting() > super::inbox::CHUNK => {
                 self.client.wake_when_quiet();
                 self.client.outstanding() == 0
@@ -426,14 +427,10 @@ impl Session {
         if !self.is_quiet() {
             return Some(Flow::Quiet);
         }
-        self.lost_race = false;
-        self.state.exec_failed();
         if let Some(pinned) = &mut self.pinned {
             pinned.queue.push(b"*1\r\n$7\r\nDISCARD\r\n", Ask::OWN);
         }
-        let protocol = self.state.protocol();
-        self.client.say(|out| reply::null_exec(out, protocol));
-        self.client.flush();
+        self.lose_race();
         Some(Flow::Done)
     }
 

@@ -9,15 +9,16 @@ use super::{
     lane::Lane,
     open::Upstream,
     queue::{Entry, Queue},
+    retry::{Aside, is_passing},
     run::Run,
 };
 use crate::{
-    model::name::NodeAddress,
+    model::{name::NodeAddress, route::Mode},
     protocol::redis::{
         Protocol,
         command::Retry,
         reply,
-        scan::{ReplyError, ReplyKind, ReplyScanner},
+        scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
         session::{Change, Login, Session},
     },
     proxy::{conn::Writer, counters::Outcome},
@@ -77,6 +78,8 @@ pub struct Shared {
     writer: RefCell<Option<Writer>>,
     standing: RefCell<Standing>,
     dirty: Cell<bool>,
+    /// True while the route leads elsewhere already: answers are awaited, nothing new is sent.
+    frozen: Cell<bool>,
     /// The socket didn't take everything: the driver waits for it.
     blocked: Cell<bool>,
     driver: RefCell<Option<Waker>>,
@@ -88,6 +91,8 @@ pub struct Shared {
     pub warming: Cell<bool>,
     /// Kept for its room.
     touched: RefCell<Vec<Rc<Client>>>,
+    /// What the node refused for its role or state.
+    aside: RefCell<Aside>,
     /// Told when `standing` changes.
     pub changed: Notify,
     /// Told when the driver has to look at the route again.
@@ -105,12 +110,14 @@ impl Shared {
             writer: RefCell::default(),
             standing: RefCell::new(Standing::Down),
             dirty: Cell::new(false),
+            frozen: Cell::new(false),
             blocked: Cell::new(false),
             driver: RefCell::default(),
             crowd: RefCell::default(),
             warm: RefCell::default(),
             warming: Cell::new(false),
             touched: RefCell::default(),
+            aside: RefCell::default(),
             changed: Notify::new(),
             kick: Notify::new(),
             heard_us: Cell::new(0),
@@ -168,7 +175,7 @@ impl Shared {
         if !self.dirty.replace(true) {
             lane.turn.mark_dirty(Rc::clone(self));
         }
-        let entry = Entry { client: Rc::clone(client), at_us: lane.turn.now_us(), retry, again: false };
+        let entry = Entry { client: Rc::clone(client), at_us: lane.turn.now_us(), retry, lost: 0 };
         self.queue.borrow_mut().push(request, entry);
     }
 
@@ -177,7 +184,7 @@ impl Shared {
         self.dirty.set(false);
         let mut queue = self.queue.borrow_mut();
         let writer = self.writer.borrow();
-        let Some(writer) = &*writer else { return };
+        let Some(writer) = writer.as_ref().filter(|_| !self.frozen.get()) else { return };
         let mut blocked = false;
         while !queue.unwritten().is_empty() && !blocked {
             match writer.try_write(queue.unwritten()) {
@@ -226,9 +233,28 @@ impl Shared {
         }
     }
 
+    /// Sends nothing more on this connection.
+    pub fn freeze(&self) {
+        self.frozen.set(true);
+    }
+
+    /// Sends again: the route doesn't lead elsewhere after all.
+    pub fn thaw(&self) {
+        if self.frozen.replace(false) {
+            self.flush();
+        }
+    }
+
+    /// True when something that was sent is unanswered.
+    pub fn has_written(&self) -> bool {
+        self.queue.borrow().has_written()
+    }
+
     /// A connection is there: what waits is sent.
-    pub fn connected(&self, writer: Writer) {
+    pub fn connected(&self, lane: &Lane, writer: Writer) {
         *self.writer.borrow_mut() = Some(writer);
+        self.frozen.set(false);
+        self.send_again(lane);
         self.blocked.set(false);
         self.set_standing(Standing::Up);
         self.flush();
@@ -273,6 +299,7 @@ impl Shared {
     /// The server refused the login: sessions get its error and end.
     pub fn die(&self, error: &[u8]) {
         self.set_standing(Standing::Dead(error.into()));
+        self.aside.borrow_mut().give_up_all();
         let waiting = self.queue.borrow_mut().take_all();
         for (_, _, entry) in waiting {
             entry.client.say(|out| out.extend_from_slice(error));
@@ -280,6 +307,41 @@ impl Shared {
             entry.client.end();
         }
         self.let_in();
+    }
+
+    /// Puts the oldest request aside if its error may pass; false if the error is to be delivered.
+    fn put_aside(&self, lane: &Lane, queue: &mut Queue<Entry>, reply: Reply, bytes: &[u8]) -> bool {
+        let error = bytes.get(..reply.len).unwrap_or_default();
+        if !is_passing(lane, reply, error) || queue.front().is_none_or(|entry| entry.retry == Retry::Never) {
+            return false;
+        }
+        let request = queue.front_bytes().to_vec();
+        let Some(entry) = queue.answered() else { return false };
+        self.aside.borrow_mut().put(lane, entry, &request, error);
+        true
+    }
+
+    /// Sends again what was refused, before anything new.
+    fn send_again(&self, lane: &Lane) {
+        let mut again = self.aside.borrow_mut().take(lane);
+        if again.is_empty() {
+            return;
+        }
+        let mut queue = self.queue.borrow_mut();
+        // What was never sent waits behind: its clients have nothing put aside, so any order among clients will do.
+        for (request, entry) in again.drain(..) {
+            queue.push(&request, entry);
+        }
+    }
+
+    /// Looks after what was refused: asks the same node again after a while, or delivers the errors when time has run out.
+    pub fn look_after(&self, lane: &Lane, over: bool) {
+        if over {
+            self.aside.borrow_mut().give_up_all();
+        } else if self.is_up() && lane.mode() != Mode::Hold && self.aside.borrow().is_due() {
+            self.send_again(lane);
+            self.flush();
+        }
     }
 
     fn let_in(&self) {
@@ -303,8 +365,16 @@ impl Shared {
                 run.skip(reply.len);
                 continue;
             }
+            if reply.kind == ReplyKind::Error && self.put_aside(lane, &mut queue, reply, run.rest()) {
+                run.skip(reply.len);
+                continue;
+            }
             let entry = queue.answered().ok_or(ReplyError::Length)?;
             errors += u64::from(reply.kind == ReplyKind::Error);
+            if entry.client.is_held() && self.aside.borrow().concerns(&entry) {
+                run.skip(0);
+                self.aside.borrow_mut().give_up(&entry);
+            }
             run.add(entry, reply.len);
         }
         let (mut used, mut slow) = run.finish();

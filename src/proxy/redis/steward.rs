@@ -61,9 +61,16 @@ fn take_view(lane: &Rc<Lane>) {
     let target = |view: &View| view.route.target.as_ref().map(|target| target.node.clone());
     if target(&before) != target(&view) || before.route.mode == Mode::Closed {
         for shared in lane.shared.borrow().iter() {
+            // At once, and not when its driver has its turn: sessions are let go below.
+            shared.freeze();
             shared.kick.notify_waiters();
         }
         lane.spares.sweep(target(&view).as_ref());
+    }
+    let next = |view: &View| view.next.as_ref().map(|(target, _)| target.node.clone());
+    if next(&before) != next(&view) {
+        // What was ready for another move says nothing about this one.
+        lane.pinned.borrow().values().for_each(|client| client.set_ready(Ready::No));
     }
     if view.next.is_none() {
         for shared in lane.shared.borrow().iter() {
@@ -117,7 +124,13 @@ fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
 fn run_out(lane: &Rc<Lane>, view: &View) {
     let limit = view.settings.failover.hold_timeout;
     let over = lane.outage().is_some_and(|outage| outage > limit);
+    let shared: Vec<_> = lane.shared.borrow().iter().map(Rc::clone).collect();
+    shared.iter().for_each(|shared| shared.look_after(lane, over));
     if !over {
+        return;
+    }
+    if view.route.mode != Mode::Hold && !lane.is_wrong_role() && shared.iter().all(|shared| shared.is_up()) {
+        lane.outage_ended();
         return;
     }
     if view.route.mode == Mode::Hold && lane.gate() == Gate::Hold {
@@ -131,7 +144,7 @@ fn run_out(lane: &Rc<Lane>, view: &View) {
         view.settings.name,
         limit.as_millis()
     );
-    for shared in lane.shared.borrow().iter().filter(|shared| !shared.is_up()) {
+    for shared in shared.iter().filter(|shared| !shared.is_up()) {
         shared.refuse_waiting(lane, &text);
     }
 }

@@ -1,0 +1,118 @@
+//! The one rule of what is sent again: a command that the node proves not to have executed, by a role or state that a flip
+//! changes, if nothing later of its client was executed.
+//!
+//! Input: error replies on a shared upstream. Output: requests put aside until the route moves or the node is ready, then sent
+//! again in order; or, when that takes too long or something later was executed, the errors as they came.
+
+use super::{lane::Lane, queue::Entry};
+use crate::{
+    config::Replication,
+    model::route::Mode,
+    protocol::redis::{
+        reply::ErrorKind,
+        scan::{Reply, ReplyKind},
+    },
+    proxy::counters::Outcome,
+};
+use std::{
+    collections::VecDeque,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+/// How long after a refusal the same node is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
+/// What EXEC says when the node refused the whole transaction for its role or state.
+const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
+
+/// True for an error that proves that the command was not executed and that may be gone after a flip.
+pub fn is_passing(lane: &Lane, reply: Reply, bytes: &[u8]) -> bool {
+    if reply.kind != ReplyKind::Error || reply.streamed {
+        return false;
+    }
+    let text = bytes.strip_prefix(ABORTED).or(bytes.strip_prefix(b"-")).unwrap_or_default();
+    let word = text.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let view = lane.view();
+    let passing = match ErrorKind::of(word) {
+        ErrorKind::WrongNode => true,
+        // Without a switch under way it isn't our fence, but the application's own setting.
+        ErrorKind::NoReplicas => view.route.mode == Mode::Hold || view.next.is_some(),
+        _ => false,
+    };
+    let managed = view.settings.replication == Replication::Managed;
+    passing && managed && lane.outage().is_none_or(|outage| outage < view.settings.failover.hold_timeout)
+}
+
+struct Refused {
+    entry: Entry,
+    request: Vec<u8>,
+    error: Vec<u8>,
+}
+
+/// Requests that were refused, oldest first.
+#[derive(Default)]
+pub struct Aside {
+    refused: VecDeque<Refused>,
+    since: Option<Instant>,
+}
+
+impl Aside {
+    /// Puts a request aside. Its client sends nothing more until it is dealt with.
+    pub fn put(&mut self, lane: &Lane, entry: Entry, request: &[u8], error: &[u8]) {
+        lane.wrong_role();
+        entry.client.hold(true);
+        self.since.get_or_insert_with(Instant::now);
+        self.refused.push_back(Refused { entry, request: request.to_vec(), error: error.to_vec() });
+    }
+
+    /// True for a request whose client has others put aside: they were executed out of order if this one was.
+    pub fn concerns(&self, entry: &Entry) -> bool {
+        entry.client.is_held() && self.refused.iter().any(|refused| Rc::ptr_eq(&refused.entry.client, &entry.client))
+    }
+
+    /// Delivers the errors that wait for the client of `entry`.
+    pub fn give_up(&mut self, entry: &Entry) {
+        self.refused.retain(|refused| {
+            let other = !Rc::ptr_eq(&refused.entry.client, &entry.client);
+            if !other {
+                refused.deliver();
+            }
+            other
+        });
+        entry.client.hold(false);
+    }
+
+    /// Delivers all errors that wait.
+    pub fn give_up_all(&mut self) {
+        self.since = None;
+        for refused in self.refused.drain(..) {
+            refused.deliver();
+            refused.entry.client.hold(false);
+        }
+    }
+
+    /// True when it is time to ask the same node again.
+    pub fn is_due(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > AGAIN)
+    }
+
+    /// Takes everything out, to be sent again.
+    pub fn take(&mut self, lane: &Lane) -> Vec<(Vec<u8>, Entry)> {
+        self.since = None;
+        lane.counters.count(Outcome::Retried, self.refused.len() as u64);
+        let again = |refused: Refused| {
+            refused.entry.client.hold(false);
+            (refused.request, refused.entry)
+        };
+        self.refused.drain(..).map(again).collect()
+    }
+}
+
+impl Refused {
+    fn deliver(&self) {
+        let client = &self.entry.client;
+        client.say(|out| out.extend_from_slice(&self.error));
+        client.flush();
+        client.answered(1);
+    }
+}
