@@ -5,7 +5,7 @@ mod common;
 
 use behaviour::side::{Kind, Side};
 use behaviour::wire::{Got, LIMIT, Wire, encode};
-use common::{PATIENCE, raw::Raw, wait_for};
+use common::{PATIENCE, instance::Pointsman, raw::Raw, redis_server::RedisServer, wait_for};
 
 fn through() -> Side {
     Kind::plain("redis7").through()
@@ -110,14 +110,17 @@ fn a_list_of_ones_own_replaces_what_is_denied() {
 #[test]
 fn a_unix_socket_is_a_listener_too() {
     require_server!("redis7");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("cart.sock");
-    let service = format!("listen_read = [\"unix:{}\"]", path.display());
-    let side = Kind { service: &service, ..Kind::replicated("redis7") }.through();
-    expect(&mut side.connect(), "SET k v", "+OK\r\n");
-    wait_for("the read port serves it", PATIENCE, || {
-        Raw::connect_unix(&path).command(&["GET", "k"]).text() == "v"
-    });
+    let (server, spare) = (RedisServer::start("redis7"), RedisServer::start("redis7"));
+    let pointsman = Pointsman::start(&format!(
+        "[services.cart]\nkind = \"redis\"\nlisten = \"unix:{{dir}}/cart.sock\"\nreplication = \"none\"\n\
+         [[services.cart.clusters]]\nname = \"main\"\nnodes = [\"{}\"]\n\
+         [[services.cart.clusters]]\nname = \"spare\"\nnodes = [\"{}\"]\n",
+        server.address(),
+        spare.address()
+    ));
+    let mut raw = Raw::connect_unix(&pointsman.folder().join("cart.sock"));
+    wait_for("it has a route", PATIENCE, || raw.command(&["PING"]).text() == "PONG");
+    raw.send("MULTI\r\nSET k v\r\nEXEC\r\nGET k\r\n").expect("+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n$1\r\nv\r\n");
 }
 
 #[test]
