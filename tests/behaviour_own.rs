@@ -78,7 +78,9 @@ fn read_only_lets_reads_through() {
     expect(&mut wire, "EXEC", "*0\r\n");
     pointsman.cli_expect(&["mode", "cart", "read_only"], 0);
     let refused = "-READONLY pointsman: service cart is read only for now\r\n";
-    for line in ["SET k w", "DEL k", "PUBLISH c m", "EVAL return(1) 0", "FCALL f 0", "NOPE", "BLPOP l 0", "XADD s * f v"] {
+    for line in
+        ["SET k w", "DEL k", "PUBLISH c m", "EVAL return(1) 0", "FCALL f 0", "NOPE", "BLPOP l 0", "XADD s * f v"]
+    {
         expect(&mut wire, line, refused);
     }
     expect(&mut wire, "GET k", "$1\r\nv\r\n");

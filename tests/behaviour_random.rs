@@ -67,7 +67,13 @@ impl Author {
             16 => vec!["XADD".into(), self.key("x"), id, "f".into(), value],
             17 => vec!["XLEN".into(), self.key("x")],
             18 => vec!["DEL".into(), self.key("s"), self.key("l")],
-            19 => vec!["EVAL".into(), "return redis.call('incrby', KEYS[1], ARGV[1])".into(), "1".into(), self.key("n"), number],
+            19 => vec![
+                "EVAL".into(),
+                "return redis.call('incrby', KEYS[1], ARGV[1])".into(),
+                "1".into(),
+                self.key("n"),
+                number,
+            ],
             20 => vec!["NOPE".into(), number],
             21 => vec!["MGET".into(), self.key("s"), self.key("n"), self.key("l")],
             22 => vec!["ECHO".into(), value],
@@ -136,7 +142,9 @@ fn live(side: &Side, seed: u64, client: u64) -> Vec<String> {
             for index in 0..replies {
                 match wire.frame(LIMIT) {
                     Got::Frame(frame) => said.push(behaviour::mask::Mask::None.apply(&frame)),
-                    other => panic!("seed {seed}, client {client}, batch {number}, reply {index} of {replies}: {other:?}"),
+                    other => {
+                        panic!("seed {seed}, client {client}, batch {number}, reply {index} of {replies}: {other:?}")
+                    }
                 }
             }
         });

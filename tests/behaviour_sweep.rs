@@ -11,24 +11,92 @@ use common::raw::{Raw, Reply};
 
 /// What is not asked here: it ends or reconfigures the server, or has a script or a test of its own.
 const LEFT_OUT: &[&str] = &[
-    "DEBUG", "MONITOR", "MIGRATE", "RESTORE-ASKING", "CLIENT|PAUSE", "CLIENT|REPLY", "CLIENT|KILL", "PFDEBUG", "PFSELFTEST",
-    "MULTI", "MODULE|UNLOAD", "SCRIPT|DEBUG", "CLIENT|ID", "COMMANDLOG|GET", "HOTKEYS|START", "BGSAVE", "BGREWRITEAOF", "SAVE",
+    "DEBUG",
+    "MONITOR",
+    "MIGRATE",
+    "RESTORE-ASKING",
+    "CLIENT|PAUSE",
+    "CLIENT|REPLY",
+    "CLIENT|KILL",
+    "PFDEBUG",
+    "PFSELFTEST",
+    "MULTI",
+    "MODULE|UNLOAD",
+    "SCRIPT|DEBUG",
+    "CLIENT|ID",
+    "COMMANDLOG|GET",
+    "HOTKEYS|START",
+    "BGSAVE",
+    "BGREWRITEAOF",
+    "SAVE",
 ];
 /// What no two servers answer in the same words: only the type is compared.
 const MASKED: &[&str] = &[
-    "INFO", "TIME", "LASTSAVE", "CLIENT|INFO", "CLIENT|LIST", "RANDOMKEY", "MEMORY|STATS", "MEMORY|DOCTOR", "LATENCY|DOCTOR",
-    "MEMORY|MALLOC-STATS", "LATENCY|HISTOGRAM", "LATENCY|LATEST", "ACL|GENPASS", "ACL|LOG", "COMMAND", "COMMAND|LIST", "COMMAND|DOCS",
-    "COMMAND|INFO", "LOLWUT", "HELLO", "CLUSTER|MYID", "CLUSTER|MYSHARDID", "CLUSTER|NODES", "CLUSTER|SHARDS", "CLUSTER|SLOTS",
-    "SLOWLOG|GET", "ROLE", "ACL|CAT", "ACL|LIST", "ACL|GETUSER", "ACL|USERS", "SLOWLOG|LEN", "KEYS", "SCAN",
-    "MEMORY|USAGE", "CLUSTER|INFO", "CLUSTER|LINKS", "CONFIG|GET", "OBJECT|IDLETIME", "PUBSUB|CHANNELS", "COMMANDLOG|LEN",
-    "ACL|DRYRUN", "FUNCTION|DUMP",
+    "INFO",
+    "TIME",
+    "LASTSAVE",
+    "CLIENT|INFO",
+    "CLIENT|LIST",
+    "RANDOMKEY",
+    "MEMORY|STATS",
+    "MEMORY|DOCTOR",
+    "LATENCY|DOCTOR",
+    "MEMORY|MALLOC-STATS",
+    "LATENCY|HISTOGRAM",
+    "LATENCY|LATEST",
+    "ACL|GENPASS",
+    "ACL|LOG",
+    "COMMAND",
+    "COMMAND|LIST",
+    "COMMAND|DOCS",
+    "COMMAND|INFO",
+    "LOLWUT",
+    "HELLO",
+    "CLUSTER|MYID",
+    "CLUSTER|MYSHARDID",
+    "CLUSTER|NODES",
+    "CLUSTER|SHARDS",
+    "CLUSTER|SLOTS",
+    "SLOWLOG|GET",
+    "ROLE",
+    "ACL|CAT",
+    "ACL|LIST",
+    "ACL|GETUSER",
+    "ACL|USERS",
+    "SLOWLOG|LEN",
+    "KEYS",
+    "SCAN",
+    "MEMORY|USAGE",
+    "CLUSTER|INFO",
+    "CLUSTER|LINKS",
+    "CONFIG|GET",
+    "OBJECT|IDLETIME",
+    "PUBSUB|CHANNELS",
+    "COMMANDLOG|LEN",
+    "ACL|DRYRUN",
+    "FUNCTION|DUMP",
 ];
 /// Denied by default: refused in Pointsman's own words.
 const DENIED: &[&str] = &["REPLICAOF", "SLAVEOF", "FAILOVER", "SHUTDOWN", "SYNC", "PSYNC", "REPLCONF"];
 /// Subcommands of CLUSTER that are not denied.
-const CLUSTER_ALLOWED: &[&str] =
-    &["COUNTKEYSINSLOT", "GETKEYSINSLOT", "HELP", "INFO", "KEYSLOT", "LINKS", "MYID", "MYSHARDID", "NODES", "REPLICAS", "SHARDS",
-      "SLAVES", "SLOTS", "COUNT-FAILURE-REPORTS", "SLOT-STATS", "GETSLOTMIGRATIONS"];
+const CLUSTER_ALLOWED: &[&str] = &[
+    "COUNTKEYSINSLOT",
+    "GETKEYSINSLOT",
+    "HELP",
+    "INFO",
+    "KEYSLOT",
+    "LINKS",
+    "MYID",
+    "MYSHARDID",
+    "NODES",
+    "REPLICAS",
+    "SHARDS",
+    "SLAVES",
+    "SLOTS",
+    "COUNT-FAILURE-REPORTS",
+    "SLOT-STATS",
+    "GETSLOTMIGRATIONS",
+];
 
 /// `GET`, `CLIENT|INFO`: everything that the server says it has, in order.
 fn commands(port: u16) -> Vec<String> {
@@ -78,7 +146,14 @@ fn answers(side: &Side, words: &[&str], mask: Mask) -> Vec<String> {
 fn seed(side: &Side) {
     let mut wire = Wire::connect(side.server.port());
     for line in [
-        "FLUSHALL", "SET k 1", "RPUSH l a b", "HSET h f v", "SADD s 1 2", "ZADD z 1 a", "XADD x 1-1 f v", "XGROUP CREATE x g 0",
+        "FLUSHALL",
+        "SET k 1",
+        "RPUSH l a b",
+        "HSET h f v",
+        "SADD s 1 2",
+        "ZADD z 1 a",
+        "XADD x 1-1 f v",
+        "XGROUP CREATE x g 0",
         "CLIENT UNPAUSE",
     ] {
         wire.ask(&line.split(' ').collect::<Vec<_>>());
@@ -95,7 +170,7 @@ fn sweep(component: &str) {
         }
         let masked = MASKED.contains(&name.as_str());
         let mask = if masked { Mask::Type } else { Mask::None };
-        sides.each_ref().map(seed);
+        sides.iter().for_each(seed);
         for arguments in ["", "k", "l 1", "h f 1", "s x y 1", "1 z 1 x 1", "x g nope 0 1-1 x", "nope nope"] {
             let words: Vec<&str> = name.split('|').chain(arguments.split_whitespace()).collect();
             let [direct, through] = sides.each_ref().map(|side| answers(side, &words, mask));

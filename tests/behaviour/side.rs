@@ -70,13 +70,11 @@ impl<'a> Kind<'a> {
 
     fn servers(&self) -> (RedisServer, RedisServer) {
         let server = self.builder().start();
-        let spare = match self.replica {
-            true => self.builder().replica_of(&server).start(),
-            false => self.builder().start(),
-        };
-        if self.replica {
-            spare.wait_synced();
+        if !self.replica {
+            return (server, self.builder().start());
         }
+        let spare = self.builder().replica_of(&server).start();
+        spare.wait_synced();
         (server, spare)
     }
 
