@@ -157,7 +157,8 @@ fn subscriptions_in_both_protocols() {
     assert_eq!(two.reply(), bulk("v"));
     let gauge = path.board.gauge(0);
     wait_for("one session is pinned", PATIENCE, || {
-        gauge.pinned_upstreams.load(std::sync::atomic::Ordering::Relaxed) == 2 && three.command(&["PING"]).text() == "PONG"
+        gauge.pinned_upstreams.load(std::sync::atomic::Ordering::Relaxed) == 2
+            && three.command(&["PING"]).text() == "PONG"
     });
 }
 

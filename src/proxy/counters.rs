@@ -21,8 +21,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All, in the order of [`Counters::commands`].
-    pub const ALL: [Self; 6] =
-        [Self::Answered, Self::Error, Self::Local, Self::Refused, Self::Unknown, Self::Retried];
+    pub const ALL: [Self; 6] = [Self::Answered, Self::Error, Self::Local, Self::Refused, Self::Unknown, Self::Retried];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {

@@ -182,9 +182,10 @@ impl Session {
 
     /// Gives the pinned upstream back when nothing needs it any more.
     fn unpin_if_idle(&mut self) {
-        let idle = self.pinned.as_ref().is_some_and(|pinned| {
-            !pinned.fresh && pinned.is_idle() && pinned.forever.is_none() && !self.state.pins()
-        });
+        let idle = self
+            .pinned
+            .as_ref()
+            .is_some_and(|pinned| !pinned.fresh && pinned.is_idle() && pinned.forever.is_none() && !self.state.pins());
         if !idle || self.is_streaming() {
             return;
         }

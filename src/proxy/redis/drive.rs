@@ -4,8 +4,8 @@
 
 use super::{
     client::Client,
-    lane::Lane,
     inbox::Inbox,
+    lane::Lane,
     open::{OpenError, Upstream, open},
     shared::{Shared, Standing},
 };

@@ -1,6 +1,11 @@
 //! One service on one worker: what its sessions and upstreams share. Everything in here belongs to one thread.
 
-use super::{client::{Client, Ready}, pool::Pool, shared::Shared, spare::Spares};
+use super::{
+    client::{Client, Ready},
+    pool::Pool,
+    shared::Shared,
+    spare::Spares,
+};
 use crate::{
     config::Service,
     model::{
@@ -158,7 +163,13 @@ pub struct Lane {
 
 impl Lane {
     /// A lane that follows `board`.
-    pub fn new(worker: usize, turn: Rc<Turn>, board: Arc<Board>, counters: Arc<Counters>, tls: Option<ClientTls>) -> Rc<Self> {
+    pub fn new(
+        worker: usize,
+        turn: Rc<Turn>,
+        board: Arc<Board>,
+        counters: Arc<Counters>,
+        tls: Option<ClientTls>,
+    ) -> Rc<Self> {
         let view = board.view().clone();
         let deny = deny_list(&view.settings);
         Rc::new(Self {

@@ -77,7 +77,8 @@ impl Script {
     pub(super) fn play(&self, pinned: &mut Pinned, monitoring: bool) {
         let mut bytes = self.bytes.get(self.login..).unwrap_or_default();
         let late = usize::from(monitoring).min(self.rest.replies);
-        let confirmations = (self.rest.confirmations > 0).then_some(Answer::SwallowedConfirmations(self.rest.confirmations));
+        let confirmations =
+            (self.rest.confirmations > 0).then_some(Answer::SwallowedConfirmations(self.rest.confirmations));
         let answers = std::iter::repeat_n(Answer::Swallowed, self.rest.replies - late)
             .chain(confirmations)
             .chain(std::iter::repeat_n(Answer::Swallowed, late));
@@ -96,10 +97,15 @@ impl Session {
     pub(super) fn wants_move(&mut self) -> Option<Move> {
         let pinned = self.pinned.as_ref()?;
         let view = self.lane.view();
-        if view.route.mode == Mode::Hold && view.cut_sessions && self.stuck_reason().is_some() && pinned.in_flight() == 0 {
+        if view.route.mode == Mode::Hold
+            && view.cut_sessions
+            && self.stuck_reason().is_some()
+            && pinned.in_flight() == 0
+        {
             return Some(Move::Cut);
         }
-        if let Some((next, readying)) = &view.next {
+        // Once handed over, it is there.
+        if let Some((next, readying)) = view.next.as_ref().filter(|(next, _)| next.node != pinned.node) {
             let fits = self.twin.as_ref().is_some_and(|twin| twin.pinned.node == next.node);
             if !fits && !self.is_warming(&next.node) {
                 return Some(Move::WarmUp(next.node.clone()));
@@ -108,7 +114,10 @@ impl Session {
             if *readying == Readying::HandOver && warm && !self.handing_over {
                 return Some(Move::HandOver);
             }
-        } else if (self.twin.is_some() || self.warming.is_some()) && view.route.target.as_ref().is_none_or(|to| !self.twin_is_on(&to.node)) {
+        } else if view.next.is_none()
+            && (self.twin.is_some() || self.warming.is_some())
+            && view.route.target.as_ref().is_none_or(|to| !self.twin_is_on(&to.node))
+        {
             self.twin = None;
             self.warming = None;
             self.handing_over = false;

@@ -20,7 +20,10 @@ use crate::{
         scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
         session::{Change, Session},
     },
-    proxy::{conn::{Reader, Writer}, counters::Outcome},
+    proxy::{
+        conn::{Reader, Writer},
+        counters::Outcome,
+    },
 };
 use std::{
     io,
@@ -65,7 +68,17 @@ impl Pinned {
     pub fn new(upstream: Upstream, node: NodeAddress) -> Self {
         let Upstream { reader, writer } = upstream;
         let (queue, scanner) = (Queue::default(), ReplyScanner::default());
-        Self { node, forever: None, refused: None, fresh: true, queue, reader, writer, inbox: Inbox::new(READ), scanner }
+        Self {
+            node,
+            forever: None,
+            refused: None,
+            fresh: true,
+            queue,
+            reader,
+            writer,
+            inbox: Inbox::new(READ),
+            scanner,
+        }
     }
 
     /// True when the client should not be read for now.
@@ -202,7 +215,13 @@ impl Pinned {
 }
 
 /// Finds what a reply belongs to, and says whether the client gets it.
-fn judge(queue: &mut Queue<Ask>, session: &mut Session, lane: &Lane, reply: Reply, bytes: &[u8]) -> Result<bool, ReplyError> {
+fn judge(
+    queue: &mut Queue<Ask>,
+    session: &mut Session,
+    lane: &Lane,
+    reply: Reply,
+    bytes: &[u8],
+) -> Result<bool, ReplyError> {
     drop_silent(queue);
     let verb = verb(bytes);
     let confirms = verb.is_some_and(|verb| verb.ends_with(b"subscribe"));
@@ -210,7 +229,9 @@ fn judge(queue: &mut Queue<Ask>, session: &mut Session, lane: &Lane, reply: Repl
         return Ok(shown);
     }
     let unasked = reply.kind == ReplyKind::Push
-        || (session.protocol() == Protocol::Resp2 && session.subscribed() && verb.is_some_and(|verb| verb.ends_with(b"message")))
+        || (session.protocol() == Protocol::Resp2
+            && session.subscribed()
+            && verb.is_some_and(|verb| verb.ends_with(b"message")))
         || (session.monitoring() && matches!(bytes, [b'+', b'0'..=b'9', ..]));
     if unasked {
         return Ok(true);

@@ -286,11 +286,13 @@ impl Session {
                     self.stream_on(rest.get(..head.len).unwrap_or_default());
                     at += head.len;
                 }
-                Ok(Scan::Complete(head)) => match self.request(&head, rest.get(..head.len).unwrap_or_default(), &deny) {
-                    Flow::Done => at += head.len,
-                    flow @ (Flow::Then(_) | Flow::Last) => return (at + head.len, flow),
-                    flow => return (at, flow),
-                },
+                Ok(Scan::Complete(head)) => {
+                    match self.request(&head, rest.get(..head.len).unwrap_or_default(), &deny) {
+                        Flow::Done => at += head.len,
+                        flow @ (Flow::Then(_) | Flow::Last) => return (at + head.len, flow),
+                        flow => return (at, flow),
+                    }
+                }
                 Err(error) => {
                     // Scanning the same bytes again finds the same error.
                     self.scanner = RequestScanner::default();
