@@ -55,6 +55,11 @@ fn name(class: &Class, head: &Head, request: &[u8]) -> String {
     name.chars().take(SHOWN).collect()
 }
 
+/// True for `SCRIPT KILL` and `FUNCTION KILL`.
+pub fn kills_script(class: &Class, head: &Head, request: &[u8]) -> bool {
+    class.spec.is_some_and(|spec| spec.name == "KILL") && !head.name(request).eq_ignore_ascii_case(b"CLIENT")
+}
+
 /// Why a session can't move, for operators.
 pub fn describe(why: Why, class: &Class, request: &[u8]) -> String {
     match (why, class.spec) {

@@ -14,7 +14,7 @@ use super::{
     local,
     moving::Warming,
     pinned::{Pinned, Twin},
-    shared::{Key, Shared, Standing},
+    shared::{Key, Shared, Standing, is_busy},
 };
 use crate::{
     protocol::redis::{
@@ -396,21 +396,29 @@ impl Session {
             Route::Shared => self.share(class.retry, request),
             Route::Local(local) => self.local(local, head, request),
             _ if self.client.outstanding() > 0 => Flow::Quiet,
+            Route::Pinned(Why::Once) if local::kills_script(&class, head, request) => {
+                Flow::Then(Act::KillScript(request.into()))
+            }
             _ => Flow::Again(Act::Pin),
         }
     }
 
     pub(super) fn share(&mut self, retry: Retry, request: &[u8]) -> Flow {
         let shared = match &self.shared {
-            Some(shared) => shared,
-            None => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
+            Some(shared) if self.client.outstanding() > 0 || !shared.stands_still(&self.lane) => shared,
+            _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
         };
         if shared.is_full() {
             return Flow::Room;
         }
         if let Standing::Dead(error) = shared.standing() {
             self.client.say(|out| out.extend_from_slice(&error));
-            return self.end();
+            if !is_busy(&error) {
+                return self.end();
+            }
+            self.client.flush();
+            self.shared = None;
+            return Flow::Done;
         }
         shared.send(&self.lane, &self.client, request, retry);
         Flow::Done
