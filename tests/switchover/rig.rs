@@ -112,8 +112,12 @@ pub fn service(port: u16, clusters: &[(&str, Vec<&RedisServer>)], settings: &str
     let mut text = format!("[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n");
     for (name, nodes) in clusters {
         let nodes: Vec<_> = nodes.iter().map(|node| format!("\"{}\"", node.address())).collect();
-        write!(text, "[[services.cart.clusters]]\nname = \"{name}\"\nsite = \"{name}\"\nnodes = [{}]\n", nodes.join(", "))
-            .expect("writing to a string");
+        write!(
+            text,
+            "[[services.cart.clusters]]\nname = \"{name}\"\nsite = \"{name}\"\nnodes = [{}]\n",
+            nodes.join(", ")
+        )
+        .expect("writing to a string");
     }
     text
 }

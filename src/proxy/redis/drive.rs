@@ -5,6 +5,7 @@
 use super::{
     client::Client,
     inbox::Inbox,
+    key::Key,
     lane::Lane,
     open::{OpenError, Upstream, open},
     shared::{Shared, Standing},
@@ -40,7 +41,7 @@ enum End {
 }
 
 /// The upstream of that login, database and protocol, made if there is none.
-pub fn join(lane: &Rc<Lane>, key: super::shared::Key) -> Rc<Shared> {
+pub fn join(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
     if let Some(known) = lane.shared.borrow().iter().find(|one| one.key == key) {
         return Rc::clone(known);
     }
