@@ -89,7 +89,9 @@ impl Rig {
         let mut arguments = vec!["switchover", "cart", "--to", to, "--json"];
         arguments.extend(more);
         let out = self.pointsman.cli_expect(&arguments, code);
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+        let answer: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+        // A refusal is a problem that holds the operation.
+        answer.get("operation").filter(|operation| operation.is_object()).cloned().unwrap_or(answer)
     }
 
     /// The names of the guards that an operation names.

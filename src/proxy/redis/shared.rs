@@ -10,7 +10,7 @@ use super::{
     lane::Lane,
     open::Upstream,
     queue::{Entry, Queue},
-    retry::{Aside, is_passing},
+    retry::Aside,
     run::Run,
 };
 use crate::{
@@ -31,6 +31,9 @@ use tokio::sync::Notify;
 
 /// Unanswered bytes past which sessions send no more until some are answered.
 const FULL: usize = 1024 * 1024;
+/// An upstream that has said nothing for so long, while the oldest request waits for so long, in microseconds, stands still: most
+/// likely behind a script.
+const STILL_US: u32 = 100_000;
 /// An incomplete reply larger than this is handed on as it comes.
 const STREAM: usize = 64 * 1024;
 
@@ -41,7 +44,7 @@ pub enum Standing {
     Down,
     /// Connected.
     Up,
-    /// The server refused the login, with this reply. It never comes up again.
+    /// The server refused the login, or to be asked anything, with this reply. It never comes up again.
     Dead(Rc<[u8]>),
 }
 
@@ -49,7 +52,7 @@ pub enum Standing {
 pub struct Shared {
     /// What it is logged in as.
     pub key: Key,
-    queue: RefCell<Queue<Entry>>,
+    pub(super) queue: RefCell<Queue<Entry>>,
     writer: RefCell<Option<Writer>>,
     standing: RefCell<Standing>,
     dirty: Cell<bool>,
@@ -67,7 +70,7 @@ pub struct Shared {
     /// Kept for its room.
     touched: RefCell<Vec<Rc<Client>>>,
     /// What the node refused for its role or state.
-    aside: RefCell<Aside>,
+    pub(super) aside: RefCell<Aside>,
     /// Told when `standing` changes.
     pub changed: Notify,
     /// Told when the driver has to look at the route again.
@@ -132,6 +135,16 @@ impl Shared {
     /// Takes it, if it is on that node.
     pub fn take_warm(&self, node: &NodeAddress) -> Option<Upstream> {
         self.warm.borrow_mut().take().filter(|(on, _)| on == node).map(|(_, upstream)| upstream)
+    }
+
+    /// True while the oldest request keeps everything behind it waiting. A new connection may be answered (`BUSY`, say), so
+    /// clients that wait for nothing here had better take another one.
+    pub fn stands_still(&self, lane: &Lane) -> bool {
+        let queue = self.queue.borrow();
+        let Some(oldest) = queue.front().filter(|_| self.is_up() && queue.has_written()) else { return false };
+        // Once something was sent in this turn, the clock has been read.
+        let now = if self.dirty.get() { lane.turn.now_us() } else { lane.turn.tick() };
+        now.wrapping_sub(oldest.at_us).min(now.wrapping_sub(self.heard_us.get())) > STILL_US
     }
 
     /// True when sessions should wait before they send more.
@@ -231,6 +244,7 @@ impl Shared {
         self.frozen.set(false);
         self.send_again(lane);
         self.blocked.set(false);
+        self.heard_us.set(lane.turn.tick());
         self.set_standing(Standing::Up);
         self.flush();
     }
@@ -271,7 +285,7 @@ impl Shared {
         self.let_in();
     }
 
-    /// The server refused the login: sessions get its error and end.
+    /// The server refused the login: sessions get its error and end, unless it was only busy.
     pub fn die(&self, error: &[u8]) {
         self.set_standing(Standing::Dead(error.into()));
         self.aside.borrow_mut().give_up_all();
@@ -279,44 +293,11 @@ impl Shared {
         for (_, _, entry) in waiting {
             entry.client.say(|out| out.extend_from_slice(error));
             entry.client.answered(1);
-            entry.client.end();
+            if !is_busy(error) {
+                entry.client.end();
+            }
         }
         self.let_in();
-    }
-
-    /// Puts the oldest request aside if its error may pass; false if the error is to be delivered.
-    fn put_aside(&self, lane: &Lane, queue: &mut Queue<Entry>, reply: Reply, bytes: &[u8]) -> bool {
-        let error = bytes.get(..reply.len).unwrap_or_default();
-        if !is_passing(lane, reply, error) || queue.front().is_none_or(|entry| entry.retry == Retry::Never) {
-            return false;
-        }
-        let request = queue.front_bytes().to_vec();
-        let Some(entry) = queue.answered() else { return false };
-        self.aside.borrow_mut().put(lane, entry, &request, error);
-        true
-    }
-
-    /// Sends again what was refused, before anything new.
-    fn send_again(&self, lane: &Lane) {
-        let mut again = self.aside.borrow_mut().take(lane);
-        if again.is_empty() {
-            return;
-        }
-        let mut queue = self.queue.borrow_mut();
-        // What was never sent waits behind: its clients have nothing put aside, so any order among clients will do.
-        for (request, entry) in again.drain(..) {
-            queue.push(&request, entry);
-        }
-    }
-
-    /// Looks after what was refused: asks the same node again after a while, or delivers the errors when time has run out.
-    pub fn look_after(&self, lane: &Lane, over: bool) {
-        if over {
-            self.aside.borrow_mut().give_up_all();
-        } else if self.is_up() && lane.mode() != Mode::Hold && self.aside.borrow().is_due() {
-            self.send_again(lane);
-            self.flush();
-        }
     }
 
     fn let_in(&self) {
@@ -383,6 +364,11 @@ pub struct Dispatched {
     pub used: usize,
     /// The client whose large reply doesn't fit its buffer.
     pub slow: Option<Rc<Client>>,
+}
+
+/// True for the error of a node that is kept by a script: it refuses even `SELECT`, and will be well again.
+pub fn is_busy(error: &[u8]) -> bool {
+    error.starts_with(b"-BUSY ")
 }
 
 /// What clients are told whose request may or may not have run.
