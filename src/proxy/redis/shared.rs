@@ -14,11 +14,11 @@ use super::{
     run::Run,
 };
 use crate::{
-    model::{name::NodeAddress, route::Mode},
+    model::name::NodeAddress,
     protocol::redis::{
         command::Retry,
         reply,
-        scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
+        scan::{ReplyError, ReplyKind, ReplyScanner},
     },
     proxy::{conn::Writer, counters::Outcome},
 };
