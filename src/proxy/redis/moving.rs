@@ -192,7 +192,9 @@ impl Session {
         let mut asks: Vec<_> = old.queue.take_all().collect();
         if let Some(error) = refused {
             // Proven not to have run: as good as never sent.
-            asks.iter_mut().for_each(|(_, sent, _)| *sent = false);
+            for (_, sent, _) in &mut asks {
+                *sent = false;
+            }
             if !self.wait_for_role(&old.node).await {
                 self.client.say(|out| out.extend_from_slice(&error));
                 self.client.flush();

@@ -36,7 +36,7 @@ pub fn is_passing(lane: &Lane, reply: Reply, bytes: &[u8]) -> bool {
         return false;
     }
     let text = bytes.strip_prefix(ABORTED).or(bytes.strip_prefix(b"-")).unwrap_or_default();
-    let word = text.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let word = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let view = lane.view();
     let passing = match ErrorKind::of(word) {
         ErrorKind::WrongNode => true,

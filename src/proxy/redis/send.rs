@@ -27,10 +27,10 @@ impl Session {
     /// Sends one whole request its way.
     pub(super) fn request(&mut self, head: &Head, request: &[u8], deny: &DenyList) -> Flow {
         let class = classify(head, request, deny);
-        if self.lane.gate() != Gate::Open || class.route == Route::Denied {
-            if let Some(flow) = self.refused(&class, head, request) {
-                return flow;
-            }
+        if (self.lane.gate() != Gate::Open || class.route == Route::Denied)
+            && let Some(flow) = self.refused(&class, head, request)
+        {
+            return flow;
         }
         if self.lost_race
             && let Some(flow) = self.race(&class)

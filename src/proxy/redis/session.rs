@@ -56,6 +56,7 @@ enum Step {
 }
 
 /// A session.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one session, not the states of one machine")]
 pub struct Session {
     pub(super) lane: Rc<Lane>,
     pub(super) client: Rc<Client>,
