@@ -17,6 +17,7 @@ use super::{
     shared::{Key, Shared, Standing},
 };
 use crate::{
+    model::route::Mode,
     protocol::redis::{
         command::{Class, DenyList, Kind, Local, Retry, Route, Why, classify},
         reply,
@@ -36,6 +37,9 @@ use std::{
 const STREAM: usize = 32 * 1024;
 /// Replies that a client may be owed on a shared upstream before it is read on.
 const DEPTH: u32 = 4096;
+
+/// A command that the server refuses.
+const SPOILER: &[u8] = b"*1\r\n$3\r\nGET\r\n";
 
 /// What to do after looking at a request.
 pub enum Flow {
@@ -408,6 +412,7 @@ impl Session {
         if shared.is_full() {
             return Flow::Room;
         }
+        self.client.set_shared_id(shared.id());
         if let Standing::Dead(error) = shared.standing() {
             self.client.say(|out| out.extend_from_slice(&error));
             return self.end();
@@ -446,6 +451,10 @@ impl Session {
             }
             _ => {}
         }
+        if matches!(class.route, Route::Local(_)) {
+            // It may be somebody else afterwards.
+            self.client.set_shared_id(0);
+        }
         pinned.fresh = false;
         let ask = Ask::new(class, request, &mut self.state);
         let stuck = pinned.forever.is_some() || self.state.in_multi();
@@ -475,7 +484,23 @@ impl Session {
             self.client.say(|out| reply::error(out, &text));
             self.client.flush();
         }
+        if self.state.in_multi() {
+            return Some(self.spoil());
+        }
         Some(Flow::Done)
+    }
+}
+
+impl Session {
+    /// A command of a transaction was refused: what was queued must not run without it. A command that lacks its argument has
+    /// the server answer EXEC with EXECABORT, as it does for what it refuses itself; it is kept with the queue, for a move.
+    fn spoil(&mut self) -> Flow {
+        let Some(pinned) = self.pinned.as_mut().filter(|_| matches!(self.lane.mode(), Mode::Open | Mode::ReadOnly)) else {
+            return self.end();
+        };
+        pinned.queue.push(SPOILER, Ask::OWN);
+        self.state.queue(SPOILER);
+        Flow::Done
     }
 }
 
