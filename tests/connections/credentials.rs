@@ -1,10 +1,20 @@
 //! Users: verified by the server, never mixed, and gone when the server says so.
 
-use crate::common::{PATIENCE, data_path::DataPath, raw::{Raw, Reply}, redis_server::RedisServer, wait_for};
+use crate::common::{
+    PATIENCE,
+    data_path::DataPath,
+    raw::{Raw, Reply},
+    redis_server::RedisServer,
+    wait_for,
+};
+use crate::require_server;
 use crate::{bulk, error, ok};
 
 fn server_of_users() -> RedisServer {
-    RedisServer::builder("redis7").user("reader on >r ~* &* +@read +@connection +acl|whoami").user("writer on >w ~* &* +@all").start()
+    RedisServer::builder("redis7")
+        .user("reader on >r ~* &* +@read +@connection +acl|whoami")
+        .user("writer on >w ~* &* +@all")
+        .start()
 }
 
 /// Whatever is asked, the answer is the one that a direct connection gets.
@@ -117,7 +127,9 @@ fn nobody_is_ever_somebody_else() {
     }
     let list = server.command(&["CLIENT", "LIST"]).text();
     let of = |user: &str, database: usize| {
-        list.lines().filter(|line| line.contains(&format!(" user={user} ")) && line.contains(&format!(" db={database} "))).count()
+        list.lines()
+            .filter(|line| line.contains(&format!(" user={user} ")) && line.contains(&format!(" db={database} ")))
+            .count()
     };
     for database in 0..3 {
         assert!(of("writer", database) >= 2 && of("reader", database) >= 2, "one a protocol at least:\n{list}");
@@ -168,7 +180,9 @@ fn a_revoked_password_lets_nobody_in() {
     assert_eq!(new.command(&["AUTH", "reader", "new"]), ok());
     assert_eq!(new.command(&["ACL", "WHOAMI"]), bulk("reader"));
     server.command(&["CLIENT", "KILL", "USER", "reader"]);
-    wait_for("the one with the new password is served again", PATIENCE, || new.command(&["ACL", "WHOAMI"]) == bulk("reader"));
+    wait_for("the one with the new password is served again", PATIENCE, || {
+        new.command(&["ACL", "WHOAMI"]) == bulk("reader")
+    });
     let last = String::from_utf8(old.until_closed()).expect("text");
     assert!(last.is_empty() || last.starts_with("-WRONGPASS"), "{last}");
 }

@@ -1,13 +1,23 @@
 //! TLS towards applications and towards nodes.
 
 use crate::common::{
-    PATIENCE, certificates::Certificates, data_path::DataPath, instance::Pointsman, ports::free_port, raw::{Raw, Reply},
-    redis_server::RedisServer, wait_for,
+    PATIENCE,
+    certificates::Certificates,
+    data_path::DataPath,
+    instance::Pointsman,
+    ports::free_port,
+    raw::{Raw, Reply},
+    redis_server::RedisServer,
+    wait_for,
 };
+use crate::require_server;
 use crate::tls_client::connect;
 use crate::{bulk, error, ok};
 use pointsman::config::{ListenerTls, Service};
-use rustls::{ALL_VERSIONS, version::{TLS12, TLS13}};
+use rustls::{
+    ALL_VERSIONS,
+    version::{TLS12, TLS13},
+};
 use std::sync::Arc;
 
 fn listener(files: &Certificates, identified: bool) -> Option<ListenerTls> {
@@ -50,11 +60,7 @@ fn who_has_no_certificate_or_no_tls_is_not_served() {
     let server = RedisServer::start("redis7");
     let path = DataPath::with(&server, |settings| settings.tls = listener(&files, true));
     // In TLS 1.3 the refusal of a certificate comes behind the handshake.
-    let refused = match connect(path.port, &files, false, &[&TLS12]) {
-        Err(_) => true,
-        Ok(_) => false,
-    };
-    assert!(refused, "no certificate, no connection");
+    assert!(connect(path.port, &files, false, &[&TLS12]).is_err(), "no certificate, no connection");
     let mut known = connect(path.port, &files, true, ALL_VERSIONS).expect("a handshake");
     assert_eq!(known.command(&["PING"]), Reply::Simple("PONG".into()));
     let mut plain = Raw::connect(path.port);
@@ -103,11 +109,15 @@ fn nodes_by_tls() {
     std::fs::copy(&others.ca, &ca).expect("a copy");
     let port = free_port();
     let nodes = |server: &RedisServer| {
-        format!("nodes = [{{ address = \"localhost:{}\", replicate_from = \"{}\" }}]\n", server.tls_port(), server.address())
+        format!(
+            "nodes = [{{ address = \"localhost:{}\", replicate_from = \"{}\" }}]\n",
+            server.tls_port(),
+            server.address()
+        )
     };
     let pointsman = Pointsman::start(&format!(
         "[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\n\
-         failover.hold_timeout = \"300ms\"\n\
+         failover.hold_timeout = \"1s\"\n\
          [services.cart.node_tls]\nca = \"{}\"\ncertificate = \"{}\"\nkey = \"{}\"\n\
          [[services.cart.clusters]]\nname = \"main\"\n{}[[services.cart.clusters]]\nname = \"spare\"\n{}",
         ca.display(),

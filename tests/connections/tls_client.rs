@@ -1,6 +1,9 @@
 //! An application that speaks TLS.
 
-use crate::common::{certificates::Certificates, raw::{Raw, Stream}};
+use crate::common::{
+    certificates::Certificates,
+    raw::{Raw, Stream},
+};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion, crypto::ring};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use std::{io, net::TcpStream, sync::Arc, time::Duration};

@@ -1,6 +1,7 @@
 //! Unix socket listeners.
 
 use crate::common::{raw::Raw, redis_server::RedisServer};
+use crate::require_server;
 use crate::rig::{Rig, service};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 

@@ -7,10 +7,11 @@ use super::{
     moving::Move,
     open::{OpenError, open},
     pinned::Pinned,
-    session::Session,
+    session::{Flow, Session},
     shared::Key,
     spare::Spare,
 };
+use crate::model::route::Mode;
 use crate::protocol::redis::{
     Protocol,
     command::Retry,
@@ -30,6 +31,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest one.
 const PAUSE_LONGEST: Duration = Duration::from_millis(500);
+
+/// A command that the server refuses.
+const SPOILER: &[u8] = b"*1\r\n$3\r\nGET\r\n";
 
 /// Something that can't be done at once.
 pub enum Act {
@@ -218,6 +222,19 @@ impl Session {
         self.client.set_pinned_in_flight(0);
         self.client.set_pinned_silent(None);
         Some(*pinned)
+    }
+
+    /// A command of a transaction was refused: what was queued must not run without it. A command that lacks its argument has
+    /// the server answer EXEC with EXECABORT, as it does for what it refuses itself; it is kept with the queue, for a move.
+    pub(super) fn spoil(&mut self) -> Flow {
+        let Some(pinned) = self.pinned.as_mut().filter(|_| matches!(self.lane.mode(), Mode::Open | Mode::ReadOnly))
+        else {
+            self.client.end();
+            return Flow::Last;
+        };
+        pinned.queue.push(SPOILER, Ask::OWN);
+        self.state.queue(SPOILER);
+        Flow::Done
     }
 
     /// Moves bytes on the pinned upstream both ways; an act if something is to be done about it.

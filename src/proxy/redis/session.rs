@@ -17,7 +17,6 @@ use super::{
     shared::{Key, Shared, Standing},
 };
 use crate::{
-    model::route::Mode,
     protocol::redis::{
         command::{Class, DenyList, Kind, Local, Retry, Route, Why, classify},
         reply,
@@ -37,9 +36,6 @@ use std::{
 const STREAM: usize = 32 * 1024;
 /// Replies that a client may be owed on a shared upstream before it is read on.
 const DEPTH: u32 = 4096;
-
-/// A command that the server refuses.
-const SPOILER: &[u8] = b"*1\r\n$3\r\nGET\r\n";
 
 /// What to do after looking at a request.
 pub enum Flow {
@@ -488,19 +484,6 @@ impl Session {
             return Some(self.spoil());
         }
         Some(Flow::Done)
-    }
-}
-
-impl Session {
-    /// A command of a transaction was refused: what was queued must not run without it. A command that lacks its argument has
-    /// the server answer EXEC with EXECABORT, as it does for what it refuses itself; it is kept with the queue, for a move.
-    fn spoil(&mut self) -> Flow {
-        let Some(pinned) = self.pinned.as_mut().filter(|_| matches!(self.lane.mode(), Mode::Open | Mode::ReadOnly)) else {
-            return self.end();
-        };
-        pinned.queue.push(SPOILER, Ask::OWN);
-        self.state.queue(SPOILER);
-        Flow::Done
     }
 }
 

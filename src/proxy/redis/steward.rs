@@ -133,7 +133,11 @@ fn give_up_silent(lane: &Rc<Lane>, view: &View) {
         }
         over
     };
-    lane.shared.borrow().iter().filter(|shared| over(shared.silent_for(now))).for_each(|one| one.given_up.notify_waiters());
+    lane.shared
+        .borrow()
+        .iter()
+        .filter(|shared| over(shared.silent_for(now)))
+        .for_each(|one| one.given_up.notify_waiters());
     for client in lane.pinned.borrow().values().filter(|client| client.waiting() == 0) {
         let silent = client.pinned_silent().map_or(0, |since| now.wrapping_sub(since));
         if over(Duration::from_micros(silent.into())) {
