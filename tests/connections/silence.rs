@@ -1,6 +1,15 @@
 //! Nodes that say nothing, or are gone: an honest error within a bound, and no storm of connections.
 
-use crate::common::{PATIENCE, data_path::DataPath, instance::Pointsman, ports::free_port, raw::{Raw, Reply}, redis_server::RedisServer, wait_for};
+use crate::common::{
+    PATIENCE,
+    data_path::DataPath,
+    instance::Pointsman,
+    ports::free_port,
+    raw::{Raw, Reply},
+    redis_server::RedisServer,
+    wait_for,
+};
+use crate::require_server;
 use crate::{bulk, error, ok};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

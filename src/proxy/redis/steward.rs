@@ -106,8 +106,9 @@ fn round(lane: &Rc<Lane>) {
     if view.route.mode == Mode::Hold && lane.in_flight() == 0 {
         lane.board.report(Signal::Drained { worker, epoch });
     }
-    give_up_silent(lane, &view);
     run_out(lane, &view);
+    // Behind it: what is given up here is down by the next round, and not taken to be well again before.
+    give_up_silent(lane, &view);
     lane.spares.sweep(None);
     lane.publish_counts();
 }
