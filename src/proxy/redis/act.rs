@@ -11,12 +11,15 @@ use super::{
     shared::Key,
     spare::Spare,
 };
-use crate::model::route::Mode;
-use crate::protocol::redis::{
-    Protocol,
-    command::Retry,
-    reply,
-    session::{Change, Hello, Login as Credentials, Session as State},
+use crate::{
+    model::route::Mode,
+    protocol::redis::{
+        Protocol,
+        command::Retry,
+        reply,
+        session::{Change, Hello, Login as Credentials, Session as State},
+    },
+    proxy::counters::Outcome,
 };
 use std::{
     rc::Rc,
@@ -43,6 +46,8 @@ pub enum Act {
     Login(Box<Login>),
     /// `SELECT`.
     Select(u32),
+    /// `SCRIPT KILL` and `FUNCTION KILL`.
+    KillScript(Box<[u8]>),
     /// The pinned upstream is gone.
     Lost,
     /// The route moves.
@@ -63,6 +68,7 @@ impl Session {
             Act::Pin => self.pin().await.err(),
             Act::Login(login) => self.log_in(*login).await.err(),
             Act::Select(database) => self.select(database).await.err(),
+            Act::KillScript(request) => self.kill_script(&request).await.err(),
             Act::Lost => {
                 self.relocate().await;
                 None
@@ -132,6 +138,22 @@ impl Session {
         let mut setup = Vec::new();
         let replies = bare.open(&mut setup);
         self.open_somewhere(&setup, replies, replies).await.map(drop)
+    }
+
+    /// Asks on a connection made for that, and only logged in: while a script runs, the node refuses `SELECT`.
+    async fn kill_script(&self, request: &[u8]) -> Result<(), Box<[u8]>> {
+        let mut bare = State::default();
+        if let Some(login) = self.state.login() {
+            bare.apply(Change::Login(Arc::clone(login)));
+        }
+        let mut setup = Vec::new();
+        let replies = bare.open(&mut setup) + 1;
+        setup.extend_from_slice(request);
+        self.open_somewhere(&setup, replies, replies).await?;
+        self.lane.counters.count(Outcome::Answered, 1);
+        self.client.say(reply::ok);
+        self.client.flush();
+        Ok(())
     }
 
     /// Opens an upstream on the route, trying for as long as requests may wait.

@@ -41,10 +41,15 @@ enum End {
     Moved,
 }
 
-/// The upstream of that login, database and protocol, made if there is none.
+/// Upstreams of the same login, database and protocol at most.
+const SAME: usize = 4;
+
+/// The upstream of that login, database and protocol, made if there is none, or none that doesn't stand still.
 pub fn join(lane: &Rc<Lane>, key: super::shared::Key) -> Rc<Shared> {
-    if let Some(known) = lane.shared.borrow().iter().find(|one| one.key == key) {
-        return Rc::clone(known);
+    let known: Vec<_> = lane.shared.borrow().iter().filter(|one| one.key == key).map(Rc::clone).collect();
+    let best = known.iter().find(|one| !one.stands_still(lane));
+    if let Some(best) = best.or(known.get(SAME - 1)) {
+        return Rc::clone(best);
     }
     let shared = Shared::new(key);
     lane.shared.borrow_mut().push(Rc::clone(&shared));

@@ -14,7 +14,7 @@ use super::{
     local,
     moving::Warming,
     pinned::{Pinned, Twin},
-    shared::{Key, Shared, Standing},
+    shared::{Key, Shared, Standing, is_busy},
 };
 use crate::{
     protocol::redis::{
@@ -396,14 +396,17 @@ impl Session {
             Route::Shared => self.share(class.retry, request),
             Route::Local(local) => self.local(local, head, request),
             _ if self.client.outstanding() > 0 => Flow::Quiet,
+            Route::Pinned(Why::Once) if local::kills_script(&class, head, request) => {
+                Flow::Then(Act::KillScript(request.into()))
+            }
             _ => Flow::Again(Act::Pin),
         }
     }
 
     pub(super) fn share(&mut self, retry: Retry, request: &[u8]) -> Flow {
         let shared = match &self.shared {
-            Some(shared) => shared,
-            None => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
+            Some(shared) if self.client.outstanding() > 0 || !shared.stands_still(&self.lane) => shared,
+            _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
         };
         if shared.is_full() {
             return Flow::Room;
@@ -411,7 +414,12 @@ impl Session {
         self.client.set_shared_id(shared.id());
         if let Standing::Dead(error) = shared.standing() {
             self.client.say(|out| out.extend_from_slice(&error));
-            return self.end();
+            if !is_busy(&error) {
+                return self.end();
+            }
+            self.client.flush();
+            self.shared = None;
+            return Flow::Done;
         }
         shared.send(&self.lane, &self.client, request, retry);
         Flow::Done
@@ -441,7 +449,10 @@ impl Session {
     fn ask(&mut self, class: &Class, request: &[u8]) {
         let Some(pinned) = &mut self.pinned else { return };
         match class.route {
-            Route::Pinned(Why::Wait) => pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN),
+            // It waits for what was written on its own connection, and nothing was yet: the server's offset stands for all.
+            Route::Pinned(Why::Wait) if pinned.fresh && !self.state.in_multi() && self.state.reply_mode() == ReplyMode::On => {
+                pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
+            }
             Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) if pinned.forever.is_none() => {
                 pinned.forever = Some(local::describe(why, class, request));
             }

@@ -34,6 +34,9 @@ use tokio::sync::Notify;
 
 /// Unanswered bytes past which sessions send no more until some are answered.
 const FULL: usize = 1024 * 1024;
+/// An upstream that has said nothing for so long, while the oldest request waits for so long, in microseconds, stands still: most
+/// likely behind a script.
+const STILL_US: u32 = 100_000;
 /// An incomplete reply larger than this is handed on as it comes.
 const STREAM: usize = 64 * 1024;
 
@@ -67,7 +70,7 @@ pub enum Standing {
     Down,
     /// Connected.
     Up,
-    /// The server refused the login, with this reply. It never comes up again.
+    /// The server refused the login, or to be asked anything, with this reply. It never comes up again.
     Dead(Rc<[u8]>),
 }
 
@@ -161,6 +164,16 @@ impl Shared {
     /// Takes it, if it is on that node.
     pub fn take_warm(&self, node: &NodeAddress) -> Option<Upstream> {
         self.warm.borrow_mut().take().filter(|(on, _)| on == node).map(|(_, upstream)| upstream)
+    }
+
+    /// True while the oldest request keeps everything behind it waiting. A new connection may be answered (`BUSY`, say), so
+    /// clients that wait for nothing here had better take another one.
+    pub fn stands_still(&self, lane: &Lane) -> bool {
+        let queue = self.queue.borrow();
+        let Some(oldest) = queue.front().filter(|_| self.is_up() && queue.has_written()) else { return false };
+        // Once something was sent in this turn, the clock has been read.
+        let now = if self.dirty.get() { lane.turn.now_us() } else { lane.turn.tick() };
+        now.wrapping_sub(oldest.at_us).min(now.wrapping_sub(self.heard_us.get())) > STILL_US
     }
 
     /// True when sessions should wait before they send more.
@@ -261,6 +274,7 @@ impl Shared {
         self.frozen.set(false);
         self.send_again(lane);
         self.blocked.set(false);
+        self.heard_us.set(lane.turn.tick());
         self.set_standing(Standing::Up);
         self.flush();
     }
@@ -314,7 +328,7 @@ impl Shared {
         self.let_in();
     }
 
-    /// The server refused the login: sessions get its error and end.
+    /// The server refused the login: sessions get its error and end, unless it was only busy.
     pub fn die(&self, error: &[u8]) {
         self.set_standing(Standing::Dead(error.into()));
         self.aside.borrow_mut().give_up_all();
@@ -322,7 +336,9 @@ impl Shared {
         for (_, _, entry) in waiting {
             entry.client.say(|out| out.extend_from_slice(error));
             entry.client.answered(1);
-            entry.client.end();
+            if !is_busy(error) {
+                entry.client.end();
+            }
         }
         self.let_in();
     }
@@ -426,6 +442,11 @@ pub struct Dispatched {
     pub used: usize,
     /// The client whose large reply doesn't fit its buffer.
     pub slow: Option<Rc<Client>>,
+}
+
+/// True for the error of a node that is kept by a script: it refuses even `SELECT`, and will be well again.
+pub fn is_busy(error: &[u8]) -> bool {
+    error.starts_with(b"-BUSY ")
 }
 
 /// What clients are told whose request may or may not have run.
