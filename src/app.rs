@@ -120,6 +120,7 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     let workers = proxy.workers();
     let proxy = DataPath::new(proxy);
     let metrics = Metrics::new();
+    tokio::spawn(inspect(stores(&config)));
     let workshop = Arc::new(Wiring { file: file.to_owned(), data_path: proxy.clone() });
     let parts = Parts { config, coordinator: Arc::new(coordinator), workers, workshop, metrics: metrics.clone() };
     let handle = control::start(parts)?;
@@ -137,6 +138,30 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     stop(&handle, &proxy, grace, &mut signals).await;
     serving.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
+}
+
+/// The stores of all services; what can't be built is said when the service starts.
+fn stores(config: &Config) -> Vec<(Service, Arc<dyn Store>)> {
+    let services = config.services.iter();
+    services.filter_map(|service| Some((service.clone(), store(config, &Arc::new(service.clone())).ok()?))).collect()
+}
+
+/// Says in the log what stands in the way of the nodes' work (too few connections, missing rights), as `check --connect` does.
+/// A node that doesn't answer is left to the status.
+async fn inspect(stores: Vec<(Service, Arc<dyn Store>)>) {
+    for (service, store) in &stores {
+        for (_, node) in service.nodes() {
+            let inspection = store.inspect(&node.address).await;
+            for finding in inspection.findings.iter().filter(|_| inspection.version.is_some()) {
+                let (service, node, advice, mend) = (&service.name, &node.address, &finding.message, &finding.mend);
+                if finding.error {
+                    tracing::warn!(%service, %node, %mend, "{advice}");
+                } else {
+                    tracing::info!(%service, %node, %mend, "{advice}");
+                }
+            }
+        }
+    }
 }
 
 fn in_words(what: &str, error: &dyn Display) -> String {

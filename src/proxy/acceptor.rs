@@ -144,7 +144,10 @@ async fn accept_tcp(listener: TcpListener, door: Arc<Door>) {
         match listener.accept().await {
             Ok((mut stream, peer)) if door.is_full() => {
                 tracing::warn!(service = %door.name, %peer, "too many connections");
-                let _ = stream.write_all(TOO_MANY).await;
+                // As Redis does: before the handshake of TLS nothing can be said.
+                if door.tls.load().is_none() {
+                    let _ = stream.write_all(TOO_MANY).await;
+                }
             }
             Ok((stream, peer)) => {
                 door.pass(|tls| Ok(Arrival::Tcp(stream.into_std()?, peer.to_string().into(), tls)));

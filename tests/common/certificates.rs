@@ -1,6 +1,7 @@
 //! A certificate authority and certificates of a day, for TLS tests.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// PEM files of an authority, a server (`localhost`, `127.0.0.1`) and a client, in one folder.
@@ -43,5 +44,7 @@ fn issue(folder: &Path, name: &str, hosts: &[&str], by: &CertifiedIssuer<'_, Key
     let (certificate_file, key_file) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
     std::fs::write(&certificate_file, certificate.pem()).expect("writing a certificate");
     std::fs::write(&key_file, key.serialize_pem()).expect("writing a key");
+    // A key that everyone can read is refused.
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).expect("its mode");
     (certificate_file, key_file)
 }

@@ -40,8 +40,11 @@ impl Reply {
     }
 }
 
-trait Stream: Read + Write + Send {
+/// What [`Raw`] can be over.
+pub trait Stream: Read + Write + Send {
+    /// Bounds each read and write.
     fn set_limit(&self, limit: Duration);
+    /// Ends the sending side.
     fn finish_writing(&self);
 }
 
@@ -84,6 +87,12 @@ impl Raw {
         stream.set_nodelay(true)?;
         stream.set_limit(PATIENCE);
         Ok(Self { stream: Box::new(stream), read: Vec::new() })
+    }
+
+    /// Over a stream that is connected.
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        stream.set_limit(PATIENCE);
+        Self { stream: Box::new(stream), read: Vec::new() }
     }
 
     /// Connects to a Unix socket.

@@ -8,10 +8,11 @@ use super::{
     moving::Move,
     open::{OpenError, open},
     pinned::Pinned,
-    session::Session,
+    session::{Flow, Session},
     spare::Spare,
 };
 use crate::{
+    model::route::Mode,
     protocol::redis::{
         Protocol,
         command::Retry,
@@ -26,10 +27,16 @@ use std::{
     task::Context,
     time::{Duration, Instant},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// A pause before an upstream is tried again.
 pub(super) const PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest one.
+const PAUSE_LONGEST: Duration = Duration::from_millis(500);
+
+/// A command that the server refuses.
+const SPOILER: &[u8] = b"*1\r\n$3\r\nGET\r\n";
 
 /// Something that can't be done at once.
 pub enum Act {
@@ -120,6 +127,7 @@ impl Session {
             Err(_) => return Err(no_node()),
         }
         self.state = state;
+        self.client.set_shared_id(shared.id());
         self.shared = Some(shared);
         Ok(())
     }
@@ -151,7 +159,9 @@ impl Session {
     /// Opens an upstream on the route, trying for as long as requests may wait.
     pub(super) async fn open_somewhere(&self, setup: &[u8], replies: usize, must: usize) -> Result<Pinned, Box<[u8]>> {
         let attempts = async {
+            let mut pause = PAUSE;
             loop {
+                let changed = self.lane.changed.notified();
                 if let Some(target) = self.lane.target() {
                     match open(&self.lane, &target.node, setup, replies, must).await {
                         Ok(upstream) => return Ok(Pinned::new(upstream, target.node)),
@@ -159,7 +169,10 @@ impl Session {
                         Err(_) => {}
                     }
                 }
-                sleep(PAUSE).await;
+                // Many sessions may wait here for the same node: they come back ever more seldom, or when the route changes.
+                // A limit that passes is the end of the pause.
+                let _ = timeout(drive::jitter(pause, self.lane.turn.tick()), changed).await;
+                pause = (pause * 2).min(PAUSE_LONGEST);
             }
         };
         timeout(self.patience(), attempts).await.unwrap_or_else(|_| Err(no_node()))
@@ -229,17 +242,38 @@ impl Session {
         self.lane.pinned.borrow_mut().remove(&self.id);
         self.client.set_ready(Ready::No);
         self.client.set_pinned_in_flight(0);
+        self.client.set_pinned_silent(None);
         Some(*pinned)
+    }
+
+    /// A command of a transaction was refused: what was queued must not run without it. A command that lacks its argument has
+    /// the server answer EXEC with EXECABORT, as it does for what it refuses itself; it is kept with the queue, for a move.
+    pub(super) fn spoil(&mut self) -> Flow {
+        let Some(pinned) = self.pinned.as_mut().filter(|_| matches!(self.lane.mode(), Mode::Open | Mode::ReadOnly))
+        else {
+            self.client.end();
+            return Flow::Last;
+        };
+        pinned.queue.push(SPOILER, Ask::OWN);
+        self.state.queue(SPOILER);
+        Flow::Done
     }
 
     /// Moves bytes on the pinned upstream both ways; an act if something is to be done about it.
     pub(super) fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Option<Act> {
+        let streaming = self.is_streaming();
         let pinned = self.pinned.as_mut()?;
         let ended = pinned.poll_write(cx).is_err()
-            | pinned.poll_read(cx, &self.lane, Some(&self.client), &mut self.state).is_ready();
+            | pinned.poll_read(cx, &self.lane, Some(&self.client), &mut self.state).is_ready()
+            | self.client.take_given_up();
         if ended {
+            self.client.set_pinned_silent(None);
             return Some(Act::Lost);
         }
+        let owed = pinned.is_owed() && !streaming;
+        let since = self.client.pinned_silent().filter(|_| !pinned.stirred).or(Some(self.lane.turn.now_us()));
+        pinned.stirred = false;
+        self.client.set_pinned_silent(since.filter(|_| owed));
         let in_flight = pinned.in_flight();
         self.collect_twin();
         self.poll_twin(cx);

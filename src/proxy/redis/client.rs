@@ -56,6 +56,12 @@ pub struct Client {
     parked: Cell<bool>,
     /// Requests in flight on its pinned upstream that a switch has to wait for.
     pinned_in_flight: Cell<usize>,
+    /// Since when its pinned upstream owes it something and is silent, by the worker's clock.
+    pinned_silent: Cell<Option<u32>>,
+    /// True when its pinned upstream was silent for too long.
+    given_up: Cell<bool>,
+    /// Identifies the shared upstream that it used last.
+    shared_id: Cell<usize>,
     /// What its session has ready for a move.
     ready: Cell<Ready>,
     /// True while a refused request of it waits to be sent again.
@@ -74,6 +80,9 @@ impl Client {
             marked: Cell::new(false),
             parked: Cell::new(false),
             pinned_in_flight: Cell::new(0),
+            pinned_silent: Cell::new(None),
+            given_up: Cell::new(false),
+            shared_id: Cell::new(0),
             ready: Cell::new(Ready::No),
             held: Cell::new(false),
             slow: Cell::new(0),
@@ -130,6 +139,37 @@ impl Client {
     /// Notes how many there are.
     pub fn set_pinned_in_flight(&self, many: usize) {
         self.pinned_in_flight.set(many);
+    }
+
+    /// Since when its pinned upstream owes it something and is silent, by the worker's clock.
+    pub fn pinned_silent(&self) -> Option<u32> {
+        self.pinned_silent.get()
+    }
+
+    /// Notes since when.
+    pub fn set_pinned_silent(&self, since_us: Option<u32>) {
+        self.pinned_silent.set(since_us);
+    }
+
+    /// Has its session give its pinned upstream up.
+    pub fn give_pinned_up(&self) {
+        self.given_up.set(true);
+        self.wake();
+    }
+
+    /// True once after [`Client::give_pinned_up`].
+    pub fn take_given_up(&self) -> bool {
+        self.given_up.take()
+    }
+
+    /// Identifies the shared upstream that it used last.
+    pub fn shared_id(&self) -> usize {
+        self.shared_id.get()
+    }
+
+    /// Notes which one that is.
+    pub fn set_shared_id(&self, id: usize) {
+        self.shared_id.set(id);
     }
 
     /// True while nothing more of it may be sent, because a refused request waits to be sent again.

@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 enum End {
     /// The other side closed or broke it, or sent nonsense.
     Lost,
+    /// The server owed an answer and was silent for too long.
+    Silent,
     /// The route points elsewhere.
     Moved,
 }
@@ -103,6 +105,7 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
                 let began = Instant::now();
                 match carry(&lane, &shared, upstream, &target.node).await {
                     End::Lost => lane.report(Signal::Reset, &target.node),
+                    End::Silent => lane.report(Signal::TimedOut, &target.node),
                     End::Moved => pause = Duration::ZERO,
                 }
                 if began.elapsed() > PAUSE_LONGEST {
@@ -115,6 +118,8 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
             }
             Err(OpenError::Refused(error)) => {
                 shared.die(&error);
+                // The server has closed its side of theirs, or never let them in: nobody goes on as somebody else.
+                lane.end_sessions_of(shared.id());
                 return;
             }
             Err(_) => lane.outage_began(),
@@ -149,7 +154,7 @@ async fn attempt(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) -> Re
 }
 
 /// Between half and all of the pause, so that workers and clients don't come back in step.
-fn jitter(pause: Duration, seed: u32) -> Duration {
+pub(super) fn jitter(pause: Duration, seed: u32) -> Duration {
     pause / 2 + (pause / 2) * (seed.wrapping_mul(0x9E37_79B1) >> 24) / 256
 }
 
@@ -168,6 +173,7 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
     let end = select! {
         biased;
         () = elsewhere(lane, shared, node) => End::Moved,
+        () = shared.given_up.notified() => End::Silent,
         () = replies.read(lane, shared, &mut reader, || false) => End::Lost,
     };
     shared.freeze();

@@ -227,6 +227,14 @@ impl Lane {
         }
     }
 
+    /// Requests can't be answered since then, if they could until then: an upstream turned out to be silent.
+    pub fn outage_began_before(&self, ago: Duration) {
+        if self.outage.get().is_none() {
+            let now = Instant::now();
+            self.outage.set(Some(now.checked_sub(ago).unwrap_or(now)));
+        }
+    }
+
     /// Requests are answered again.
     pub fn outage_ended(&self) {
         self.outage.set(None);
@@ -278,6 +286,13 @@ impl Lane {
     pub fn end_sessions(&self, now: bool) {
         for client in self.clients.borrow().values() {
             if now { client.close() } else { client.end() }
+        }
+    }
+
+    /// Ends the sessions that used this upstream last: its server doesn't let them in any more.
+    pub fn end_sessions_of(&self, shared_id: usize) {
+        for client in self.clients.borrow().values().filter(|client| client.shared_id() == shared_id) {
+            client.end();
         }
     }
 

@@ -21,6 +21,11 @@ use std::{
 };
 use tokio::time::timeout;
 
+/// Proves that the server answers: a node that hangs still takes connections.
+const PROOF: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+/// What a server that is full says instead of answering, before it closes.
+const FULL: &[u8] = b"-ERR max number of clients reached";
+
 /// How long a connection and its login may take.
 pub const LIMIT: Duration = Duration::from_secs(5);
 
@@ -106,16 +111,18 @@ impl Upstream {
     }
 
     async fn log_in(&mut self, setup: &[u8], replies: usize, must: usize) -> Result<(), OpenError> {
-        if replies == 0 && setup.is_empty() {
-            return Ok(());
-        }
-        self.send(setup).await.map_err(|_| OpenError::Lost)?;
+        let setup = [setup, PROOF].concat();
+        let replies = replies + 1;
+        self.send(&setup).await.map_err(|_| OpenError::Lost)?;
         let mut inbox = Inbox::new(4096);
         let mut scanner = ReplyScanner::default();
         let mut seen = 0;
         while seen < replies {
             match scanner.next(inbox.unused()).map_err(|_| OpenError::Lost)? {
                 Some(reply) => {
+                    if inbox.unused().starts_with(FULL) {
+                        return Err(OpenError::Lost);
+                    }
                     if reply.kind == ReplyKind::Error && seen < must {
                         let error = inbox.unused().get(..reply.len).unwrap_or_default().to_vec();
                         return Err(match reply.error_word(inbox.unused()).map(ErrorKind::of) {

@@ -45,6 +45,8 @@ pub struct Pinned {
     pub forever: Option<String>,
     /// The error by which the node refused the only unanswered request for its role or state; that one is asked again.
     pub refused: Option<Box<[u8]>>,
+    /// True when bytes went or came since this was last looked at.
+    pub stirred: bool,
     /// True until the session has asked something.
     pub fresh: bool,
     /// What was asked and not answered.
@@ -72,6 +74,7 @@ impl Pinned {
             node,
             forever: None,
             refused: None,
+            stirred: true,
             fresh: true,
             queue,
             reader,
@@ -101,6 +104,11 @@ impl Pinned {
         self.queue.front().is_some_and(|ask| ask.block.is_some())
     }
 
+    /// True when the server owes an answer that it could give at once. What is unknown may block for as long as it likes.
+    pub fn is_owed(&self) -> bool {
+        self.in_flight() > 0 && !self.is_blocked() && self.forever.is_none()
+    }
+
     /// True when the current reply's beginning was delivered and its end wasn't.
     pub fn is_cut(&self) -> bool {
         self.scanner.streaming()
@@ -112,7 +120,10 @@ impl Pinned {
             while !self.queue.unwritten().is_empty() {
                 match self.writer.try_write(self.queue.unwritten())? {
                     0 => break,
-                    many => self.queue.wrote(many),
+                    many => {
+                        self.stirred = true;
+                        self.queue.wrote(many);
+                    }
                 }
             }
             if self.queue.weight() > KEEP {
@@ -150,7 +161,7 @@ impl Pinned {
             match self.inbox.poll_fill(&mut self.reader, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(error),
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => self.stirred = true,
             }
             if let Err(error) = self.replies(lane, client, session) {
                 return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, error));

@@ -62,6 +62,7 @@ impl Session {
         if shared.is_full() {
             return Flow::Room;
         }
+        self.client.set_shared_id(shared.id());
         if let Standing::Dead(error) = shared.standing() {
             self.client.say(|out| out.extend_from_slice(&error));
             if !is_busy(&error) {
@@ -110,6 +111,10 @@ impl Session {
             }
             _ => {}
         }
+        if matches!(class.route, Route::Local(_)) {
+            // It may be somebody else afterwards.
+            self.client.set_shared_id(0);
+        }
         pinned.fresh = false;
         let ask = Ask::new(class, request, &mut self.state);
         let stuck = pinned.forever.is_some() || self.state.in_multi();
@@ -138,6 +143,9 @@ impl Session {
         if self.state.reply_mode() == ReplyMode::On {
             self.client.say(|out| reply::error(out, &text));
             self.client.flush();
+        }
+        if self.state.in_multi() {
+            return Some(self.spoil());
         }
         Some(Flow::Done)
     }

@@ -26,6 +26,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     task::Waker,
+    time::Duration,
 };
 use tokio::sync::Notify;
 
@@ -75,6 +76,8 @@ pub struct Shared {
     pub changed: Notify,
     /// Told when the driver has to look at the route again.
     pub kick: Notify,
+    /// Told when the server was silent for too long.
+    pub given_up: Notify,
     /// When the last byte came, by the worker's clock.
     pub heard_us: Cell<u32>,
 }
@@ -98,6 +101,7 @@ impl Shared {
             aside: RefCell::default(),
             changed: Notify::new(),
             kick: Notify::new(),
+            given_up: Notify::new(),
             heard_us: Cell::new(0),
         })
     }
@@ -241,12 +245,26 @@ impl Shared {
     /// A connection is there: what waits is sent.
     pub fn connected(&self, lane: &Lane, writer: Writer) {
         *self.writer.borrow_mut() = Some(writer);
+        self.heard_us.set(lane.turn.tick());
         self.frozen.set(false);
         self.send_again(lane);
         self.blocked.set(false);
         self.heard_us.set(lane.turn.tick());
         self.set_standing(Standing::Up);
         self.flush();
+    }
+
+    /// Tells it from others of its lane.
+    pub fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// How long it has owed an answer without a word of the server.
+    pub fn silent_for(&self, now_us: u32) -> Duration {
+        let queue = self.queue.borrow();
+        let Some(oldest) = queue.front().filter(|_| self.is_up() && queue.has_written()) else { return Duration::ZERO };
+        let silent = now_us.wrapping_sub(self.heard_us.get()).min(now_us.wrapping_sub(oldest.at_us));
+        Duration::from_micros(silent.into())
     }
 
     fn set_standing(&self, standing: Standing) {

@@ -107,6 +107,8 @@ fn round(lane: &Rc<Lane>) {
         lane.board.report(Signal::Drained { worker, epoch });
     }
     run_out(lane, &view);
+    // Behind it: what is given up here is down by the next round, and not taken to be well again before.
+    give_up_silent(lane, &view);
     lane.spares.sweep(None);
     lane.publish_counts();
 }
@@ -118,6 +120,31 @@ fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
         drive::warm_up(lane, one, node);
     }
     shared.iter().all(|one| one.is_warm(node)) && lane.lagging(Ready::Warm) == 0
+}
+
+/// Gives up connections whose server takes requests and says nothing: as hung after `hang_window`, and then no request waits
+/// longer than `hold_timeout`. Blocked readers are left to keep-alive.
+fn give_up_silent(lane: &Rc<Lane>, view: &View) {
+    let now = lane.turn.tick();
+    let (window, limit) = (view.settings.health.hang_window, view.settings.failover.hold_timeout);
+    let over = |silent: Duration| {
+        let over = silent > window + limit;
+        if over {
+            lane.outage_began_before(silent.saturating_sub(window));
+        }
+        over
+    };
+    lane.shared
+        .borrow()
+        .iter()
+        .filter(|shared| over(shared.silent_for(now)))
+        .for_each(|one| one.given_up.notify_waiters());
+    for client in lane.pinned.borrow().values().filter(|client| client.waiting() == 0) {
+        let silent = client.pinned_silent().map_or(0, |since| now.wrapping_sub(since));
+        if over(Duration::from_micros(silent.into())) {
+            client.give_pinned_up();
+        }
+    }
 }
 
 /// When requests have waited for too long, they and those that follow are refused at once.
