@@ -317,6 +317,7 @@ impl Shared {
         let waiting = self.queue.borrow_mut().take_all();
         for (_, _, entry) in waiting {
             entry.client.say(|out| out.extend_from_slice(error));
+            entry.client.flush();
             entry.client.answered(1);
             if !is_busy(error) {
                 entry.client.end();
