@@ -121,8 +121,7 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     let proxy = DataPath::new(proxy);
     let metrics = Metrics::new();
     let workshop = Arc::new(Wiring { file: file.to_owned(), data_path: proxy.clone() });
-    let parts =
-        Parts { config, coordinator: Arc::new(coordinator), workers, workshop, metrics: metrics.clone() };
+    let parts = Parts { config, coordinator: Arc::new(coordinator), workers, workshop, metrics: metrics.clone() };
     let handle = control::start(parts)?;
     let (counted, asked) = (proxy.clone(), handle.clone());
     let sources = Sources {
@@ -248,7 +247,11 @@ impl DataPath {
         let counted = self.ask(|proxy| proxy.counters(svc)).unwrap_or_default();
         Traffic {
             held,
-            commands: proxy::Outcome::ALL.iter().zip(counted.commands).map(|(end, many)| (end.as_str(), many)).collect(),
+            commands: proxy::Outcome::ALL
+                .iter()
+                .zip(counted.commands)
+                .map(|(end, many)| (end.as_str(), many))
+                .collect(),
             bounds_us: &proxy::BOUNDS_US,
             buckets: counted.buckets.to_vec(),
             sum_us: counted.sum_us,

@@ -2,17 +2,10 @@
 //! besides: dry runs, drained clusters, modes.
 
 mod common;
-#[path = "switchover/load.rs"]
-mod load;
 #[path = "switchover/rig.rs"]
 mod rig;
 
-use common::{
-    PATIENCE,
-    raw::{Raw, Reply},
-    wait_for,
-};
-use load::Load;
+use common::raw::{Raw, Reply};
 use rig::{Rig, fence, wait_role};
 use std::time::Duration;
 
@@ -61,14 +54,14 @@ fn a_candidate_that_differs_in_what_replication_does_not_carry() {
     let epoch = rig.service()["epoch"].clone();
     spare.command(&["CONFIG", "SET", "maxmemory", "10mb"]);
     // The guards are read again when the switch is ordered: no waiting for the next regular reading.
-    let operation = rig.switch_ends("spare", &[], 3);
+    let operation = rig.switch_ends("spare", &["--timeout", "500ms"], 3);
     assert!(Rig::guards(&operation).contains(&"fit".into()), "{operation:#}");
     unchanged(&rig, &epoch, &main);
 
     spare.command(&["CONFIG", "SET", "maxmemory", "0"]);
     rig.wait_ready();
     main.command(&["ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all"]);
-    let operation = rig.switch_ends("spare", &[], 3);
+    let operation = rig.switch_ends("spare", &["--timeout", "500ms"], 3);
     assert!(Rig::guards(&operation).contains(&"fit".into()), "{operation:#}");
     let details = operation["guards"].to_string();
     assert!(details.contains("app") && !details.contains("secret"), "it names the user and no secret: {details}");
@@ -135,17 +128,17 @@ fn a_dry_run_says_what_would_be_and_changes_nothing() {
 fn unmovable(rig: &Rig) -> Raw {
     let mut stuck = rig.raw();
     assert_eq!(stuck.command(&["MULTI"]).text(), "OK");
-    let value = "x".repeat(1 << 20);
-    for _ in 0..4 {
+    let value = "x".repeat(8 << 10);
+    for _ in 0..10 {
         assert_eq!(stuck.command(&["SET", "large", &value]).text(), "QUEUED");
     }
     stuck
 }
 
 #[test]
-fn sessions_that_can_not_move_are_waited_for_named_and_cut_when_told() {
+fn sessions_that_can_not_move_are_named() {
     require_server!("redis7");
-    let (rig, main, spare) = Rig::pair("");
+    let (rig, main, _spare) = Rig::pair("");
     rig.wait_ready();
     let epoch = rig.service()["epoch"].clone();
     let mut stuck = unmovable(&rig);
@@ -154,7 +147,14 @@ fn sessions_that_can_not_move_are_waited_for_named_and_cut_when_told() {
     assert!(operation["sessions"].to_string().contains("transaction"), "named: {operation:#}");
     unchanged(&rig, &epoch, &main);
     assert_eq!(stuck.command(&["PING"]).text(), "QUEUED", "and left alone");
+}
 
+#[test]
+fn sessions_that_can_not_move_are_cut_when_told() {
+    require_server!("redis7");
+    let (rig, _main, spare) = Rig::pair("");
+    rig.wait_ready();
+    let mut stuck = unmovable(&rig);
     let operation = rig.switch_ends("spare", &["--timeout", "500ms", "--cut-sessions"], 0);
     assert_eq!(operation["outcome"], "done", "{operation:#}");
     stuck.expect_closed();
@@ -199,35 +199,4 @@ fn modes_by_hand() {
     assert_eq!(rig.service()["mode"], "closed");
     rig.pointsman.cli_expect(&["mode", "cart", "open"], 0);
     assert_eq!(client.command(&["GET", "key"]).text(), "3", "the same connection throughout");
-}
-
-/// The candidate stops answering after the route was closed: the old route opens again and no client has noticed more than a
-/// wait.
-#[test]
-fn a_candidate_that_hangs_in_the_middle_is_given_up() {
-    require_server!("redis7");
-    let (rig, main, spare) = Rig::pair("");
-    let mut load = Load::new(rig.port);
-    load.writers(20);
-    load.progress(10);
-    rig.wait_ready();
-    let epoch = rig.service()["epoch"].as_u64().expect("an epoch");
-    // Frozen just before the order: the last probe still says that it is well.
-    spare.freeze();
-    let output = rig.pointsman.cli(&["switchover", "cart", "--to", "spare", "--json"]);
-    let code = output.status.code();
-    assert!(matches!(code, Some(3 | 4)), "refused or rolled back: {output:?}\n{}", rig.pointsman.log());
-    rig.wait_steady();
-    load.progress(10);
-    assert_eq!(main.info("role"), "master");
-    wait_for("no fence is left", PATIENCE, || fence(&main) == "0");
-    assert!(rig.service()["epoch"].as_u64() >= Some(epoch), "an epoch never goes back");
-    spare.thaw();
-    load.finish(main.port());
-    spare.wait_synced();
-    rig.wait_ready();
-    rig.switch("spare");
-    let mut new = Raw::connect(spare.port());
-    assert_eq!(new.command(&["ROLE"]), new.command(&["ROLE"]));
-    wait_role(&spare, "master");
 }

@@ -1,6 +1,6 @@
 //! The command line's grammar.
 
-use crate::config::units::parse_duration;
+use crate::{config::units::parse_duration, model::record::RecordKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -226,6 +226,15 @@ pub(super) struct OfCluster {
 pub(super) struct History {
     /// Only this service.
     pub(super) svc: Option<String>,
+    /// Only records of this kind: decision, refusal, operation, override, configuration, start or stop.
+    #[arg(long, value_parser = kind)]
+    pub(super) kind: Option<String>,
+    /// Only records with a greater number.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub(super) after: u64,
+    /// At most so many, the oldest first.
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<usize>,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -267,7 +276,9 @@ impl Completions {
     /// Prints them.
     pub(super) fn print(&self) -> std::process::ExitCode {
         let mut command = <Arguments as clap::CommandFactory>::command();
-        clap_complete::generate(self.shell, &mut command, "pointsman", &mut std::io::stdout());
+        let mut text = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "pointsman", &mut text);
+        super::output::show(format_args!("{}", String::from_utf8_lossy(&text)));
         std::process::ExitCode::SUCCESS
     }
 }
@@ -281,6 +292,15 @@ fn duration(text: &str) -> Result<Written, String> {
         Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
         Ok(_) => Ok(Written(text.to_owned())),
         Err(invalid) => Err(format!("{}; {}", invalid.message, invalid.help)),
+    }
+}
+
+/// The API's own spelling decides which kinds there are.
+fn kind(text: &str) -> Result<String, String> {
+    let known: Result<RecordKind, _> = serde_json::from_value(text.into());
+    match known {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("decision, refusal, operation, override, configuration, start or stop".to_owned()),
     }
 }
 
@@ -304,6 +324,7 @@ mod tests {
             "pointsman mode cart half",
             "pointsman switchover cart --override fit",
             "pointsman switchover",
+            "pointsman history --kind gossip",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -313,6 +334,7 @@ mod tests {
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
             "pointsman audit verify --head 3:ab",
+            "pointsman history cart --kind refusal --after 7 --limit 3",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

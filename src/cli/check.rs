@@ -1,13 +1,13 @@
 //! `pointsman check`: everything that is wrong with a file, and with `--connect` with the nodes.
 
-use super::{args::Check, exit::Exit, status::colors};
+use super::{args::Check, exit::Exit, output::say, status::colors};
 use crate::{
     config::{self, Config, Options, Service},
     model::name::NodeAddress,
-    store::Inspection,
+    store::{Finding, Inspection},
 };
 use serde_json::{Value, json};
-use std::{io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{collections::HashMap, io::IsTerminal, process::ExitCode, sync::Arc};
 
 /// What one node said.
 struct Asked {
@@ -29,7 +29,7 @@ pub(super) fn run(options: &Check, no_color: bool) -> ExitCode {
     let sound = loaded.config.is_some() && problems.is_empty();
     let well = sound && broken.is_empty() && !asked.iter().any(Asked::has_error);
     if options.json {
-        println!("{}", as_json(&loaded.to_json(), &problems, options.connect.then_some((&asked, &broken)), well));
+        say!("{}", as_json(&loaded.to_json(), &problems, options.connect.then_some((&asked, &broken)), well));
     } else {
         for problem in &problems {
             eprintln!("{problem}");
@@ -43,7 +43,7 @@ pub(super) fn run(options: &Check, no_color: bool) -> ExitCode {
         if let Some(config) = &loaded.config
             && well
         {
-            println!("{}: {} service(s), ok", path.display(), config.services.len());
+            say!("{}: {} service(s), ok", path.display(), config.services.len());
         }
     }
     if well { Exit::Done.into() } else { Exit::Usage.into() }
@@ -55,14 +55,32 @@ fn connect(config: &Config) -> (Vec<Asked>, Vec<String>) {
         Ok(runtime) => runtime,
         Err(error) => return (Vec::new(), vec![format!("the system gives no event loop: {error}")]),
     };
-    let (mut asked, mut broken) = (Vec::new(), Vec::new());
+    let (mut asked, mut broken) = (Vec::<Asked>::new(), Vec::new());
     for service in &config.services {
         match runtime.block_on(ask(config, service)) {
             Ok(answers) => asked.extend(answers),
             Err(error) => broken.push(format!("{}: {error}", service.name)),
         }
     }
+    name_twins(&mut asked);
     (asked, broken)
+}
+
+/// Two addresses of one server: a switch between them would fence and promote the same process.
+fn name_twins(asked: &mut [Asked]) {
+    let mut first: HashMap<String, NodeAddress> = HashMap::new();
+    for Asked { node, inspection, .. } in asked {
+        let Some(identity) = inspection.identity.clone().filter(|identity| !identity.is_empty()) else { continue };
+        if let Some(twin) = first.get(&identity) {
+            inspection.findings.push(Finding {
+                error: true,
+                message: format!("is the same server as {twin}"),
+                mend: format!("take {twin} or {node} out of the configuration, or mend its address"),
+            });
+        } else {
+            first.insert(identity, node.clone());
+        }
+    }
 }
 
 async fn ask(config: &Config, service: &Service) -> Result<Vec<Asked>, String> {
@@ -82,12 +100,12 @@ impl Asked {
 
     fn print(&self) {
         let version = self.inspection.version.as_deref().unwrap_or("no answer");
-        println!("{} {}: {version}", self.svc, self.node);
+        say!("{} {}: {version}", self.svc, self.node);
         for finding in &self.inspection.findings {
             let sort = if finding.error { "error" } else { "advice" };
-            println!("  {sort}: {}", finding.message);
+            say!("  {sort}: {}", finding.message);
             if !finding.mend.is_empty() {
-                println!("    mend: {}", finding.mend);
+                say!("    mend: {}", finding.mend);
             }
         }
     }
@@ -140,7 +158,7 @@ mod tests {
 
     fn asked(version: Option<&str>, error: bool) -> Asked {
         let finding = Finding { error, message: "m".into(), mend: "CONFIG SET x".into() };
-        let inspection = Inspection { version: version.map(Into::into), findings: vec![finding] };
+        let inspection = Inspection { version: version.map(Into::into), identity: None, findings: vec![finding] };
         Asked { svc: "cart".into(), node: "n:1".into(), inspection }
     }
 

@@ -5,6 +5,7 @@ use super::{
     client::{Client, segment},
     exit::Exit,
     operation::because,
+    output::{say, show},
     report,
 };
 use crate::model::{
@@ -30,28 +31,29 @@ pub(super) async fn run(client: &Client, options: &History) -> Exit {
     {
         return exit;
     }
-    let mut after = 0;
-    let mut all = Vec::new();
-    loop {
-        let page: Page = match client.get_json(&format!("/v1/journal?after={after}&limit={PAGE}{svc}")).await {
+    let kind = options.kind.as_deref().map(|kind| format!("&kind={kind}")).unwrap_or_default();
+    let (mut after, mut left) = (options.after, options.limit.unwrap_or(usize::MAX));
+    let (mut all, mut shown) = (Vec::new(), true);
+    while left > 0 {
+        let many = PAGE.min(left);
+        let page: Page = match client.get_json(&format!("/v1/journal?after={after}&limit={many}{svc}{kind}")).await {
             Ok(page) => page,
             Err(exit) => return exit,
         };
-        let last_page = page.records.len() < PAGE;
+        let last_page = page.records.len() < many;
+        left -= page.records.len().min(left);
         after = page.records.last().map_or(after, |record| record.seq);
         if options.json {
             all.extend(page.records);
         } else {
-            for record in &page.records {
-                println!("{}", line(record));
-            }
+            shown = page.records.iter().all(|record| show(format_args!("{}\n", line(record))));
         }
-        if last_page {
+        if last_page || !shown {
             break;
         }
     }
     if options.json {
-        println!("{}", serde_json::json!({ "records": all }));
+        say!("{}", serde_json::json!({ "records": all }));
     }
     Exit::Done
 }

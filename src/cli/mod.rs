@@ -14,6 +14,7 @@ mod history;
 mod mode;
 mod operation;
 mod order;
+mod output;
 mod pause;
 mod reload;
 mod report;

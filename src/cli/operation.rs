@@ -4,6 +4,7 @@ use super::{
     args::OperationOf,
     client::{Client, segment},
     exit::{Exit, code},
+    output::say,
     report,
 };
 use crate::model::operation::{Operation, Outcome};
@@ -15,13 +16,13 @@ pub(super) async fn run(client: &Client, options: &OperationOf) -> Exit {
         Err(exit) => return exit,
     };
     if options.json {
-        println!("{}", serde_json::json!(operation));
+        say!("{}", serde_json::json!(operation));
     } else {
-        println!("{}", report::operation(&operation));
+        say!("{}", report::operation(&operation));
         if !operation.phases.is_empty() {
-            println!("  {}", report::phases(&operation.phases));
+            say!("  {}", report::phases(&operation.phases));
         }
-        println!("  by {} at {}{}", operation.actor, operation.started, because(&operation.reason));
+        say!("  by {} at {}{}", operation.actor, operation.started, because(&operation.reason));
     }
     match operation.outcome {
         Outcome::Running => Exit::Done,

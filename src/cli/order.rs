@@ -4,6 +4,7 @@ use super::{
     args::Common,
     client::{Client, Lost, Reply, segment},
     exit::{Exit, code, complain},
+    output::say,
     report,
 };
 use crate::model::operation::{Operation, Outcome};
@@ -104,9 +105,9 @@ pub(super) fn finished(value: &Value, json: bool) -> Exit {
     };
     let exit = code(Some(operation.outcome), 200);
     if json {
-        println!("{value}");
+        say!("{value}");
     } else if exit == Exit::Done {
-        println!("{}", report::operation(&operation));
+        say!("{}", report::operation(&operation));
     } else {
         eprintln!("{}", report::operation(&operation));
     }

@@ -4,6 +4,7 @@ use super::{
     args::Reload,
     client::{Client, Lost},
     exit::{Exit, complain},
+    output::say,
     report,
 };
 use bytes::Bytes;
@@ -27,13 +28,13 @@ pub(super) async fn run(client: &Client, options: &Reload) -> Exit {
         };
     }
     if options.json {
-        println!("{}", reply.text());
+        say!("{}", reply.text());
         return Exit::Done;
     }
     let changes = reply.json().map(|value: serde_json::Value| value["changes"].clone()).unwrap_or_default();
     match changes.as_array().filter(|changes| !changes.is_empty()) {
-        Some(changes) => changes.iter().filter_map(|change| change.as_str()).for_each(|change| println!("{change}")),
-        None => println!("nothing changed"),
+        Some(changes) => changes.iter().filter_map(|change| change.as_str()).for_each(|change| say!("{change}")),
+        None => say!("nothing changed"),
     }
     Exit::Done
 }

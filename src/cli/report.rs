@@ -3,6 +3,7 @@
 use super::{
     client::Reply,
     exit::{Exit, code},
+    output::say,
 };
 use crate::{
     admin::Problem,
@@ -126,7 +127,7 @@ pub(super) fn phases(phases: &[Phase]) -> String {
 pub(super) fn problem(reply: &Reply, json: bool) -> Exit {
     let parsed: Option<Problem> = serde_json::from_slice(&reply.body).ok();
     if json {
-        println!("{}", reply.text());
+        say!("{}", reply.text());
     }
     let Some(problem) = parsed else {
         eprintln!("pointsman: HTTP {}: {}", reply.status, reply.text());

@@ -4,6 +4,7 @@ use super::{
     args::Status,
     client::{Client, segment},
     exit::Exit,
+    output::show,
     table,
 };
 use crate::model::view::ServiceView;
@@ -22,14 +23,14 @@ pub(super) async fn run(client: &Client, options: &Status, no_color: bool) -> Ex
         let terminal = std::io::stdout().is_terminal();
         if options.watch && terminal && !options.json {
             // Clears the screen and goes to its first line.
-            print!("\x1b[2J\x1b[H");
+            show(format_args!("\x1b[2J\x1b[H"));
         }
-        if options.json {
-            println!("{}", serde_json::json!({ "services": views }));
+        let shown = if options.json {
+            show(format_args!("{}\n", serde_json::json!({ "services": views })))
         } else {
-            println!("{}", table::render(&views, table::width(), terminal && colors(no_color)));
-        }
-        if !options.watch {
+            show(format_args!("{}\n", table::render(&views, table::width(), terminal && colors(no_color))))
+        };
+        if !options.watch || !shown {
             return Exit::Done;
         }
         tokio::select! {

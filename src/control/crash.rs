@@ -58,6 +58,10 @@ static AT: LazyLock<[Option<String>; 2]> =
 #[cfg(debug_assertions)]
 static ARMED: AtomicBool = AtomicBool::new(false);
 
+/// Whether it has stopped, which it does once.
+#[cfg(debug_assertions)]
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
 /// From now on the points count.
 pub(super) fn arm() {
     #[cfg(debug_assertions)]
@@ -74,10 +78,12 @@ pub(super) fn point(when: &str, act: &str, what: impl FnOnce() -> String) {
             tracing::error!(point = name, "dying at the crash point that POINTSMAN_CRASH_AT names");
             std::process::abort();
         }
-        if stop.as_deref() == Some(name.as_str()) {
+        if stop.as_deref() == Some(name.as_str()) && !STOPPED.swap(true, Relaxed) {
             tracing::error!(point = name, "stopping at the point that POINTSMAN_STOP_AT names");
             // A test that can't stop the process finds it running, and fails there.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+            // Another thread may take the signal: this one must not run on until it is stopped with the others.
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
     }
     #[cfg(not(debug_assertions))]

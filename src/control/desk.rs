@@ -6,7 +6,8 @@ use crate::{
     coord::Coordinator,
     model::{
         name::{OperationId, ServiceName},
-        operation::{Operation, Order},
+        operation::{Operation, Order, Outcome},
+        route::Epoch,
         view::{Connections, ServiceView},
     },
     route::Board,
@@ -61,6 +62,17 @@ pub(super) struct Desk {
     pub steps: AtomicU64,
 }
 
+/// What a log line of a service's work says it is about.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    /// The service.
+    pub svc: ServiceName,
+    /// The epoch that the workers were last shown.
+    pub epoch: Epoch,
+    /// The operation that runs; empty if none does.
+    pub op: String,
+}
+
 /// How many operations a desk remembers beside the journal.
 const REMEMBERED: usize = 64;
 
@@ -74,6 +86,17 @@ impl Desk {
             pinned_upstream: self.board.sum(|gauge| &gauge.pinned_upstreams),
         };
         view
+    }
+
+    /// What a log line of this moment is about.
+    pub fn about(&self) -> About {
+        let operations = self.operations.load();
+        let running = operations.iter().rev().find(|operation| operation.outcome == Outcome::Running);
+        About {
+            svc: self.name.clone(),
+            epoch: self.board.view().route.epoch,
+            op: running.map(|operation| operation.id.to_string()).unwrap_or_default(),
+        }
     }
 
     /// The settings in force.

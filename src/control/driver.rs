@@ -11,6 +11,7 @@ use super::{
     feed::{Event as Shown, Feed},
     orders::Orders,
     recorder::Recorder,
+    said,
     watch::{Seen, Watchers},
 };
 use crate::{
@@ -42,6 +43,8 @@ use tokio::{
 pub(super) const INBOX: usize = 256;
 /// A service is shown to followers at least so often while only its measurements change.
 const SHOW_MEASUREMENTS: Duration = Duration::from_secs(1);
+/// How long to sleep when nothing asks to be woken; the ticks come long before.
+const IDLE: Duration = Duration::from_secs(3600);
 /// How many wake-ups are remembered; a core that asks for more is woken by its ticks.
 const WAKES: usize = 256;
 
@@ -130,7 +133,7 @@ impl Driver {
         let effects = self.machine.start(self.now());
         self.carry_out(effects).await;
         loop {
-            let wake = self.wakes.first().map_or(self.start + Duration::from_hours(24), |at| self.start + *at);
+            let wake = self.wakes.first().map_or(self.start + IDLE, |at| self.start + *at);
             tokio::select! {
                 change = inputs.changes.recv() => match change {
                     Some(change) => self.changed(change).await,
@@ -149,18 +152,21 @@ impl Driver {
         Now { mono: self.start.elapsed(), wall: jiff::Timestamp::now() }
     }
 
+    /// One step. The workers' counts come first, so that no decision rests on those of the last tick: a session may have
+    /// become immovable since.
     async fn step(&mut self, event: Event) {
-        let effects = self.machine.step(event, self.now());
-        self.carry_out(effects).await;
+        let board = &self.desk.board;
+        let counted = Event::Counted { in_flight: board.sum(|gauge| &gauge.in_flight), stuck: board.stuck() };
+        for event in [counted, event] {
+            let effects = self.machine.step(event, self.now());
+            self.carry_out(effects).await;
+        }
         self.show();
     }
 
     async fn tick(&mut self) {
         let now = self.start.elapsed();
         self.wakes = self.wakes.split_off(&(now + Duration::from_nanos(1)));
-        let board = &self.desk.board;
-        let counted = Event::Counted { in_flight: board.sum(|gauge| &gauge.in_flight), stuck: board.stuck() };
-        self.step(counted).await;
         self.step(Event::Tick).await;
     }
 
@@ -200,7 +206,8 @@ impl Driver {
                 Effect::Write { ticket, drafts } => self.write(Job::core(ticket, drafts, &mut along)).await,
                 Effect::Publish { route, next, cut_sessions } => self.publish(route, next, cut_sessions),
                 Effect::Act { ticket, action, limit } => {
-                    effects::act(self.store.clone(), ticket, action, limit, self.results.clone());
+                    let about = self.desk.about();
+                    effects::act(self.store.clone(), about, ticket, action, limit, self.results.clone());
                 }
                 Effect::Probe { node } => self.watchers.probe(&node),
                 Effect::ReadFitness { node } => self.watchers.fitness(&node),
@@ -236,7 +243,7 @@ impl Driver {
         let name = publish_name(route.mode, next.as_ref());
         crash::point("before", "publish", || name.clone());
         tracing::info!(
-            svc = %self.desk.name, epoch = %route.epoch, route = name,
+            svc = %self.desk.name, epoch = %route.epoch, op = self.desk.about().op, route = name,
             node = route.target.as_ref().map_or("", |target| target.node.as_str()), "published"
         );
         self.desk.board.publish(View { route, next, cut_sessions, settings: self.settings.clone() });
@@ -254,6 +261,7 @@ impl Driver {
         self.desk.shown.store(view.clone());
         self.desk.steps.fetch_add(1, Relaxed);
         if changed {
+            said::changes(&before, &view);
             self.shown_at = now.mono;
             self.feed.publish(Shown::Service(view));
         }

@@ -1,6 +1,6 @@
 //! Effects that take time: each runs in a task of its own and reports to the driver's inbox.
 
-use super::{crash, driver::Happened, recorder::Recorder};
+use super::{crash, desk::About, driver::Happened, recorder::Recorder};
 use crate::{
     decision::Ticket,
     model::{
@@ -47,9 +47,11 @@ pub(super) fn writer(recorder: Recorder, results: mpsc::Sender<Happened>) -> mps
         while let Some(Job { drafts, tell, run }) = queue.recv().await {
             let name = name_of(&drafts);
             crash::point("before", "write", || name.clone());
+            let svc = drafts.iter().find_map(|draft| draft.svc.clone());
             let result = recorder.append(drafts).await;
             if let Err(error) = &result {
-                tracing::error!(error = error.detail, write = name, "the journal can't be written");
+                let svc = svc.as_ref().map_or("", |svc| svc.as_str());
+                tracing::error!(svc, error = error.detail, write = name, "the journal can't be written");
             }
             crash::point("after", "write", || name);
             if let Some(run) = run {
@@ -69,6 +71,7 @@ pub(super) fn writer(recorder: Recorder, results: mpsc::Sender<Happened>) -> mps
 /// Starts an action. One that takes longer than `limit` counts as perhaps done, and its connection is dropped.
 pub(super) fn act(
     store: Arc<dyn Store>,
+    about: About,
     ticket: Ticket,
     action: Action,
     limit: Duration,
@@ -81,7 +84,7 @@ pub(super) fn act(
             Ok(result) => result,
             Err(_) => Err(too_late(&action, limit)),
         };
-        log(&action, &result);
+        log(&about, &action, &result);
         crash::point("after", "act", || name.to_owned());
         let _ = results.send(Happened::Acted(ticket, result)).await;
     });
@@ -96,11 +99,14 @@ fn too_late(action: &Action, limit: Duration) -> StoreError {
     }
 }
 
-fn log(action: &Action, result: &Result<Done, StoreError>) {
+fn log(about: &About, action: &Action, result: &Result<Done, StoreError>) {
     let (node, action) = (action.node(), action_name(action));
+    let About { svc, epoch, op } = about;
     match result {
-        Ok(_) => tracing::info!(%node, action, "done"),
-        Err(error) => tracing::warn!(%node, action, %error, retryable = error.retryable, "failed"),
+        Ok(_) => tracing::info!(%svc, %epoch, op, %node, action, "done"),
+        Err(error) => {
+            tracing::warn!(%svc, %epoch, op, %node, action, %error, retryable = error.retryable, "failed");
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod handle;
 mod orders;
 mod recorder;
 mod reload;
+mod said;
 mod supervisor;
 mod watch;
 mod workshop;

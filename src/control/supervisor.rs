@@ -169,6 +169,7 @@ impl Supervisor {
         let state = self.shared.coordinator.state().services.get(&service.name).cloned().unwrap_or_default();
         let view = View { route: Route::default(), next: None, cut_sessions: false, settings: service.clone() };
         let (board, signals) = Board::new(view, self.workers);
+        let moved = state.last_switch;
         let machine = Machine::new(service.clone(), state, self.workers);
         let now = Now { mono: self.start.elapsed(), wall: jiff::Timestamp::now() };
         let (orders, order_inbox) = mpsc::channel(ORDERS);
@@ -181,7 +182,7 @@ impl Supervisor {
             steps: AtomicU64::new(0),
         });
         self.workshop.open(service, &board)?;
-        self.metrics.service(&service.name, service.kind);
+        self.metrics.service(&service.name, service.kind, moved);
         let (changes, change_inbox) = mpsc::channel(1);
         let driver = Driver::new(desk.clone(), machine, store, self.recorder.clone(), self.metrics.clone(), self.start);
         let inputs = Inputs { signals, orders: order_inbox, changes: change_inbox };

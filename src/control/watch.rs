@@ -54,12 +54,7 @@ impl Drop for Watcher {
 
 impl Watchers {
     /// Begins to watch the service's nodes in its rhythm.
-    pub fn new(
-        store: &Arc<dyn Store>,
-        settings: &Service,
-        board: &Arc<Board>,
-        inbox: &mpsc::Sender<Happened>,
-    ) -> Self {
+    pub fn new(store: &Arc<dyn Store>, settings: &Service, board: &Arc<Board>, inbox: &mpsc::Sender<Happened>) -> Self {
         let watch = |node: &NodeAddress| {
             let (probe, fitness) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
             let target = Target { store: store.clone(), node: node.clone(), inbox: inbox.clone() };

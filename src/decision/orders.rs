@@ -122,6 +122,10 @@ impl Machine {
         if let Command::Failover { accept_loss, .. } = order.command {
             refusals.extend(self.failover_guards(accept_loss || dry));
         }
+        if !dry && matches!(purpose, Purpose::Switchover { .. }) {
+            // The approach waits for sessions that can't move, and refuses when they don't end in time.
+            refusals.retain(|refusal| refusal.name != Guard::Sessions);
+        }
         let (overridden, refused): (Vec<_>, Vec<_>) =
             refusals.into_iter().partition(|refusal| passed.contains(&refusal.name));
         operation.guards.clone_from(&overridden);

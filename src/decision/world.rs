@@ -1,7 +1,11 @@
 //! A small deterministic world around a machine: nodes that carry actions out, workers that acknowledge, a journal that
 //! keeps what was durable, and faults by seed. It checks the invariants as things happen, not only at the end.
 
+mod dice;
 mod nodes;
+mod settings;
+
+pub(super) use dice::Dice;
 
 use super::{Effect, Event, Machine, Now, Ticket};
 use crate::{
@@ -20,22 +24,6 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-/// Random enough for schedules, the same on every machine.
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound.max(1)
-    }
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-}
 
 /// How often what goes wrong, in percent.
 #[derive(Clone, Copy, Default)]
@@ -104,36 +92,9 @@ fn wall(mono: Duration) -> Timestamp {
     Timestamp::UNIX_EPOCH + mono
 }
 
-pub(super) fn settings(replication: config::Replication) -> config::Service {
-    let node = |address: &str| config::Node { address: address.into(), replicate_from: None };
-    let cluster = |name: &str, nodes: &[&str]| config::Cluster {
-        name: name.into(),
-        site: String::new(),
-        nodes: nodes.iter().map(|address| node(address)).collect(),
-    };
-    config::Service {
-        name: "cart".into(),
-        kind: crate::model::name::Kind::Redis,
-        listen: Vec::new(),
-        listen_read: Vec::new(),
-        replication,
-        tune: false,
-        deny: None,
-        max_connections: 100,
-        client_buffer: 1 << 20,
-        on_call: String::new(),
-        tls: None,
-        node_tls: None,
-        credentials: None,
-        health: config::Health::default(),
-        failover: config::Failover::defaults(replication),
-        clusters: vec![cluster("main", &["a:1"]), cluster("spare", &["b:1", "c:1"])],
-    }
-}
-
 impl World {
     pub(super) fn new(seed: u64, replication: config::Replication) -> Self {
-        let settings = Arc::new(settings(replication));
+        let settings = Arc::new(settings::settings(replication));
         let independent = replication == config::Replication::None;
         let node = |name: &str| Node {
             up: true,

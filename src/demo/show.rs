@@ -52,11 +52,11 @@ pub(super) async fn run(options: &Options) -> Result<bool, String> {
 
 /// The whole show. `verdict` is set when it is known, before it lingers.
 async fn whole(options: &Options, verdict: &Cell<Option<bool>>) -> Result<bool, String> {
-    println!("starting two Redis servers and a Pointsman in front of them …");
+    say!("starting two Redis servers and a Pointsman in front of them …");
     let mut scene = Scene::start(&options.redis_server).await?;
     let tally = Rc::new(Tally::default());
     let mut load = Load::start(scene.port, &tally).await.map_err(|error| format!("the load: {error}"))?;
-    println!(
+    say!(
         "applications connect to 127.0.0.1:{}; {} clients write, count in transactions, publish, subscribe, block on a queue",
         scene.port,
         load.clients()
@@ -64,15 +64,15 @@ async fn whole(options: &Options, verdict: &Cell<Option<bool>>) -> Result<bool, 
     let felt = perform(&mut scene, &mut load, &tally, options.seconds).await?;
     load.stop(LAST_ONES).await;
     let lost = load.lost().await.map_err(|error| format!("reading back: {error}"))?;
-    println!("read back at the end: {}; lost {lost}", load.summary());
+    say!("read back at the end: {}; lost {lost}", load.summary());
     for words in tally.words.borrow().iter() {
-        println!("  ! {words}");
+        say!("  ! {words}");
     }
     let kept = felt.iter().all(Felt::kept) && lost == 0 && tally.errors.get() == 0;
-    println!("{}", if kept { "the promises held" } else { "the promises did NOT hold" });
+    say!("{}", if kept { "the promises held" } else { "the promises did NOT hold" });
     for switch in &felt {
         let stall = switch.stall.as_secs_f64() * 1000.0;
-        println!(
+        say!(
             "demo store=redis operation=planned errors={} stall_ms={stall:.1} lost={}",
             switch.errors, switch.lost
         );
@@ -96,7 +96,7 @@ async fn perform(scene: &mut Scene, load: &mut Load, tally: &Tally, seconds: u64
         scene.alive()?;
         let commands = tally.commands.get();
         let each_second = Duration::from_secs(commands - before).div_duration_f64(since.elapsed());
-        println!(
+        say!(
             "{second:>4} s {each_second:>7.0} commands/s   errors {}   longest wait {:>5.1} ms",
             tally.errors.get(),
             tally.take_second().as_secs_f64() * 1000.0
@@ -113,7 +113,7 @@ async fn perform(scene: &mut Scene, load: &mut Load, tally: &Tally, seconds: u64
 
 /// One planned switch under the load.
 async fn switch(scene: &Scene, load: &Load, tally: &Tally, to: &str) -> Result<Felt, String> {
-    println!("     $ pointsman switchover demo --to {to}");
+    say!("     $ pointsman switchover demo --to {to}");
     let errors = tally.errors.get();
     tally.take_stall();
     let begin = Instant::now();
@@ -125,13 +125,13 @@ async fn switch(scene: &Scene, load: &Load, tally: &Tally, to: &str) -> Result<F
     // Code 0 also means that there was nothing to do: only a route that moved counts.
     let done = code == 0 && report["epoch_after"].as_u64() > report["epoch_before"].as_u64();
     let word = if done { "done" } else { "NOT done" };
-    println!(
+    say!(
         "     {word} in {:.0} ms; the longest wait of any command was {:.1} ms",
         took.as_secs_f64() * 1000.0,
         stall.as_secs_f64() * 1000.0
     );
     if !done {
-        println!("     code {code}: {report}");
+        say!("     code {code}: {report}");
     }
     Ok(Felt { done, errors: tally.errors.get() - errors, stall, lost })
 }
@@ -139,12 +139,12 @@ async fn switch(scene: &Scene, load: &Load, tally: &Tally, to: &str) -> Result<F
 /// Keeps the scene for whoever looks at it; a signal ends it.
 async fn linger(scene: &Scene) {
     let admin = scene.admin();
-    println!("\nIt all still runs, until Ctrl-C. In another terminal:");
-    println!("  export POINTSMAN_ADMIN={admin}");
-    println!("  pointsman status --watch");
-    println!("  pointsman history demo");
-    println!("  pointsman switchover demo --to spare --reason 'I want to see it'");
-    println!(
+    say!("\nIt all still runs, until Ctrl-C. In another terminal:");
+    say!("  export POINTSMAN_ADMIN={admin}");
+    say!("  pointsman status --watch");
+    say!("  pointsman history demo");
+    say!("  pointsman switchover demo --to spare --reason 'I want to see it'");
+    say!(
         "  redis-cli -p {}     (the servers themselves: {} and {})",
         scene.port, scene.servers[0], scene.servers[1]
     );

@@ -4,6 +4,8 @@
 //! signals and counts on the board. It never decides where the route points to, and never runs a store.
 
 mod acceptor;
+#[cfg(test)]
+mod allocations;
 mod conn;
 mod counters;
 mod limits;

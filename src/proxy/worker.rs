@@ -101,7 +101,8 @@ impl Worker {
     }
 }
 
-async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Message>) {
+/// What the thread does: serves what it is told through `messages`, until nobody can tell it anything more.
+pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Message>) {
     let turn = Rc::new(Turn::default());
     tokio::task::spawn_local(Rc::clone(&turn).flush_forever());
     let mut lanes: HashMap<ServiceName, Rc<Lane>> = HashMap::new();

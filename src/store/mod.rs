@@ -59,6 +59,8 @@ pub struct Finding {
 pub struct Inspection {
     /// The server's version, if it answered.
     pub version: Option<String>,
+    /// The server process's own identity, if it answered: two addresses with one identity are one server.
+    pub identity: Option<String>,
     /// Errors and advice.
     pub findings: Vec<Finding>,
 }

@@ -79,8 +79,8 @@ impl Metrics {
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each
-    /// service at start and after a reload; a second call changes nothing.
-    pub fn service(&self, svc: &ServiceName, kind: Kind) {
+    /// service at start and after a reload. `moved` is when the journal says the route last moved.
+    pub fn service(&self, svc: &ServiceName, kind: Kind, moved: Option<jiff::Timestamp>) {
         let (svc, store) = (svc.as_str(), kind.as_str());
         for operation in SWITCHES {
             for end in ENDS {
@@ -90,7 +90,8 @@ impl Metrics {
         for step in Step::ALL {
             self.phases.with_label_values(&[svc, store, step.as_str()]);
         }
-        self.last_switch.with_label_values(&[svc, store]);
+        let moved = moved.map_or(0.0, |moved| moved.as_duration().as_secs_f64());
+        self.last_switch.with_label_values(&[svc, store]).set(moved);
         for guard in Guard::ALL {
             self.refusals.with_label_values(&[svc, store, guard.as_str()]);
         }

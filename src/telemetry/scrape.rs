@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn every_series_of_a_service_is_there_from_the_start() {
         let metrics = Metrics::new();
-        metrics.service(&"cart".into(), Kind::Redis);
+        metrics.service(&"cart".into(), Kind::Redis, None);
         let traffic = Traffic {
             held: 2,
             commands: vec![("answered", 3), ("refused", 0)],

@@ -1,12 +1,7 @@
 //! Writers that live through crashes: they reconnect, and remember exactly which writes were acknowledged; and a watch for
 //! two writable servers.
 
-use crate::common::{
-    PATIENCE,
-    raw::Reply,
-    redis_server::RedisServer,
-    wait_for,
-};
+use crate::common::{PATIENCE, raw::Reply, redis_server::RedisServer, wait_for};
 use std::{
     collections::HashSet,
     sync::{
@@ -139,7 +134,9 @@ impl TwoWriters {
 fn takes_writes(server: &redis::Client) -> bool {
     let Ok(mut connection) = server.get_connection() else { return false };
     let role: Result<Vec<redis::Value>, _> = redis::cmd("ROLE").query(&mut connection);
-    let fence: Result<Vec<String>, _> = redis::cmd("CONFIG").arg("GET").arg("min-replicas-to-write").query(&mut connection);
+    let fence: Result<Vec<String>, _> =
+        redis::cmd("CONFIG").arg("GET").arg("min-replicas-to-write").query(&mut connection);
     let (Ok(role), Ok(fence)) = (role, fence) else { return false };
-    role.first() == Some(&redis::Value::BulkString(b"master".to_vec())) && fence.get(1).is_some_and(|value| value != "1000")
+    role.first() == Some(&redis::Value::BulkString(b"master".to_vec()))
+        && fence.get(1).is_some_and(|value| value != "1000")
 }

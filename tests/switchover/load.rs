@@ -123,8 +123,7 @@ impl Load {
     fn add(&mut self, name: String, run: impl FnOnce(&Application) -> Expected + Send + 'static) {
         let (stop, stopped) = channel();
         let (done, longest_us) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let app =
-            Application { port: self.port, stop: stopped, done: done.clone(), longest_us: longest_us.clone() };
+        let app = Application { port: self.port, stop: stopped, done: done.clone(), longest_us: longest_us.clone() };
         let thread = std::thread::Builder::new().name(name.clone()).spawn(move || run(&app)).expect("a thread");
         self.running.push(Running { name, stop, done, longest_us, thread });
     }
@@ -241,7 +240,10 @@ fn watches(app: &Application, index: usize) -> Expected {
     while !app.stopped() {
         assert_eq!(raw.command(&["WATCH", &key]).text(), "OK");
         let seen = raw.command(&["GET", &key]);
-        assert!(seen == Reply::Null && count == 0 || seen.text() == count.to_string(), "GET gave {seen:?} after {count}");
+        assert!(
+            seen == Reply::Null && count == 0 || seen.text() == count.to_string(),
+            "GET gave {seen:?} after {count}"
+        );
         assert_eq!(raw.command(&["MULTI"]).text(), "OK");
         assert_eq!(raw.command(&["SET", &key, &(count + 1).to_string()]).text(), "QUEUED");
         match app.timed(|| raw.command(&["EXEC"])) {

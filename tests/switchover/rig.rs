@@ -89,7 +89,9 @@ impl Rig {
         let mut arguments = vec!["switchover", "cart", "--to", to, "--json"];
         arguments.extend(more);
         let out = self.pointsman.cli_expect(&arguments, code);
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+        let answer: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
+        // A refusal is a problem that holds the operation.
+        answer.get("operation").filter(|operation| operation.is_object()).cloned().unwrap_or(answer)
     }
 
     /// The names of the guards that an operation names.
@@ -112,8 +114,12 @@ pub fn service(port: u16, clusters: &[(&str, Vec<&RedisServer>)], settings: &str
     let mut text = format!("[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n");
     for (name, nodes) in clusters {
         let nodes: Vec<_> = nodes.iter().map(|node| format!("\"{}\"", node.address())).collect();
-        write!(text, "[[services.cart.clusters]]\nname = \"{name}\"\nsite = \"{name}\"\nnodes = [{}]\n", nodes.join(", "))
-            .expect("writing to a string");
+        write!(
+            text,
+            "[[services.cart.clusters]]\nname = \"{name}\"\nsite = \"{name}\"\nnodes = [{}]\n",
+            nodes.join(", ")
+        )
+        .expect("writing to a string");
     }
     text
 }

@@ -77,6 +77,10 @@ pub fn describe(why: Why, class: &Class, request: &[u8]) -> String {
 pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) -> Flow {
     let count = usize::try_from(head.argc).unwrap_or(usize::MAX).min(crate::protocol::redis::scan::HEAD_ARGS);
     let args: Vec<&[u8]> = (0..count).filter_map(|index| head.arg(request, index)).collect();
+    if is_refused_everywhere(local, &args) {
+        // It changes nothing, and the words differ between versions: the server says them.
+        return session.share(Retry::Read, request);
+    }
     match local {
         Local::Auth => match parse_auth(&args) {
             Ok(login) => Flow::Then(Act::Login(Box::new(Login { login: Some(Arc::new(login)), hello: None }))),
@@ -123,6 +127,21 @@ pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) 
             session.client.end();
             Flow::Last
         }
+    }
+}
+
+/// True for a wrong number of arguments, and for words where a number has to be.
+fn is_refused_everywhere(local: Local, args: &[&[u8]]) -> bool {
+    let count = args.len();
+    let no_number = args.get(1).is_some_and(|text| !text.iter().any(u8::is_ascii_digit));
+    match local {
+        Local::Auth => count != 2 && count != 3,
+        Local::Select => count != 2 || no_number,
+        Local::Hello => no_number,
+        Local::GetName => count != 2,
+        Local::SetName => count != 3,
+        Local::Reset => count != 1,
+        Local::SetInfo | Local::Quit | Local::Abort => false,
     }
 }
 

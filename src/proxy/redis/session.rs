@@ -448,7 +448,10 @@ impl Session {
     fn ask(&mut self, class: &Class, request: &[u8]) {
         let Some(pinned) = &mut self.pinned else { return };
         match class.route {
-            Route::Pinned(Why::Wait) => pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN),
+            // It waits for what was written on its own connection, and nothing was yet: the server's offset stands for all.
+            Route::Pinned(Why::Wait) if pinned.fresh && !self.state.in_multi() && self.state.reply_mode() == ReplyMode::On => {
+                pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
+            }
             Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) if pinned.forever.is_none() => {
                 pinned.forever = Some(local::describe(why, class, request));
             }

@@ -124,7 +124,8 @@ fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
 fn run_out(lane: &Rc<Lane>, view: &View) {
     let limit = view.settings.failover.hold_timeout;
     let over = lane.outage().is_some_and(|outage| outage > limit);
-    let shared: Vec<_> = lane.shared.borrow().iter().map(Rc::clone).collect();
+    // Nothing below opens or ends an upstream: tasks do, and they have their turn later.
+    let shared = lane.shared.borrow();
     shared.iter().for_each(|shared| shared.look_after(lane, over));
     if !over {
         return;

@@ -18,7 +18,7 @@ const SPARE_CONNECTIONS: u64 = 32;
 pub(super) async fn inspect(node: &Node, service: &Service, seen: Observation) -> Inspection {
     let answer = match seen.reach {
         Reach::Answered(answer) => *answer,
-        reach => return Inspection { version: None, findings: vec![unreachable(node, &reach)] },
+        reach => return Inspection { version: None, identity: None, findings: vec![unreachable(node, &reach)] },
     };
     let mut findings = Vec::new();
     match fitness::fitness(node).await {
@@ -31,7 +31,7 @@ pub(super) async fn inspect(node: &Node, service: &Service, seen: Observation) -
             check_settings(&answer, &fitness, service, &mut findings);
         }
     }
-    Inspection { version: Some(answer.version), findings }
+    Inspection { version: Some(answer.version), identity: Some(answer.run_id), findings }
 }
 
 fn unreachable(node: &Node, reach: &Reach) -> Finding {
@@ -59,6 +59,12 @@ fn check_state(answer: &Answer, fitness: &Fitness, findings: &mut Vec<Finding>) 
         findings.push(error(
             format!("a fence is set (min-replicas-to-write is {FENCE} or more): no write is accepted"),
             "if no operation is under way: CONFIG SET min-replicas-to-write 0",
+        ));
+    }
+    for other in &answer.other_managers {
+        findings.push(error(
+            format!("{other} manages this service here too"),
+            "stop one of them: exactly one Pointsman manages a service",
         ));
     }
     if fact("mode") == "cluster" {

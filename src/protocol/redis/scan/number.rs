@@ -36,6 +36,10 @@ pub(super) fn number(buf: &[u8], from: usize, searched: usize) -> Number {
         }
         value = value * 10 + i64::from(digit);
     }
+    if line.starts_with(b"-1\r\n") {
+        // Every read of a key that isn't there is answered with it.
+        return Number::Value(-1, from + 4);
+    }
     uncommon(line, from, searched)
 }
 

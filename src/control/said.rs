@@ -1,0 +1,49 @@
+//! What of a service's life is worth a log line: an operation that ended, a state or a node that changed.
+//!
+//! Inputs: operations and views. Outputs: structured lines with `svc`, `epoch` and, where there is one, `op`. It never logs what
+//! changes with each probe, nor anything of an application's data.
+
+use crate::model::{
+    operation::{Operation, Outcome},
+    view::{Health, NodeView, ServiceView, Standing},
+};
+
+/// An operation ended.
+pub(super) fn ended(operation: &Operation) {
+    let Operation { id, svc, kind, actor, reason, detail, .. } = operation;
+    let epoch = operation.epoch_after.unwrap_or(operation.epoch_before);
+    let outcome = operation.outcome.as_str();
+    let guards: Vec<&str> = operation.guards.iter().map(|guard| guard.name.as_str()).collect();
+    let guards = guards.join(",");
+    if matches!(operation.outcome, Outcome::Done) {
+        tracing::info!(%svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, "operation ended");
+    } else {
+        tracing::warn!(%svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, "operation ended");
+    }
+}
+
+/// A service's state changed, or a node's health.
+pub(super) fn changes(before: &ServiceView, now: &ServiceView) {
+    let (svc, epoch) = (&now.name, now.epoch);
+    if before.state != now.state {
+        let (was, state, note) = (before.state.as_str(), now.state.as_str(), &now.note);
+        if matches!(now.state, Standing::Suspect | Standing::Blocked | Standing::Isolated) {
+            tracing::warn!(%svc, %epoch, was, state, note, "the service's state changed");
+        } else {
+            tracing::info!(%svc, %epoch, was, state, note, "the service's state changed");
+        }
+    }
+    let known: Vec<&NodeView> = before.clusters.iter().flat_map(|cluster| &cluster.nodes).collect();
+    for node in now.clusters.iter().flat_map(|cluster| &cluster.nodes) {
+        let was =
+            known.iter().find(|known| known.address == node.address).map_or(Health::Unknown, |known| known.health);
+        if was != node.health {
+            let (was, health, why) = (was.as_str(), node.health.as_str(), &node.note);
+            if node.health == Health::Up {
+                tracing::info!(%svc, %epoch, node = %node.address, was, health, "the node's health changed");
+            } else {
+                tracing::warn!(%svc, %epoch, node = %node.address, was, health, why, "the node's health changed");
+            }
+        }
+    }
+}
