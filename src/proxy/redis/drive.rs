@@ -5,6 +5,7 @@
 use super::{
     client::Client,
     inbox::Inbox,
+    key::Key,
     lane::Lane,
     open::{OpenError, Upstream, open},
     shared::{Shared, Standing},
@@ -43,7 +44,7 @@ enum End {
 const SAME: usize = 4;
 
 /// The upstream of that login, database and protocol, made if there is none, or none that doesn't stand still.
-pub fn join(lane: &Rc<Lane>, key: super::shared::Key) -> Rc<Shared> {
+pub fn join(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
     let known: Vec<_> = lane.shared.borrow().iter().filter(|one| one.key == key).map(Rc::clone).collect();
     let best = known.iter().find(|one| !one.stands_still(lane));
     if let Some(best) = best.or(known.get(SAME - 1)) {

@@ -6,6 +6,7 @@
 
 use super::{
     client::Client,
+    key::Key,
     lane::Lane,
     open::Upstream,
     queue::{Entry, Queue},
@@ -15,18 +16,15 @@ use super::{
 use crate::{
     model::{name::NodeAddress, route::Mode},
     protocol::redis::{
-        Protocol,
         command::Retry,
         reply,
         scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
-        session::{Change, Login, Session},
     },
     proxy::{conn::Writer, counters::Outcome},
 };
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::Arc,
     task::Waker,
 };
 use tokio::sync::Notify;
@@ -38,29 +36,6 @@ const FULL: usize = 1024 * 1024;
 const STILL_US: u32 = 100_000;
 /// An incomplete reply larger than this is handed on as it comes.
 const STREAM: usize = 64 * 1024;
-
-/// What a shared upstream is logged in as.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key {
-    login: Option<Arc<Login>>,
-    database: u32,
-    protocol: Protocol,
-}
-
-impl Key {
-    /// The key of a session.
-    pub fn of(session: &Session) -> Self {
-        Self { login: session.login().cloned(), database: session.database(), protocol: session.protocol() }
-    }
-
-    /// A session that is nothing but this key: what its upstream has to be told.
-    pub fn session(&self) -> Session {
-        let mut session = Session::default();
-        session.apply(Change::Hello(Some(self.protocol), self.login.clone(), None));
-        session.apply(Change::Database(self.database));
-        session
-    }
-}
 
 /// Whether requests can be answered.
 #[derive(Clone)]
