@@ -11,7 +11,7 @@ use super::{
     lane::Gate,
     local,
     session::{Flow, Session},
-    shared::{Standing, is_busy},
+    shared::Standing,
 };
 use crate::{
     protocol::redis::{
@@ -64,12 +64,7 @@ impl Session {
         }
         if let Standing::Dead(error) = shared.standing() {
             self.client.say(|out| out.extend_from_slice(&error));
-            if !is_busy(&error) {
-                return self.end();
-            }
-            self.client.flush();
-            self.shared = None;
-            return Flow::Done;
+            return self.end();
         }
         shared.send(&self.lane, &self.client, request, retry);
         Flow::Done
