@@ -239,10 +239,11 @@ fn judge(
     if confirms && let Some(shown) = confirmed(queue, session) {
         return Ok(shown);
     }
+    // With `CLIENT REPLY OFF` subscriptions are confirmed all the same, since Redis 7.0.6, though nothing waits for it.
+    let told = confirms || verb.is_some_and(|verb| verb.ends_with(b"message"));
     let unasked = reply.kind == ReplyKind::Push
-        || (session.protocol() == Protocol::Resp2
-            && session.subscribed()
-            && verb.is_some_and(|verb| verb.ends_with(b"message")))
+        || (told && session.protocol() == Protocol::Resp2 && session.subscribed())
+        || (confirms && queue.is_empty())
         || (session.monitoring() && matches!(bytes, [b'+', b'0'..=b'9', ..]));
     if unasked {
         return Ok(true);

@@ -144,6 +144,9 @@ impl Shared {
     /// True while the oldest request keeps everything behind it waiting. A new connection may be answered (`BUSY`, say), so
     /// clients that wait for nothing here had better take another one.
     pub fn stands_still(&self, lane: &Lane) -> bool {
+        if let Standing::Dead(error) = &*self.standing.borrow() {
+            return is_busy(error);
+        }
         let queue = self.queue.borrow();
         let Some(oldest) = queue.front().filter(|_| self.is_up() && queue.has_written()) else { return false };
         // Once something was sent in this turn, the clock has been read.
@@ -310,6 +313,7 @@ impl Shared {
         let waiting = self.queue.borrow_mut().take_all();
         for (_, _, entry) in waiting {
             entry.client.say(|out| out.extend_from_slice(error));
+            entry.client.flush();
             entry.client.answered(1);
             if !is_busy(error) {
                 entry.client.end();
@@ -385,7 +389,7 @@ pub struct Dispatched {
 }
 
 /// True for the error of a node that is kept by a script: it refuses even `SELECT`, and will be well again.
-pub fn is_busy(error: &[u8]) -> bool {
+fn is_busy(error: &[u8]) -> bool {
     error.starts_with(b"-BUSY ")
 }
 
