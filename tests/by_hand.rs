@@ -45,7 +45,8 @@ fn adopts(rig: &mut Rig, routed: &str, value: &str) {
     rig.pointsman.launch();
     rig.wait_ready();
     assert_eq!(rig.service()["route"]["cluster"], routed);
-    rig.raw().send("GET k\r\n").expect(&format!("${}\r\n{value}\r\n", value.len()));
+    let length = value.len();
+    rig.raw().send("GET k\r\n").expect(&format!("${length}\r\n{value}\r\n"));
 }
 
 #[test]

@@ -174,3 +174,13 @@ fn outcomes_and_problems_have_their_codes() {
         server.join().expect("the server ends");
     }
 }
+
+#[test]
+fn a_reader_that_went_away_is_no_panic() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Command::new(program());
+    let output = command.args(["completions", "bash"]).stdout(writer).output().expect("the binary under test starts");
+    expect(&output, 0, "");
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -27,8 +27,10 @@ fn a_bad_file_changes_nothing_and_is_said_everywhere() {
     rig.wait("said in the status", |service| service["note"].as_str().unwrap_or_default().contains("configuration"));
     assert_eq!(rig.pointsman.metric(&["pointsman_config_reload_success"]), Some(0.0));
     assert!(rig.pointsman.log().contains("lisen"), "said in the log");
-    let records = rig.journal("kind=configuration");
-    assert!(records.iter().any(|record| record["detail"]["what"] == "configuration_rejected"), "{records:?}");
+    wait_for("said in the journal", PATIENCE, || {
+        let records = rig.journal("kind=configuration");
+        records.iter().any(|record| record["detail"]["what"] == "configuration_rejected")
+    });
     rig.pointsman.cli_expect(&["reload"], 2);
     client.send("GET before\r\n").expect("$6\r\nreload\r\n");
     assert_eq!(rig.service()["epoch"], epoch);

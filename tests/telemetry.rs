@@ -61,7 +61,8 @@ fn every_metric_is_there_from_the_start_with_its_labels() {
             let inner = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(inner, _)| inner);
             let mut found: Vec<&str> = inner.split(',').filter_map(|label| Some(label.split_once('=')?.0)).collect();
             let mut expected: Vec<&str> = labels.split(' ').filter(|label| !label.is_empty()).collect();
-            (found.sort_unstable(), expected.sort_unstable());
+            found.sort_unstable();
+            expected.sort_unstable();
             assert_eq!(found, expected, "{line}");
         }
     }
