@@ -205,9 +205,11 @@ fn a_crash_moves_sessions_and_says_what_is_unknown() {
     a.kill();
     let unknown = writer.reply().text();
     assert!(unknown.contains("the outcome is unknown"), "{unknown}");
-    if !reader.is_silent_for(Duration::from_millis(20)) {
-        panic!("a read that should wait for a node got {:?}", reader.reply());
-    }
+    assert!(
+        reader.is_silent_for(Duration::from_millis(20)),
+        "a read that should wait for a node got {:?}",
+        reader.reply()
+    );
     b.command(&["REPLICAOF", "NO", "ONE"]);
     path.publish(Mode::Open, &b, None);
     assert_eq!(reader.reply(), bulk("v"));

@@ -72,10 +72,7 @@ async fn whole(options: &Options, verdict: &Cell<Option<bool>>) -> Result<bool, 
     say!("{}", if kept { "the promises held" } else { "the promises did NOT hold" });
     for switch in &felt {
         let stall = switch.stall.as_secs_f64() * 1000.0;
-        say!(
-            "demo store=redis operation=planned errors={} stall_ms={stall:.1} lost={}",
-            switch.errors, switch.lost
-        );
+        say!("demo store=redis operation=planned errors={} stall_ms={stall:.1} lost={}", switch.errors, switch.lost);
     }
     verdict.set(Some(kept));
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
@@ -144,9 +141,6 @@ async fn linger(scene: &Scene) {
     say!("  pointsman status --watch");
     say!("  pointsman history demo");
     say!("  pointsman switchover demo --to spare --reason 'I want to see it'");
-    say!(
-        "  redis-cli -p {}     (the servers themselves: {} and {})",
-        scene.port, scene.servers[0], scene.servers[1]
-    );
+    say!("  redis-cli -p {}     (the servers themselves: {} and {})", scene.port, scene.servers[0], scene.servers[1]);
     std::future::pending::<()>().await;
 }

@@ -4,11 +4,11 @@ use super::{
     ask::Ask,
     client::Ready,
     drive,
+    key::Key,
     moving::Move,
     open::{OpenError, open},
     pinned::Pinned,
     session::{Flow, Session},
-    shared::Key,
     spare::Spare,
 };
 use crate::{

@@ -57,8 +57,9 @@ impl Ask {
     pub fn new(class: &Class, request: &[u8], session: &mut Session) -> Self {
         let change = class.spec.and_then(|spec| changes(spec.kind).then(|| Change::read(spec, request)).flatten());
         let mut answer = match &change {
-            Some(Change::Subscribe(_, channels)) => Answer::Confirmations(channels.len()),
-            Some(Change::Unsubscribe(_, channels)) => Answer::Confirmations(channels.len()),
+            Some(Change::Subscribe(_, channels) | Change::Unsubscribe(_, channels)) => {
+                Answer::Confirmations(channels.len())
+            }
             _ => Answer::One,
         };
         let skipped = session.reply_mode();

@@ -5,9 +5,10 @@
 use super::{
     client::Client,
     inbox::Inbox,
+    key::Key,
     lane::Lane,
     open::{OpenError, Upstream, open},
-    shared::{Shared, Standing},
+    shared::{Shared, Standing, is_busy},
 };
 use crate::{
     model::{name::NodeAddress, route::Mode, signal::Signal},
@@ -45,7 +46,7 @@ enum End {
 const SAME: usize = 4;
 
 /// The upstream of that login, database and protocol, made if there is none, or none that doesn't stand still.
-pub fn join(lane: &Rc<Lane>, key: super::shared::Key) -> Rc<Shared> {
+pub fn join(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
     let known: Vec<_> = lane.shared.borrow().iter().filter(|one| one.key == key).map(Rc::clone).collect();
     let best = known.iter().find(|one| !one.stands_still(lane));
     if let Some(best) = best.or(known.get(SAME - 1)) {
@@ -91,12 +92,13 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
             continue;
         };
         let warm = shared.take_warm(&target.node).and_then(Upstream::alive);
-        let opened = match warm {
-            Some(upstream) => Ok(upstream),
-            None => select! {
+        let opened = if let Some(upstream) = warm {
+            Ok(upstream)
+        } else {
+            select! {
                 opened = attempt(&lane, &shared, &target.node) => opened,
                 () = kicked => continue,
-            },
+            }
         };
         match opened {
             Ok(upstream) => {
@@ -116,8 +118,10 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
             }
             Err(OpenError::Refused(error)) => {
                 shared.die(&error);
-                // The server has closed its side of theirs, or never let them in: nobody goes on as somebody else.
-                lane.end_sessions_of(shared.id());
+                if !is_busy(&error) {
+                    // The server has closed its side of theirs, or never let them in: nobody goes on as somebody else.
+                    lane.end_sessions_of(shared.id());
+                }
                 return;
             }
             Err(_) => lane.outage_began(),
@@ -167,19 +171,19 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
         lane.outage_ended();
     }
     shared.connected(lane, writer);
-    let mut line = Line { inbox: Inbox::default(), scanner: ReplyScanner::default() };
+    let mut replies = Line { inbox: Inbox::default(), scanner: ReplyScanner::default() };
     let end = select! {
         biased;
         () = elsewhere(lane, shared, node) => End::Moved,
         () = shared.given_up.notified() => End::Silent,
-        () = line.read(lane, shared, &mut reader, || false) => End::Lost,
+        () = replies.read(lane, shared, &mut reader, || false) => End::Lost,
     };
     shared.freeze();
     if matches!(end, End::Moved) && shared.has_written() {
         // What the old node still answers needn't be asked again, or be answered with "unknown".
-        let _ = timeout(LAST_WORDS, line.read(lane, shared, &mut reader, || !shared.has_written())).await;
+        let _ = timeout(LAST_WORDS, replies.read(lane, shared, &mut reader, || !shared.has_written())).await;
     }
-    shared.lost(lane, line.scanner.streaming());
+    shared.lost(lane, replies.scanner.streaming());
     end
 }
 

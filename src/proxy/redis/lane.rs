@@ -2,9 +2,9 @@
 
 use super::{
     client::{Client, Ready},
-    pool::Pool,
     shared::Shared,
     spare::Spares,
+    turn::Turn,
 };
 use crate::{
     config::Service,
@@ -23,13 +23,9 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::Waker,
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
-
-/// Bytes that one read takes from an application at most.
-pub const SCRATCH: usize = 64 * 1024;
 
 /// Sessions that can't move are shown up to this number.
 const STUCK_SHOWN: usize = 20;
@@ -38,77 +34,6 @@ const STUCK_SHOWN: usize = 20;
 const WRONG_AGAIN: Duration = Duration::from_millis(20);
 /// How long after the last refusal the node is taken to be well again.
 const WRONG_OVER: Duration = Duration::from_secs(1);
-
-/// What all services of one worker share.
-pub struct Turn {
-    /// Where applications' bytes are read into; borrowed for one synchronous step at a time.
-    pub scratch: RefCell<Box<[u8]>>,
-    /// Spare buffers.
-    pub pool: Rc<Pool>,
-    /// Upstreams with bytes that nobody has tried to send in this turn.
-    dirty: RefCell<Vec<Rc<Shared>>>,
-    /// The task that sends them when every ready session has had its turn.
-    flusher: RefCell<Option<Waker>>,
-    started: Instant,
-    now_us: Cell<u32>,
-}
-
-impl Default for Turn {
-    fn default() -> Self {
-        Self {
-            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
-            pool: Rc::default(),
-            dirty: RefCell::default(),
-            flusher: RefCell::default(),
-            started: Instant::now(),
-            now_us: Cell::new(0),
-        }
-    }
-}
-
-impl Turn {
-    /// Reads the clock, once a turn; in microseconds, and it wraps: only differences mean something.
-    #[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
-    pub fn tick(&self) -> u32 {
-        let now = self.started.elapsed().as_micros() as u32;
-        self.now_us.set(now);
-        now
-    }
-
-    /// The clock as last read.
-    pub fn now_us(&self) -> u32 {
-        self.now_us.get()
-    }
-
-    /// Has the upstream flushed at the end of this turn.
-    pub fn mark_dirty(&self, upstream: Rc<Shared>) {
-        let mut dirty = self.dirty.borrow_mut();
-        if dirty.is_empty() {
-            self.tick();
-            if let Some(flusher) = &*self.flusher.borrow() {
-                flusher.wake_by_ref();
-            }
-        }
-        dirty.push(upstream);
-    }
-
-    /// Sends what was gathered; runs for as long as the worker.
-    pub async fn flush_forever(self: Rc<Self>) {
-        std::future::poll_fn(|cx| {
-            let mut flusher = self.flusher.borrow_mut();
-            if !flusher.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *flusher = Some(cx.waker().clone());
-            }
-            drop(flusher);
-            // Flushing marks nothing as dirty, so that the borrow may last.
-            for upstream in self.dirty.borrow_mut().drain(..) {
-                upstream.flush();
-            }
-            std::task::Poll::<()>::Pending
-        })
-        .await;
-    }
-}
 
 /// What sessions may do now; computed when the view changes, so that a command costs one comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

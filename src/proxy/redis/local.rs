@@ -27,15 +27,11 @@ pub fn refusal(lane: &Lane, class: &Class, head: &Head, request: &[u8]) -> Optio
         return Some(format!("ERR pointsman: {} is denied on service {service} (deny)", name(class, head, request)));
     }
     match view.route.mode {
-        // Logging in needs no node's consent to be tried, and a login isn't a write.
-        Mode::Open | Mode::ReadOnly if view.route.target.is_none() => {
+        Mode::Open | Mode::ReadOnly | Mode::Closed if view.route.target.is_none() => {
             Some(format!("LOADING pointsman: service {service} has no node yet"))
         }
         Mode::ReadOnly if !class.read_only_ok => {
             Some(format!("READONLY pointsman: service {service} is read only for now"))
-        }
-        Mode::Closed if view.route.target.is_none() => {
-            Some(format!("LOADING pointsman: service {service} has no node yet"))
         }
         Mode::Closed => Some(format!("ERR pointsman: service {service} is closed")),
         Mode::Hold => Some(format!(

@@ -9,6 +9,7 @@ mod ask;
 mod client;
 mod drive;
 mod inbox;
+mod key;
 mod lane;
 mod local;
 mod moving;
@@ -18,13 +19,17 @@ mod pool;
 mod queue;
 mod retry;
 mod run;
+mod script;
+mod send;
 mod session;
 mod shared;
 mod spare;
 mod steward;
+mod turn;
 
-pub use lane::{Lane, Turn};
+pub use lane::Lane;
 pub use steward::follow;
+pub use turn::Turn;
 
 use super::{
     Counted,

@@ -9,6 +9,7 @@ use super::{
     lane::Gate,
     open::open,
     pinned::{Pinned, Twin},
+    script::Script,
     session::Session,
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     protocol::redis::{
         command::{Remaining, Retry, block_timeout, rewrite_timeout},
         reply,
-        session::{Change, Replay},
+        session::Change,
     },
     proxy::counters::Outcome,
 };
@@ -46,50 +47,6 @@ pub(super) struct Warming {
     node: NodeAddress,
     twin: RefCell<Option<Box<Twin>>>,
     ended: Cell<Option<Instant>>,
-}
-
-/// The commands that bring an upstream into a session's state: those that log in, and the rest.
-pub(super) struct Script {
-    bytes: Vec<u8>,
-    /// Where the rest begins.
-    login: usize,
-    /// Replies to the login.
-    pub(super) replies: usize,
-    rest: Replay,
-}
-
-impl Script {
-    pub(super) fn of(session: &Session) -> Self {
-        let mut bytes = Vec::new();
-        let replies = session.state.open(&mut bytes);
-        let login = bytes.len();
-        bytes.clear();
-        let whole = session.state.replay(&mut bytes, None);
-        let rest = Replay { replies: whole.replies - replies, confirmations: whole.confirmations };
-        Self { bytes, login, replies, rest }
-    }
-
-    pub(super) fn login(&self) -> &[u8] {
-        self.bytes.get(..self.login).unwrap_or_default()
-    }
-
-    /// Asks for the rest on an upstream that is logged in; nobody gets the answers.
-    pub(super) fn play(&self, pinned: &mut Pinned, monitoring: bool) {
-        let mut bytes = self.bytes.get(self.login..).unwrap_or_default();
-        let late = usize::from(monitoring).min(self.rest.replies);
-        let confirmations =
-            (self.rest.confirmations > 0).then_some(Answer::SwallowedConfirmations(self.rest.confirmations));
-        let answers = std::iter::repeat_n(Answer::Swallowed, self.rest.replies - late)
-            .chain(confirmations)
-            .chain(std::iter::repeat_n(Answer::Swallowed, late));
-        for answer in answers {
-            pinned.queue.push(std::mem::take(&mut bytes), Ask::own(answer));
-        }
-        // CLIENT REPLY OFF alone has no answer at all.
-        if !bytes.is_empty() {
-            pinned.queue.push(bytes, Ask::own(Answer::Silence));
-        }
-    }
 }
 
 impl Session {
@@ -235,7 +192,9 @@ impl Session {
         let mut asks: Vec<_> = old.queue.take_all().collect();
         if let Some(error) = refused {
             // Proven not to have run: as good as never sent.
-            asks.iter_mut().for_each(|(_, sent, _)| *sent = false);
+            for (_, sent, _) in &mut asks {
+                *sent = false;
+            }
             if !self.wait_for_role(&old.node).await {
                 self.client.say(|out| out.extend_from_slice(&error));
                 self.client.flush();

@@ -33,11 +33,11 @@ pub const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum OpenError {
     /// No connection.
-    Connect(ConnectError),
+    Connect,
     /// Connected, and then the connection broke or stayed silent.
     Lost,
     /// The node isn't ready (it is loading, say): trying again later helps.
-    NotReady(Vec<u8>),
+    NotReady,
     /// The server refused the login; its error reply.
     Refused(Vec<u8>),
 }
@@ -62,12 +62,13 @@ pub async fn open(
     let stream = match endpoint.connect(LIMIT).await {
         Ok(stream) => stream,
         Err(error) => {
+            tracing::debug!(%node, %error, "no connection");
             match error {
                 ConnectError::Refused => lane.report(Signal::Refused, node),
                 ConnectError::TimedOut | ConnectError::Silent => lane.report(Signal::TimedOut, node),
                 _ => {}
             }
-            return Err(OpenError::Connect(error));
+            return Err(OpenError::Connect);
         }
     };
     let (reader, writer) = split(stream);
@@ -76,7 +77,7 @@ pub async fn open(
         Ok(Ok(())) => Ok(upstream),
         Ok(Err(error)) => {
             match &error {
-                OpenError::NotReady(_) => lane.report(Signal::WrongRole, node),
+                OpenError::NotReady => lane.report(Signal::WrongRole, node),
                 OpenError::Lost => lane.report(Signal::Reset, node),
                 _ => {}
             }
@@ -125,7 +126,7 @@ impl Upstream {
                     if reply.kind == ReplyKind::Error && seen < must {
                         let error = inbox.unused().get(..reply.len).unwrap_or_default().to_vec();
                         return Err(match reply.error_word(inbox.unused()).map(ErrorKind::of) {
-                            Some(ErrorKind::WrongNode) => OpenError::NotReady(error),
+                            Some(ErrorKind::WrongNode) => OpenError::NotReady,
                             _ => OpenError::Refused(error),
                         });
                     }

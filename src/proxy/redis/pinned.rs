@@ -297,11 +297,12 @@ fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[
     let ask = queue.answered()?;
     let failed = reply.kind == ReplyKind::Error;
     match ask.change.map(|change| *change) {
-        Some(Change::Exec) if failed || bytes.starts_with(b"*-1") || bytes.starts_with(b"_") => {
+        Some(Change::Exec)
+            if (failed || bytes.starts_with(b"*-1") || bytes.starts_with(b"_"))
             // EXEC without MULTI leaves everything as it was; a WATCH outlives it.
-            if session.in_multi() {
-                session.exec_failed();
-            }
+            && session.in_multi() =>
+        {
+            session.exec_failed();
         }
         Some(change) if !failed => session.apply(change),
         _ => {}

@@ -4,11 +4,16 @@
 //! Input: error replies on a shared upstream. Output: requests put aside until the route moves or the node is ready, then sent
 //! again in order; or, when that takes too long or something later was executed, the errors as they came.
 
-use super::{lane::Lane, queue::Entry};
+use super::{
+    lane::Lane,
+    queue::{Entry, Queue},
+    shared::Shared,
+};
 use crate::{
     config::Replication,
     model::route::Mode,
     protocol::redis::{
+        command::Retry,
         reply::ErrorKind,
         scan::{Reply, ReplyKind},
     },
@@ -31,7 +36,7 @@ pub fn is_passing(lane: &Lane, reply: Reply, bytes: &[u8]) -> bool {
         return false;
     }
     let text = bytes.strip_prefix(ABORTED).or(bytes.strip_prefix(b"-")).unwrap_or_default();
-    let word = text.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let word = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let view = lane.view();
     let passing = match ErrorKind::of(word) {
         ErrorKind::WrongNode => true,
@@ -114,5 +119,42 @@ impl Refused {
         client.say(|out| out.extend_from_slice(&self.error));
         client.flush();
         client.answered(1);
+    }
+}
+
+impl Shared {
+    /// Puts the oldest request aside if its error may pass; false if the error is to be delivered.
+    pub(super) fn put_aside(&self, lane: &Lane, queue: &mut Queue<Entry>, reply: Reply, bytes: &[u8]) -> bool {
+        let error = bytes.get(..reply.len).unwrap_or_default();
+        if !is_passing(lane, reply, error) || queue.front().is_none_or(|entry| entry.retry == Retry::Never) {
+            return false;
+        }
+        let request = queue.front_bytes().to_vec();
+        let Some(entry) = queue.answered() else { return false };
+        self.aside.borrow_mut().put(lane, entry, &request, error);
+        true
+    }
+
+    /// Sends again what was refused, before anything new.
+    pub(super) fn send_again(&self, lane: &Lane) {
+        let mut again = self.aside.borrow_mut().take(lane);
+        if again.is_empty() {
+            return;
+        }
+        let mut queue = self.queue.borrow_mut();
+        // What was never sent waits behind: its clients have nothing put aside, so any order among clients will do.
+        for (request, entry) in again.drain(..) {
+            queue.push(&request, entry);
+        }
+    }
+
+    /// Looks after what was refused: asks the same node again after a while, or delivers the errors when time has run out.
+    pub fn look_after(&self, lane: &Lane, over: bool) {
+        if over {
+            self.aside.borrow_mut().give_up_all();
+        } else if self.is_up() && lane.mode() != Mode::Hold && self.aside.borrow().is_due() {
+            self.send_again(lane);
+            self.flush();
+        }
     }
 }

@@ -6,27 +6,25 @@
 
 use super::{
     client::Client,
+    key::Key,
     lane::Lane,
     open::Upstream,
     queue::{Entry, Queue},
-    retry::{Aside, is_passing},
+    retry::Aside,
     run::Run,
 };
 use crate::{
-    model::{name::NodeAddress, route::Mode},
+    model::name::NodeAddress,
     protocol::redis::{
-        Protocol,
         command::Retry,
         reply,
-        scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
-        session::{Change, Login, Session},
+        scan::{ReplyError, ReplyKind, ReplyScanner},
     },
     proxy::{conn::Writer, counters::Outcome},
 };
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    sync::Arc,
     task::Waker,
     time::Duration,
 };
@@ -39,29 +37,6 @@ const FULL: usize = 1024 * 1024;
 const STILL_US: u32 = 100_000;
 /// An incomplete reply larger than this is handed on as it comes.
 const STREAM: usize = 64 * 1024;
-
-/// What a shared upstream is logged in as.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key {
-    login: Option<Arc<Login>>,
-    database: u32,
-    protocol: Protocol,
-}
-
-impl Key {
-    /// The key of a session.
-    pub fn of(session: &Session) -> Self {
-        Self { login: session.login().cloned(), database: session.database(), protocol: session.protocol() }
-    }
-
-    /// A session that is nothing but this key: what its upstream has to be told.
-    pub fn session(&self) -> Session {
-        let mut session = Session::default();
-        session.apply(Change::Hello(Some(self.protocol), self.login.clone(), None));
-        session.apply(Change::Database(self.database));
-        session
-    }
-}
 
 /// Whether requests can be answered.
 #[derive(Clone)]
@@ -78,7 +53,7 @@ pub enum Standing {
 pub struct Shared {
     /// What it is logged in as.
     pub key: Key,
-    queue: RefCell<Queue<Entry>>,
+    pub(super) queue: RefCell<Queue<Entry>>,
     writer: RefCell<Option<Writer>>,
     standing: RefCell<Standing>,
     dirty: Cell<bool>,
@@ -96,7 +71,7 @@ pub struct Shared {
     /// Kept for its room.
     touched: RefCell<Vec<Rc<Client>>>,
     /// What the node refused for its role or state.
-    aside: RefCell<Aside>,
+    pub(super) aside: RefCell<Aside>,
     /// Told when `standing` changes.
     pub changed: Notify,
     /// Told when the driver has to look at the route again.
@@ -341,41 +316,6 @@ impl Shared {
             }
         }
         self.let_in();
-    }
-
-    /// Puts the oldest request aside if its error may pass; false if the error is to be delivered.
-    fn put_aside(&self, lane: &Lane, queue: &mut Queue<Entry>, reply: Reply, bytes: &[u8]) -> bool {
-        let error = bytes.get(..reply.len).unwrap_or_default();
-        if !is_passing(lane, reply, error) || queue.front().is_none_or(|entry| entry.retry == Retry::Never) {
-            return false;
-        }
-        let request = queue.front_bytes().to_vec();
-        let Some(entry) = queue.answered() else { return false };
-        self.aside.borrow_mut().put(lane, entry, &request, error);
-        true
-    }
-
-    /// Sends again what was refused, before anything new.
-    fn send_again(&self, lane: &Lane) {
-        let mut again = self.aside.borrow_mut().take(lane);
-        if again.is_empty() {
-            return;
-        }
-        let mut queue = self.queue.borrow_mut();
-        // What was never sent waits behind: its clients have nothing put aside, so any order among clients will do.
-        for (request, entry) in again.drain(..) {
-            queue.push(&request, entry);
-        }
-    }
-
-    /// Looks after what was refused: asks the same node again after a while, or delivers the errors when time has run out.
-    pub fn look_after(&self, lane: &Lane, over: bool) {
-        if over {
-            self.aside.borrow_mut().give_up_all();
-        } else if self.is_up() && lane.mode() != Mode::Hold && self.aside.borrow().is_due() {
-            self.send_again(lane);
-            self.flush();
-        }
     }
 
     fn let_in(&self) {

@@ -3,7 +3,7 @@
 //! Input: upstreams whose session needs them no more and that hold no state but login, database, protocol and name. Output: one
 //! of them for a session of the same kind. Never: one whose server has closed it.
 
-use super::{open::Upstream, shared::Key};
+use super::{key::Key, open::Upstream};
 use crate::model::name::NodeAddress;
 use std::{
     cell::RefCell,

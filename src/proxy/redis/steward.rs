@@ -35,15 +35,15 @@ async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
         let Some(strong) = lane.upgrade() else { return };
         take_view(&strong);
         round(&strong);
-        let attended = async {
+        let time = async {
             select! {
                 () = strong.attend.notified() => {}
                 () = sleep(ROUND) => {}
             }
         };
         select! {
-            changed = changes.changed() => if changed.is_err() { return },
-            () = attended => {}
+            told = changes.changed() => if told.is_err() { return },
+            () = time => {}
         }
     }
 }

@@ -1,0 +1,152 @@
+//! Sends one request its way: to the shared upstream, to the pinned one, or to nobody.
+//!
+//! Input: a whole request and what is known of it. Output: bytes in an upstream's queue, or an answer of Pointsman's own, or
+//! what the session has to wait for. Never: reads, or waits itself.
+
+use super::{
+    act::Act,
+    ask::Ask,
+    drive,
+    key::Key,
+    lane::Gate,
+    local,
+    session::{Flow, Session},
+    shared::{Standing, is_busy},
+};
+use crate::{
+    protocol::redis::{
+        command::{Class, DenyList, Kind, Local, Retry, Route, Why, classify},
+        reply,
+        scan::Head,
+        session::ReplyMode,
+    },
+    proxy::counters::Outcome,
+};
+
+impl Session {
+    /// Sends one whole request its way.
+    pub(super) fn request(&mut self, head: &Head, request: &[u8], deny: &DenyList) -> Flow {
+        let class = classify(head, request, deny);
+        if (self.lane.gate() != Gate::Open || class.route == Route::Denied)
+            && let Some(flow) = self.refused(&class, head, request)
+        {
+            return flow;
+        }
+        if self.lost_race
+            && let Some(flow) = self.race(&class)
+        {
+            return flow;
+        }
+        let leaves = matches!(class.route, Route::Local(Local::Quit | Local::Abort));
+        if self.pinned.is_some() && !leaves {
+            self.ask(&class, request);
+            return Flow::Done;
+        }
+        match class.route {
+            Route::Shared if self.client.outstanding() == 0 && self.client.is_slow() => Flow::Again(Act::Pin),
+            Route::Shared => self.share(class.retry, request),
+            Route::Local(local) => self.local(local, head, request),
+            _ if self.client.outstanding() > 0 => Flow::Quiet,
+            Route::Pinned(Why::Once) if local::kills_script(&class, head, request) => {
+                Flow::Then(Act::KillScript(request.into()))
+            }
+            _ => Flow::Again(Act::Pin),
+        }
+    }
+
+    pub(super) fn share(&mut self, retry: Retry, request: &[u8]) -> Flow {
+        let shared = match &self.shared {
+            Some(shared) if self.client.outstanding() > 0 || !shared.stands_still(&self.lane) => shared,
+            _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
+        };
+        if shared.is_full() {
+            return Flow::Room;
+        }
+        self.client.set_shared_id(shared.id());
+        if let Standing::Dead(error) = shared.standing() {
+            self.client.say(|out| out.extend_from_slice(&error));
+            if !is_busy(&error) {
+                return self.end();
+            }
+            self.client.flush();
+            self.shared = None;
+            return Flow::Done;
+        }
+        shared.send(&self.lane, &self.client, request, retry);
+        Flow::Done
+    }
+
+    /// A watch was lost by a move: EXEC answers what it answers when a watched key has changed. `None` for other commands.
+    fn race(&mut self, class: &Class) -> Option<Flow> {
+        match class.spec?.kind {
+            Kind::Exec if self.state.in_multi() => {}
+            Kind::Unwatch | Kind::Discard => {
+                self.lost_race = false;
+                return None;
+            }
+            _ => return None,
+        }
+        if !self.is_quiet() {
+            return Some(Flow::Quiet);
+        }
+        if let Some(pinned) = &mut self.pinned {
+            pinned.queue.push(b"*1\r\n$7\r\nDISCARD\r\n", Ask::OWN);
+        }
+        self.lose_race();
+        Some(Flow::Done)
+    }
+
+    /// Sends a request on the pinned upstream.
+    pub(super) fn ask(&mut self, class: &Class, request: &[u8]) {
+        let Some(pinned) = &mut self.pinned else { return };
+        match class.route {
+            // It waits for what was written on its own connection, and nothing was yet: the server's offset stands for all.
+            Route::Pinned(Why::Wait)
+                if pinned.fresh && !self.state.in_multi() && self.state.reply_mode() == ReplyMode::On =>
+            {
+                pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
+            }
+            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) if pinned.forever.is_none() => {
+                pinned.forever = Some(local::describe(why, class, request));
+            }
+            _ => {}
+        }
+        if matches!(class.route, Route::Local(_)) {
+            // It may be somebody else afterwards.
+            self.client.set_shared_id(0);
+        }
+        pinned.fresh = false;
+        let ask = Ask::new(class, request, &mut self.state);
+        let stuck = pinned.forever.is_some() || self.state.in_multi();
+        pinned.queue.push(request, ask);
+        self.client.set_pinned_in_flight(pinned.in_flight());
+        if stuck {
+            self.tell_stuck();
+        }
+    }
+
+    fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {
+        if !self.is_quiet() {
+            return Flow::Quiet;
+        }
+        self.lane.counters.count(Outcome::Local, 1);
+        local::answer(self, local, head, request)
+    }
+
+    /// Says no to what the mode or the deny list doesn't let through; `None` if it may pass.
+    pub(super) fn refused(&mut self, class: &Class, head: &Head, request: &[u8]) -> Option<Flow> {
+        let text = local::refusal(&self.lane, class, head, request)?;
+        if !self.is_quiet() {
+            return Some(Flow::Quiet);
+        }
+        self.lane.counters.count(Outcome::Refused, 1);
+        if self.state.reply_mode() == ReplyMode::On {
+            self.client.say(|out| reply::error(out, &text));
+            self.client.flush();
+        }
+        if self.state.in_multi() {
+            return Some(self.spoil());
+        }
+        Some(Flow::Done)
+    }
+}
