@@ -8,7 +8,7 @@ use super::{
     key::Key,
     lane::Lane,
     open::{OpenError, Upstream, open},
-    shared::{Shared, Standing},
+    shared::{Shared, Standing, is_busy},
 };
 use crate::{
     model::{name::NodeAddress, route::Mode, signal::Signal},
@@ -118,8 +118,10 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
             }
             Err(OpenError::Refused(error)) => {
                 shared.die(&error);
-                // The server has closed its side of theirs, or never let them in: nobody goes on as somebody else.
-                lane.end_sessions_of(shared.id());
+                if !is_busy(&error) {
+                    // The server has closed its side of theirs, or never let them in: nobody goes on as somebody else.
+                    lane.end_sessions_of(shared.id());
+                }
                 return;
             }
             Err(_) => lane.outage_began(),
