@@ -389,7 +389,7 @@ pub struct Dispatched {
 }
 
 /// True for the error of a node that is kept by a script: it refuses even `SELECT`, and will be well again.
-fn is_busy(error: &[u8]) -> bool {
+pub fn is_busy(error: &[u8]) -> bool {
     error.starts_with(b"-BUSY ")
 }
 
