@@ -46,7 +46,7 @@ fn adopts(rig: &mut Rig, routed: &str, value: &str) {
     rig.wait_ready();
     assert_eq!(rig.service()["route"]["cluster"], routed);
     let length = value.len();
-    rig.raw().send("GET k\r\n").expect(&format!("${length}\r\n{value}\r\n"));
+    rig.raw().send("GET k\r\n").expect(format!("${length}\r\n{value}\r\n"));
 }
 
 #[test]

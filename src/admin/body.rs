@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long the approach of a planned switch may take when the request doesn't say.
 const APPROACH: Duration = Duration::from_secs(30);
 /// A pause always ends: within a week.
-const LONGEST_PAUSE: Duration = Duration::from_secs(7 * 24 * 3600);
+const LONGEST_PAUSE: Duration = Duration::from_hours(168);
 /// The longest reason that is kept.
 const LONGEST_REASON: usize = 1024;
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// After this long the answer is the operation's id, so that it is known when the connection breaks later.
 const FIRST_WAIT: &str = "1s";
 /// The answer to the order itself must come within this time, or it is unknown what became of it.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// From one look at a running operation to the next.
 const LOOK: Duration = Duration::from_millis(200);
 /// How many looks in a row may fail before we give up.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::time::Duration;
 
 /// How long it may take.
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_mins(1);
 
 /// Orders it and says what changed, or what is wrong with the file.
 pub(super) async fn run(client: &Client, options: &Reload) -> Exit {

@@ -272,7 +272,7 @@ impl Failover {
                 Replication::Managed => AfterFailover::Open,
                 Replication::None => AfterFailover::ReadOnly,
             },
-            cooldown: Duration::from_secs(60),
+            cooldown: Duration::from_mins(1),
             failback: Failback::Manual,
             hold_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(1),

@@ -44,7 +44,7 @@ pub(super) const INBOX: usize = 256;
 /// A service is shown to followers at least so often while only its measurements change.
 const SHOW_MEASUREMENTS: Duration = Duration::from_secs(1);
 /// How long to sleep when nothing asks to be woken; the ticks come long before.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 /// How many wake-ups are remembered; a core that asks for more is woken by its ticks.
 const WAKES: usize = 256;
 

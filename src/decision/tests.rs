@@ -17,7 +17,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn switchover(to: &str) -> Command {
     Command::Switchover { to: Some(to.into()), dry_run: false, cut_sessions: false, timeout: Duration::from_secs(5) }
@@ -200,7 +200,7 @@ fn drain_restore_and_modes() {
     world.order(8, switchover("spare"));
     assert_eq!(answered(&mut world, 8).outcome, Outcome::Done);
     assert_eq!(world.machine.route().mode, Mode::ReadOnly, "the mode outlives the switch");
-    world.order(9, Command::Pause(Duration::from_secs(600)));
+    world.order(9, Command::Pause(Duration::from_mins(10)));
     answered(&mut world, 9);
     world.order(10, Command::Mode(Mode::Open));
     answered(&mut world, 10);

@@ -20,12 +20,12 @@ use rustls::{
 };
 use std::sync::Arc;
 
-fn listener(files: &Certificates, identified: bool) -> Option<ListenerTls> {
-    Some(ListenerTls {
+fn listener(files: &Certificates, identified: bool) -> ListenerTls {
+    ListenerTls {
         certificate: files.server.clone(),
         key: files.server_key.clone(),
         client_ca: identified.then(|| files.ca.clone()),
-    })
+    }
 }
 
 #[test]
@@ -34,12 +34,12 @@ fn both_versions_deep_pipelines_and_values_of_20_mb() {
     let folder = tempfile::tempdir().expect("a folder");
     let files = Certificates::write(folder.path());
     let server = RedisServer::start("redis7");
-    let path = DataPath::with(&server, |settings| settings.tls = listener(&files, false));
+    let path = DataPath::with(&server, |settings| settings.tls = Some(listener(&files, false)));
     let big = "x".repeat(20 << 20);
     for version in [&TLS12, &TLS13] {
         let mut raw = connect(path.port, &files, false, &[version]).expect("a handshake");
-        let requests: String = (0..5_000).map(|number| format!("SET n {number}\r\nGET n\r\n")).collect();
-        raw.send(requests);
+        let requests: Vec<_> = (0..5_000).map(|number| format!("SET n {number}\r\nGET n\r\n")).collect();
+        raw.send(requests.concat());
         for number in 0..5_000 {
             assert_eq!(raw.reply(), ok());
             assert_eq!(raw.reply(), bulk(&number.to_string()));
@@ -58,7 +58,7 @@ fn who_has_no_certificate_or_no_tls_is_not_served() {
     let folder = tempfile::tempdir().expect("a folder");
     let files = Certificates::write(folder.path());
     let server = RedisServer::start("redis7");
-    let path = DataPath::with(&server, |settings| settings.tls = listener(&files, true));
+    let path = DataPath::with(&server, |settings| settings.tls = Some(listener(&files, true)));
     // In TLS 1.3 the refusal of a certificate comes behind the handshake.
     assert!(connect(path.port, &files, false, &[&TLS12]).is_err(), "no certificate, no connection");
     let mut known = connect(path.port, &files, true, ALL_VERSIONS).expect("a handshake");
@@ -78,7 +78,7 @@ fn new_connections_get_the_new_certificate_and_old_sessions_live_on() {
     let old_ca = folder.path().join("old_ca.pem");
     std::fs::copy(&old.ca, &old_ca).expect("a copy");
     let server = RedisServer::start("redis7");
-    let path = DataPath::with(&server, |settings| settings.tls = listener(&old, false));
+    let path = DataPath::with(&server, |settings| settings.tls = Some(listener(&old, false)));
     let mut session = connect(path.port, &old, false, ALL_VERSIONS).expect("a handshake");
     assert_eq!(session.command(&["SET", "k", "v"]), ok());
     let new = Certificates::write(folder.path());

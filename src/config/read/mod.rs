@@ -21,11 +21,11 @@ use super::table::{Field, Sink, Table};
 use super::units::{self, Invalid, shown};
 use places::Places;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 const MS_10: Duration = Duration::from_millis(10);
 const MS_100: Duration = Duration::from_millis(100);
-const MINUTE: Duration = Duration::from_secs(60);
-const TEN_MINUTES: Duration = Duration::from_secs(600);
+const MINUTE: Duration = Duration::from_mins(1);
+const TEN_MINUTES: Duration = Duration::from_mins(10);
 const TO_A_DAY: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 const MAX_WORKERS: u32 = 64;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

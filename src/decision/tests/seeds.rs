@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, time::Duration};
 fn heals(world: &mut World, seed: u64) {
     world.faults = Faults::default();
     assert!(
-        world.run_until(Duration::from_secs(300), |world| world.settled() && world.machine.route().mode == Mode::Open),
+        world.run_until(Duration::from_mins(5), |world| world.settled() && world.machine.route().mode == Mode::Open),
         "seed {seed} doesn't heal: {:?} {:?}",
         world.machine.view(world.now()),
         world.durable()
