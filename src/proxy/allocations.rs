@@ -28,6 +28,8 @@ use tokio::{
     task::LocalSet,
 };
 
+/// What every new upstream is asked first.
+const GREETING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 const REQUEST: &[u8] = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
 const REPLY: &[u8] = b"$1\r\nv\r\n";
 const CLIENTS: usize = 20;
@@ -63,7 +65,7 @@ fn a_command_allocates_nothing() {
     }
 }
 
-/// A node that has one answer.
+/// A node that has one answer, after the greeting.
 fn node() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -76,6 +78,11 @@ fn node() -> SocketAddr {
 }
 
 fn answer(mut stream: TcpStream) {
+    let mut greeting = [0; GREETING.len()];
+    let greeted = stream.read_exact(&mut greeting).is_ok() && greeting == GREETING;
+    if !greeted || stream.write_all(b"+PONG\r\n").is_err() {
+        return;
+    }
     let mut buffer = vec![0; 64 * 1024];
     let mut pending = 0;
     while let Ok(many @ 1..) = stream.read(&mut buffer) {
