@@ -77,8 +77,7 @@ fn somebody_lifts_the_fence_before_the_promotion() {
         main.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
         main.command(&["CLIENT", "UNPAUSE"]);
     };
-    // Subscriptions have changed sides by then, and an abort that late brings them back with a gap: a known limit.
-    let operation = interrupted("before_act_confirm", false, lift, |_, _| {});
+    let operation = interrupted("before_act_confirm", true, lift, |_, _| {});
     assert_eq!(operation["outcome"], "rolled_back", "{operation:#}");
 }
 

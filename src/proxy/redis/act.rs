@@ -7,7 +7,7 @@ use super::{
     key::Key,
     moving::Move,
     open::{OpenError, open},
-    pinned::Pinned,
+    pinned::{Handover, Pinned},
     session::{Flow, Session},
     spare::Spare,
 };
@@ -263,6 +263,10 @@ impl Session {
     pub(super) fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Option<Act> {
         let streaming = self.is_streaming();
         let pinned = self.pinned.as_mut()?;
+        if self.handover == Handover::Done {
+            // The next view wakes it.
+            return self.wants_move().map(Act::Move);
+        }
         let ended = pinned.poll_write(cx).is_err()
             | pinned.poll_read(cx, &self.lane, Some(&self.client), &mut self.state).is_ready()
             | self.client.take_given_up();
@@ -293,7 +297,7 @@ impl Session {
             | twin.pinned.poll_read(cx, &self.lane, None, &mut self.state).is_ready();
         if ended {
             self.twin = None;
-            self.handing_over = false;
+            self.handover = Handover::No;
             self.client.set_ready(Ready::No);
             return;
         }
@@ -304,7 +308,7 @@ impl Session {
             self.client.set_ready(Ready::Warm);
             self.lane.attend.notify_one();
         }
-        if self.handing_over && self.pinned.as_ref().is_some_and(|pinned| pinned.queue.is_empty()) {
+        if self.handover == Handover::Fenced && self.pinned.as_ref().is_some_and(|pinned| pinned.queue.is_empty()) {
             self.handed_over();
         }
     }

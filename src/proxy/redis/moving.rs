@@ -8,7 +8,7 @@ use super::{
     client::Ready,
     lane::Gate,
     open::open,
-    pinned::{Pinned, Twin},
+    pinned::{Handover, Pinned, Twin},
     script::Script,
     session::Session,
 };
@@ -61,28 +61,36 @@ impl Session {
         {
             return Some(Move::Cut);
         }
-        // Once handed over, it is there.
+        // A change of sides ends with the switch that it was for, even if another one was ordered meanwhile.
+        let sides = self.handover != Handover::No;
+        let readied = view.next.as_ref().is_some_and(|(_, readying)| !sides || *readying == Readying::HandOver);
+        let arriving = view.route.target.as_ref().is_some_and(|to| self.twin_is_on(&to.node));
+        if !readied && !arriving && (self.twin.is_some() || self.warming.is_some()) {
+            self.stay();
+        }
+        let pinned = self.pinned.as_ref()?;
         if let Some((next, readying)) = view.next.as_ref().filter(|(next, _)| next.node != pinned.node) {
             let fits = self.twin.as_ref().is_some_and(|twin| twin.pinned.node == next.node);
             if !fits && !self.is_warming(&next.node) {
                 return Some(Move::WarmUp(next.node.clone()));
             }
             let warm = fits && self.client.ready() == Ready::Warm && pinned.in_flight() == 0;
-            if *readying == Readying::HandOver && warm && !self.handing_over {
+            if *readying == Readying::HandOver && warm && self.handover == Handover::No {
                 return Some(Move::HandOver);
             }
-        } else if view.next.is_none()
-            && (self.twin.is_some() || self.warming.is_some())
-            && view.route.target.as_ref().is_none_or(|to| !self.twin_is_on(&to.node))
-        {
-            self.twin = None;
-            self.warming = None;
-            self.handing_over = false;
-            self.client.set_ready(Ready::No);
         }
         let open = matches!(view.route.mode, Mode::Open | Mode::ReadOnly);
         let elsewhere = view.route.target.as_ref().is_some_and(|target| target.node != pinned.node);
         (open && elsewhere && pinned.in_flight() == 0).then_some(Move::Go)
+    }
+
+    /// Forgets what was ready for a move; a subscriber's upstream goes on where it stopped.
+    fn stay(&mut self) {
+        self.twin = None;
+        self.warming = None;
+        self.handover = Handover::No;
+        self.client.set_ready(Ready::No);
+        self.client.wake();
     }
 
     fn twin_is_on(&self, node: &NodeAddress) -> bool {
@@ -94,7 +102,11 @@ impl Session {
             Move::WarmUp(node) => self.warm_up(node),
             Move::HandOver => self.hand_over(),
             Move::Go => self.relocate().await,
-            Move::Cut => self.client.close(),
+            Move::Cut => {
+                self.client.close();
+                // Without it nothing more is asked of this session, and no switch waits for it.
+                self.forget_pinned();
+            }
         }
     }
 
@@ -154,21 +166,14 @@ impl Session {
             for one in [&mut **pinned, &mut twin.pinned] {
                 one.fence();
             }
-            self.handing_over = true;
+            self.handover = Handover::Fenced;
         }
     }
 
-    /// Both fences were answered: the new upstream takes over.
+    /// Nothing more is owed by the old upstream: a subscriber's is kept all the same, for the case that the switch is aborted.
     pub(super) fn handed_over(&mut self) {
-        if std::mem::take(&mut self.handing_over)
-            && let Some(twin) = self.twin.take()
-        {
-            let forever = self.pinned.take().and_then(|old| old.forever);
-            self.pinned = Some(Box::new(twin.pinned));
-            if let Some(pinned) = &mut self.pinned {
-                pinned.forever = forever;
-                pinned.fresh = false;
-            }
+        if self.handover == Handover::Fenced {
+            self.handover = Handover::Done;
         }
         self.client.set_ready(Ready::HandedOver);
         self.lane.attend.notify_one();
@@ -177,7 +182,7 @@ impl Session {
     /// Goes on with an upstream on the route's node, as soon as there is one, after a move or a loss.
     pub(super) async fn relocate(&mut self) {
         let Some(mut old) = self.pinned.take() else { return };
-        self.handing_over = false;
+        self.handover = Handover::No;
         // Nothing of it holds a switch up while it is on its way.
         self.client.set_ready(Ready::HandedOver);
         self.client.set_pinned_in_flight(0);

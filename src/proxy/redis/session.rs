@@ -10,7 +10,7 @@ use super::{
     client::Client,
     lane::{Gate, Lane},
     moving::Warming,
-    pinned::{Pinned, Twin},
+    pinned::{Handover, Pinned, Twin},
     shared::Shared,
 };
 use crate::{
@@ -56,7 +56,6 @@ enum Step {
 }
 
 /// A session.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts of one session, not the states of one machine")]
 pub struct Session {
     pub(super) lane: Rc<Lane>,
     pub(super) client: Rc<Client>,
@@ -65,8 +64,8 @@ pub struct Session {
     pub(super) pinned: Option<Box<Pinned>>,
     /// An upstream on the next node, while a switch is prepared.
     pub(super) twin: Option<Box<Twin>>,
-    /// True while both upstreams were asked to end their parts.
-    pub(super) handing_over: bool,
+    /// Whether it changes sides.
+    pub(super) handover: Handover,
     /// One that is being opened.
     pub(super) warming: Option<Rc<Warming>>,
     /// When the pinned upstream was last replaced.
@@ -98,7 +97,7 @@ impl Session {
             shared: None,
             pinned: None,
             twin: None,
-            handing_over: false,
+            handover: Handover::No,
             warming: None,
             relocated: None,
             lost_race: false,
