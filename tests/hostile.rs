@@ -186,8 +186,9 @@ fn slow_clients_hold_up_nobody() {
     well(&mut side);
 }
 
-/// Asks for a gigabyte and reads nothing; neighbours go on, memory stays near `client_buffer`, only it may be closed.
-fn never_reads(component: &str, requests: &[u8], rounds: usize) {
+/// Asks for a gigabyte and reads nothing; neighbours go on, memory stays near `client_buffer`, only it may be closed. With
+/// `praised` many small answers went well before.
+fn never_reads(component: &str, requests: &[u8], rounds: usize, praised: bool) {
     let mut side = Kind { service: "client_buffer = \"1MiB\"", ..Kind::plain(component) }.through();
     let mut neighbour = side.connect();
     let value = "x".repeat(1024 * 1024);
@@ -196,6 +197,11 @@ fn never_reads(component: &str, requests: &[u8], rounds: usize) {
     let before = resident(pointsman(&mut side).id());
     let greedy = TcpStream::connect(("127.0.0.1", side.port)).expect("a connection");
     greedy.set_write_timeout(Some(Duration::from_millis(200))).expect("a limit");
+    if praised {
+        (&greedy).write_all(&encode(&["ECHO", "small"]).repeat(1000)).expect("small requests");
+        let mut answers = vec![0; b"$5\r\nsmall\r\n".len() * 1000];
+        (&greedy).read_exact(&mut answers).expect("small answers");
+    }
     let mut sent = 0;
     for _ in 0..rounds {
         match (&greedy).write(requests) {
@@ -204,18 +210,21 @@ fn never_reads(component: &str, requests: &[u8], rounds: usize) {
         }
     }
     assert!(sent > 0);
-    let mut most = 0;
+    let (mut most, mut slowest) = (0, Duration::ZERO);
+    // Who was praised may have ordered 128 MiB, and this may be a debug build on a busy machine.
+    let limit = Duration::from_secs(if praised { 2 } else { 1 });
     for _ in 0..200 {
         let asked = Instant::now();
         assert_eq!(neighbour.ask(&["PING"]), b"+PONG\r\n");
-        // A neighbour on the same upstream waits for half a second until the greedy one is given up, and then for what it had
-        // ordered to be read and dropped: a gigabyte, here by a debug build on a busy machine.
-        assert!(asked.elapsed() < Duration::from_secs(8), "a neighbour waited for {:?}", asked.elapsed());
+        // Until the greedy one is given up, and what it had ordered was read and dropped.
+        slowest = slowest.max(asked.elapsed());
+        assert!(slowest < limit, "a neighbour waited for {slowest:?}");
         most = most.max(resident(pointsman(&mut side).id()).saturating_sub(before));
     }
     assert!(most < 24 * MIB, "{most} bytes for one client that does not read");
     drop(greedy);
     well(&mut side);
+    eprintln!("a neighbour waited for {slowest:?} at most, {most} bytes more at most");
     wait_for("its memory is given back", PATIENCE, || {
         resident(side.pointsman.as_ref().expect("running").id()).saturating_sub(before) < 24 * MIB
     });
@@ -224,13 +233,20 @@ fn never_reads(component: &str, requests: &[u8], rounds: usize) {
 #[test]
 fn who_never_reads_large_replies_waits_alone() {
     require_server!("redis7");
-    never_reads("redis7", &encode(&["GET", "large"]), 1000);
+    never_reads("redis7", &encode(&["GET", "large"]), 1000, false);
+    never_reads("redis7", &encode(&["GET", "large"]).repeat(1000), 1, false);
+}
+
+#[test]
+fn who_stops_reading_after_small_replies_waits_alone() {
+    require_server!("redis7");
+    never_reads("redis7", &encode(&["GET", "large"]).repeat(1000), 1, true);
 }
 
 #[test]
 fn who_never_reads_many_small_replies_waits_alone() {
     require_server!("redis7");
-    never_reads("redis7", &encode(&["GET", "small"]).repeat(1000), 65);
+    never_reads("redis7", &encode(&["GET", "small"]).repeat(1000), 65, false);
 }
 
 #[test]

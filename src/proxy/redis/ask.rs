@@ -43,6 +43,11 @@ impl Ask {
         Self { answer, ..Self::OWN }
     }
 
+    /// True when a switch has to wait for its answer.
+    pub fn is_in_flight(&self) -> bool {
+        self.block.is_none() && self.answer != Answer::Silence
+    }
+
     /// True for what no client asked.
     pub fn is_own(&self) -> bool {
         matches!(self.answer, Answer::Swallowed | Answer::SwallowedConfirmations(_))

@@ -15,6 +15,10 @@ use std::{
 
 /// Commands that a client that was slow to read sends on an upstream of its own before it may share again.
 const SLOW: u8 = 32;
+/// Replies that a client may be owed on a shared upstream at most.
+const WINDOW: u32 = 128;
+/// Those that a new client may be owed, until it is known how large its replies are.
+const WINDOW_FIRST: u32 = 8;
 
 /// What a pinned session has ready for a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,8 +46,10 @@ pub struct Client {
     /// Replies that shared upstreams still owe it.
     outstanding: Cell<u32>,
     waker: RefCell<Option<Waker>>,
-    /// True while its task wants to know that nothing is outstanding any more.
-    wants_quiet: Cell<bool>,
+    /// How many it may be owed: the fewer, the larger they are, so that what it has ordered about fits its buffer.
+    window: Cell<u32>,
+    /// Its task wants to know when fewer than this are outstanding; 0 if it doesn't.
+    wants_below: Cell<u32>,
     /// True while bytes were added in this turn that nobody has tried to write.
     touched: Cell<bool>,
     /// True when the session has to end after what waits was written.
@@ -89,7 +95,8 @@ impl Client {
             waiting: RefCell::default(),
             outstanding: Cell::new(0),
             waker: RefCell::default(),
-            wants_quiet: Cell::new(false),
+            window: Cell::new(WINDOW_FIRST),
+            wants_below: Cell::new(0),
             touched: Cell::new(false),
             ending: Cell::new(false),
         }
@@ -213,9 +220,33 @@ impl Client {
     pub fn answered(&self, many: u32) {
         let left = self.outstanding.get().saturating_sub(many);
         self.outstanding.set(left);
-        if left == 0 && self.wants_quiet.replace(false) {
+        if left < self.wants_below.get() {
+            self.wants_below.set(0);
             self.wake();
         }
+    }
+
+    /// True when it should be answered before it asks more.
+    pub fn is_owed_enough(&self) -> bool {
+        self.outstanding.get() >= self.window.get()
+    }
+
+    /// `count` replies of `bytes` bytes came; as many more may be outstanding as fit its buffer of `room` bytes if they are as
+    /// large. It grows step by step, because what comes next may be larger.
+    pub fn measure(&self, count: u32, bytes: usize, room: usize) {
+        let fit = room.saturating_mul(count as usize) / bytes.max(1);
+        let most = self.window.get().saturating_mul(2).min(WINDOW);
+        self.window.set(u32::try_from(fit).unwrap_or(WINDOW).clamp(1, most));
+    }
+
+    /// True when [`Client::measure`] would change nothing.
+    pub fn is_measured(&self, count: u32, bytes: usize, room: usize) -> bool {
+        self.window.get() == WINDOW && bytes.saturating_mul(WINDOW as usize) <= room.saturating_mul(count as usize)
+    }
+
+    /// Part of a reply came that is too large to be kept whole.
+    pub fn narrow(&self) {
+        self.window.set(1);
     }
 
     /// True while it should not share an upstream because it was slow to read; counts a command that went alone.
@@ -227,7 +258,12 @@ impl Client {
 
     /// Asks to be woken when nothing is outstanding any more.
     pub fn wake_when_quiet(&self) {
-        self.wants_quiet.set(true);
+        self.wants_below.set(1);
+    }
+
+    /// Asks to be woken when half of what may be outstanding was answered.
+    pub fn wake_when_owed_less(&self) {
+        self.wants_below.set(self.window.get() / 2 + 1);
     }
 
     /// Bytes that wait to be written.

@@ -30,7 +30,7 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 /// How long the old node may still answer after the route has moved.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 /// How long neighbours wait for one client to take its large reply.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why a connection ended.
 enum End {

@@ -34,6 +34,8 @@ use std::{
 const READ: usize = 8 * 1024;
 /// Unwritten request bytes past which the client isn't read.
 const FULL: usize = 64 * 1024;
+/// Unanswered requests past which the client isn't read.
+const MANY: usize = 1024;
 /// Unanswered request bytes that are kept for sending them again.
 const KEEP: usize = 256 * 1024;
 
@@ -97,7 +99,7 @@ impl Pinned {
 
     /// True when the client should not be read for now.
     pub fn is_full(&self) -> bool {
-        self.queue.unwritten().len() > FULL
+        self.queue.unwritten().len() > FULL || self.queue.len() > MANY
     }
 
     /// True when nothing is going on.
@@ -107,7 +109,7 @@ impl Pinned {
 
     /// Requests in flight that a switch has to wait for: those that block may be given up and asked again.
     pub fn in_flight(&self) -> usize {
-        self.queue.entries().filter(|ask| ask.block.is_none() && ask.answer != Answer::Silence).count()
+        self.queue.entries().filter(|ask| ask.is_in_flight()).count()
     }
 
     /// True when the oldest request blocks.

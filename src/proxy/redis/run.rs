@@ -65,7 +65,11 @@ impl<'a> Run<'a> {
             }
             self.lane.counters.count(Outcome::Answered, u64::from(self.count));
             self.lane.counters.took(self.now_us.wrapping_sub(self.at_us), u64::from(self.count));
-            if client.waiting() > self.lane.client_buffer() {
+            let room = self.lane.client_buffer();
+            if !client.is_measured(self.count, bytes.len(), room) {
+                client.measure(self.count, bytes.len(), room);
+            }
+            if client.waiting() > room {
                 self.slow = Some(client);
             }
         }

@@ -59,7 +59,7 @@ impl Session {
             Some(shared) if self.client.outstanding() > 0 || !shared.stands_still(&self.lane) => shared,
             _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
         };
-        if shared.is_full() {
+        if self.client.is_owed_enough() || shared.is_full() {
             return Flow::Room;
         }
         self.client.set_shared_id(shared.id());
@@ -118,8 +118,9 @@ impl Session {
         pinned.fresh = false;
         let ask = Ask::new(class, request, &mut self.state);
         let stuck = pinned.forever.is_some() || self.state.in_multi();
+        // Counted anew once a turn; here, once a request, that would take ever longer the more are unanswered.
+        self.client.set_pinned_in_flight(self.client.pinned_in_flight() + usize::from(ask.is_in_flight()));
         pinned.queue.push(request, ask);
-        self.client.set_pinned_in_flight(pinned.in_flight());
         if stuck {
             self.tell_stuck();
         }

@@ -30,8 +30,6 @@ use std::{
 
 /// An incomplete request larger than this goes to a pinned upstream as its bytes come.
 const STREAM: usize = 32 * 1024;
-/// Replies that a client may be owed on a shared upstream before it is read on.
-const DEPTH: u32 = 4096;
 
 /// What to do after looking at a request.
 pub enum Flow {
@@ -39,7 +37,7 @@ pub enum Flow {
     Done,
     /// It has to wait until everything before it was answered.
     Quiet,
-    /// It has to wait until the shared upstream has room.
+    /// It has to wait until the shared upstream has room, or owes the client less.
     Room,
     /// Do this, then look at it again.
     Again(Act),
@@ -155,7 +153,9 @@ impl Session {
                 }
                 Some(Flow::Room) => {
                     self.resume = true;
-                    if let Some(shared) = &self.shared {
+                    if self.client.is_owed_enough() {
+                        self.client.wake_when_owed_less();
+                    } else if let Some(shared) = &self.shared {
                         shared.wake_when_room(&self.client);
                     }
                     return Poll::Pending;
@@ -194,7 +194,7 @@ impl Session {
         match &self.pinned {
             Some(pinned) => !pinned.is_full(),
             None if self.client.is_held() => false,
-            None if self.client.outstanding() > DEPTH || self.client.waiting() > super::inbox::CHUNK => {
+            None if self.client.waiting() > super::inbox::CHUNK => {
                 self.client.wake_when_quiet();
                 self.client.outstanding() == 0
             }

@@ -366,6 +366,7 @@ impl Shared {
             && scanner.kind().is_some_and(|kind| kind != ReplyKind::Push)
         {
             let many = scanner.take(rest);
+            entry.client.narrow();
             entry.client.deliver(buf.get(used..used + many).unwrap_or_default(), false);
             used += many;
             slow = slow.or_else(|| (entry.client.waiting() > lane.client_buffer()).then(|| Rc::clone(&entry.client)));
