@@ -277,13 +277,13 @@ impl Machine {
     pub(super) fn serve(&mut self, switch: &mut Switch, now: Now) {
         switch.promoted = true;
         switch.blocked.clear();
+        self.enter(switch, Stage::Serving, Duration::ZERO, now);
+        self.publish(switch.new_route(), None, false);
         // The process that we promoted is the one that serves, whatever history it begins: a second switch may come before the
-        // next probe has told its name.
+        // next probe has told its name. It stands behind the publication, which forgets who was served before.
         if let Some(answer) = self.nodes.get(&switch.to.node).and_then(super::health::NodeState::fresh) {
             self.served = Some(super::roles::Served { run_id: answer.run_id.clone(), items: answer.items });
         }
-        self.enter(switch, Stage::Serving, Duration::ZERO, now);
-        self.publish(switch.new_route(), None, false);
         self.write(vec![switch.draft(Change::Routed { route: switch.new_route() })], Then::Switch);
     }
 
