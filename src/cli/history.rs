@@ -77,6 +77,11 @@ fn what(change: &Change) -> String {
         Change::FenceIntended { node } => format!("fence of {node} intended"),
         Change::Fenced { node, position, .. } => format!("fenced {node} at position {position}"),
         Change::Unfenced { node } => format!("fence of {node} lifted"),
+        Change::Parked { node, of } => format!("{node} parked: it lost {of} and keeps its data"),
+        Change::Unparked { node } => format!("{node} is not parked any more"),
+        Change::Departed { node, id, position, .. } => format!("{id} leaves {node}; its candidate had {position}"),
+        Change::Amended { id, lost } => format!("{id} lost {} {}{}", lost.count, lost.unit, because(&lost.detail)),
+        Change::Retargeted { id, to } => format!("{id} goes to {} ({}) now", to.cluster, to.node),
         Change::LineageSeen { node, lineage } => format!("history of {node}: {}", lineage.id),
         Change::Began { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();

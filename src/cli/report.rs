@@ -94,9 +94,13 @@ fn advice(guard: Guard) -> &'static str {
         Guard::Lineage => "the candidate holds another history: make it a fresh standby of the primary",
         Guard::Fit => "make the nodes alike (replication doesn't carry this), or --override fit --reason \"…\"",
         Guard::Rights => "`pointsman check --connect` prints the statements that grant what is missing",
+        Guard::Evidence => "look at the primary yourself; if it is gone: --override evidence --reason \"…\"",
+        Guard::Tilt => "wait a second: Pointsman looks again by itself",
         Guard::Paused => "pointsman resume SVC",
         Guard::Cooldown => "wait for failover.cooldown to end, or switch by hand",
-        Guard::Fence => "an earlier fence is left: docs/operating.md, \"Lifting a fence by hand\"",
+        Guard::Fence => {
+            "an earlier fence is left (docs/operating.md, \"Lifting a fence by hand\"), or stop the primary for sure"
+        }
         Guard::Sessions => "wait for these sessions to end, or cut them with --cut-sessions",
         Guard::Journal => "make room in state_dir; nothing is switched that can't be written down",
         Guard::Busy => "wait for the running operation: pointsman history SVC",

@@ -149,12 +149,14 @@ impl fmt::Display for Listen {
     }
 }
 
-/// `replication`: who moves the roles. `external` and `mirrored` are reserved for later versions.
+/// `replication`: who moves the roles. `mirrored` is reserved for a later version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Replication {
     /// Pointsman fences, promotes and demotes.
     #[default]
     Managed,
+    /// Somebody else does (Sentinel, an orchestrator, another host's Pointsman): the writable node is followed.
+    External,
     /// The clusters are independent: only the route moves.
     None,
 }
@@ -269,7 +271,7 @@ impl Failover {
             max_lag: Duration::from_secs(10),
             unfenced: Unfenced::Block,
             after_failover: match replication {
-                Replication::Managed => AfterFailover::Open,
+                Replication::Managed | Replication::External => AfterFailover::Open,
                 Replication::None => AfterFailover::ReadOnly,
             },
             cooldown: Duration::from_mins(1),

@@ -120,6 +120,7 @@ pub(super) fn action_name(action: &Action) -> &'static str {
         Action::Demote { .. } => "demote",
         Action::Repoint { .. } => "repoint",
         Action::Unfence { .. } => "unfence",
+        Action::Park { .. } => "park",
         Action::Persist { .. } => "persist",
     }
 }
@@ -136,6 +137,11 @@ fn change_name(change: &Change) -> String {
         Change::FenceIntended { .. } => "fence_intended".into(),
         Change::Fenced { .. } => "fenced".into(),
         Change::Unfenced { .. } => "unfenced".into(),
+        Change::Parked { .. } => "parked".into(),
+        Change::Unparked { .. } => "unparked".into(),
+        Change::Departed { .. } => "departed".into(),
+        Change::Amended { .. } => "amended".into(),
+        Change::Retargeted { .. } => "retargeted".into(),
         Change::LineageSeen { .. } => "lineage_seen".into(),
         Change::Began { .. } => "began".into(),
         Change::Entered { step, .. } => format!("entered_{}", step.as_str()),

@@ -71,6 +71,9 @@ impl Machine {
     /// How it ended is durable, or can't be: either way the caller hears it once. A journal that still believes the
     /// operation to be under way is told again until it can be.
     pub(super) fn ended(&mut self, mut switch: Box<Switch>, failed: Option<&str>, now: Now) {
+        if switch.operation.epoch_after > Some(switch.operation.epoch_before) {
+            self.moved_at = now.mono;
+        }
         if let Some(route) = switch.reopening.take() {
             self.publish(route, None, false);
         }

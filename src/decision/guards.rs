@@ -23,15 +23,15 @@ const FIRM: [Guard; 6] = [Guard::Reachable, Guard::Primary, Guard::Busy, Guard::
 pub(super) enum Purpose<'a> {
     /// A planned switch; `cut` says that sessions that can't move will be cut.
     Switchover { cut: bool },
-    /// An unplanned one.
-    Failover,
+    /// An unplanned one; `by_hand` says that an operator ordered it.
+    Failover { by_hand: bool },
     /// The end of a planned switch's approach.
     Commit(&'a Switch),
 }
 
 impl Purpose<'_> {
     fn planned(self) -> bool {
-        !matches!(self, Self::Failover)
+        !matches!(self, Self::Failover { .. })
     }
 }
 
@@ -44,9 +44,18 @@ impl Machine {
     /// Every guard that keeps a switch to `to` from happening now.
     pub(super) fn readiness(&self, purpose: Purpose, to: &Target, now: Now) -> Vec<Refusal> {
         let mut refusals = self.service_guards(purpose);
+        refusals.extend(self.candidate_refusals(purpose, to, now));
+        if let Purpose::Commit(switch) = purpose {
+            refusals.extend(self.approach_guards(switch));
+        }
+        refusals
+    }
+
+    /// The guards that ask about the candidate alone.
+    pub(super) fn candidate_refusals(&self, purpose: Purpose, to: &Target, now: Now) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
         let Some(candidate) = self.nodes.get(&to.node) else {
-            refusals.push(Refusal::new(Guard::Reachable, format!("{} is not configured", to.node)));
-            return refusals;
+            return vec![Refusal::new(Guard::Reachable, format!("{} is not configured", to.node))];
         };
         if let Some(answer) = candidate.fresh().filter(|_| candidate.health == Health::Up) {
             self.candidate_guards(purpose, to, candidate, answer, now, &mut refusals);
@@ -55,10 +64,10 @@ impl Machine {
             let failure = if failure.is_empty() { "answers, but not for long enough yet" } else { &failure };
             refusals.push(Refusal::new(Guard::Reachable, format!("{} {failure}", to.node)));
         }
-        refusals.extend(self.fit(purpose, to));
-        if let Purpose::Commit(switch) = purpose {
-            refusals.extend(self.approach_guards(switch));
+        if matches!(purpose, Purpose::Failover { by_hand: false }) {
+            refusals.extend(self.cooling(&to.node, now));
         }
+        refusals.extend(self.fit(purpose, to));
         refusals
     }
 
@@ -71,8 +80,8 @@ impl Machine {
                 Guard::Route,
                 format!("no route is known yet: {}", self.unclear).trim_end_matches([':', ' ']).into(),
             );
-        } else if !matches!(self.route.mode, Mode::Open | Mode::ReadOnly) {
-            refuse(Guard::Route, format!("the service is in mode {}", self.route.mode.as_str()));
+        } else if !matches!(self.mode(), Mode::Open | Mode::ReadOnly) {
+            refuse(Guard::Route, format!("the service is in mode {}", self.mode().as_str()));
         }
         if let Some(busy) = self.busy().filter(|_| !commit) {
             refuse(busy.name, busy.detail);
@@ -80,24 +89,26 @@ impl Machine {
         if let Some(error) = &self.journal_error {
             refuse(Guard::Journal, error.clone());
         }
-        if !self.durable.fences.is_empty() {
+        // A failover leaves its dead primary fenced by intent: that must not keep the next one from happening.
+        if purpose.planned() && !self.durable.fences.is_empty() {
             let nodes: Vec<&str> = self.durable.fences.keys().map(NodeAddress::as_str).collect();
             refuse(Guard::Fence, format!("the fence of {} is not lifted yet", nodes.join(", ")));
         }
         for detail in self.identity() {
             refuse(Guard::Identity, detail);
         }
-        if let Some(strange) = &self.strange {
+        if let Some(strange) = self.strange.as_ref().filter(|_| purpose.planned()) {
             refuse(Guard::Lineage, strange.text.clone());
         }
         if purpose.planned() {
             let well = self.routed_node().and_then(NodeState::fresh);
-            if !well.is_some_and(|answer| answer.writable && matches!(answer.part, Part::Primary { .. })) {
+            let can = |answer: &Answer| answer.writable || !answer.sick.is_empty();
+            if !well.is_some_and(|answer| can(answer) && matches!(answer.part, Part::Primary { .. })) {
                 refuse(Guard::Primary, self.primary_trouble());
             }
             let cut = match purpose {
                 Purpose::Switchover { cut } => cut,
-                Purpose::Failover => true,
+                Purpose::Failover { .. } => true,
                 Purpose::Commit(switch) => switch.cut_sessions,
             };
             if !cut && let Some(first) = self.stuck.first() {
@@ -152,6 +163,12 @@ impl Machine {
                 format!("{} is drained: `pointsman restore {} {}`", to.cluster, self.svc, to.cluster),
             );
         }
+        if !answer.sick.is_empty() {
+            refuse(Guard::Fit, format!("{}: {}", to.node, answer.sick));
+        }
+        if self.durable.fences.contains_key(&to.node) {
+            refuse(Guard::Fence, format!("the fence of {} is not lifted yet", to.node));
+        }
         match (&answer.part, self.managed()) {
             (Part::Primary { .. }, true) => refuse(Guard::Eligible, format!("{} is not a standby", to.node)),
             (Part::Primary { .. }, false) if answer.writable => {}
@@ -171,6 +188,22 @@ impl Machine {
             return;
         }
         let Some(primary) = self.routed_node() else { return };
+        let history = match &self.strange {
+            Some(_) => self.durable.lineage.as_ref().map(|known| &known.id),
+            None => self.primary_then().map(|primary| &primary.lineage.id),
+        };
+        if history.is_some_and(|id| *id != answer.lineage.id) {
+            refuse(Guard::Lineage, format!("{} doesn't share the primary's history", to.node));
+        }
+        if let Some(served) =
+            self.served.as_ref().filter(|served| !purpose.planned() && answer.items < served.items / 2)
+        {
+            let words = format!("{} holds {} items, the primary held {}", to.node, answer.items, served.items);
+            refuse(Guard::Lineage, words);
+        }
+        if self.strange.is_some() {
+            return;
+        }
         let most = match purpose {
             Purpose::Commit(_) => SMALL_LAG.min(self.settings.failover.max_lag),
             _ => self.settings.failover.max_lag,
@@ -183,8 +216,16 @@ impl Machine {
             }
             None => refuse(Guard::Lag, format!("how far {} is behind is not known yet", to.node)),
         }
-        if primary.answer.as_ref().is_some_and(|primary| primary.lineage.id != answer.lineage.id) {
-            refuse(Guard::Lineage, format!("{} doesn't share the primary's history", to.node));
+    }
+
+    /// The last answer of the process that was served, also when another one has taken its place since.
+    pub(super) fn primary_then(&self) -> Option<&Answer> {
+        let node = self.routed_node()?;
+        let now = node.answer.as_ref()?;
+        let former = node.former.as_deref().map(|(answer, _)| answer);
+        match &self.served {
+            Some(served) if served.run_id != now.run_id => former.filter(|former| former.run_id == served.run_id),
+            _ => Some(now),
         }
     }
 
@@ -242,14 +283,9 @@ impl Machine {
         passed: &[Guard],
         now: Now,
     ) -> (Option<Target>, Vec<Refusal>) {
-        let routed = self.routed().map(|target| target.cluster.clone());
-        let others = self.settings.clusters.iter().map(|cluster| ClusterName::from(cluster.name.as_str()));
-        let others = others.filter(|name| match to {
-            Some(to) => name == to,
-            None => Some(name) != routed.as_ref(),
-        });
+        let targets = if self.managed() && !purpose.planned() { self.heirs(to) } else { self.others(to) };
         let mut first = None;
-        for target in others.filter_map(|name| self.best_node(&name)) {
+        for target in targets {
             let refusals = self.readiness(purpose, &target, now);
             if refusals.iter().all(|refusal| passed.contains(&refusal.name)) {
                 return (Some(target), refusals);
@@ -260,6 +296,17 @@ impl Machine {
             let words = to.map_or("there is no other cluster".into(), |to| format!("there is no cluster {to}"));
             (None, vec![Refusal::new(Guard::Eligible, words)])
         })
+    }
+
+    /// The best node of `to`, else of each other cluster in order.
+    fn others(&self, to: Option<&ClusterName>) -> Vec<Target> {
+        let routed = self.routed().map(|target| target.cluster.clone());
+        let others = self.settings.clusters.iter().map(|cluster| ClusterName::from(cluster.name.as_str()));
+        let others = others.filter(|name| match to {
+            Some(to) => name == to,
+            None => Some(name) != routed.as_ref(),
+        });
+        others.filter_map(|name| self.best_node(&name)).collect()
     }
 
     /// A cluster's best candidate: one that answers, follows, may be promoted, and has received most; else its first node.

@@ -45,6 +45,11 @@ impl Samples {
         self.0.push_back(Sample { first: at, last: at, position });
     }
 
+    /// When the newest position was seen last.
+    pub(super) fn newest(&self) -> Option<Duration> {
+        self.0.back().map(|sample| sample.last)
+    }
+
     /// How long before `at` the position was last `position`; between two samples it is assumed to have grown evenly.
     /// Zero if it still is, as far as is known. A position older than every sample gives the age of the oldest one.
     #[expect(clippy::cast_precision_loss, reason = "a fraction of the time between two probes needs no more digits")]
@@ -91,6 +96,12 @@ pub(super) struct NodeState {
     pub(super) probe_asked: Option<Duration>,
     /// How many answers in a row said that it follows another node.
     pub(super) standby_for: u32,
+    /// How many answers in a row said that it refuses writes.
+    pub(super) sick_for: u32,
+    /// The process that answered before this one, and its positions.
+    pub(super) former: Option<Box<(Answer, Samples)>>,
+    /// When the last failure was counted.
+    counted: Option<Duration>,
     fails: u32,
     goods: u32,
 }
@@ -110,6 +121,9 @@ impl NodeState {
             fitness_asked: None,
             probe_asked: None,
             standby_for: 0,
+            sick_for: 0,
+            former: None,
+            counted: None,
             fails: 0,
             goods: 0,
         }
@@ -126,27 +140,32 @@ impl NodeState {
     }
 
     fn well(&mut self, answer: Answer, at: Duration, limits: &config::Health) {
-        self.fails = 0;
-        self.failing_since = None;
+        self.forget_failures();
         self.goods = self.goods.saturating_add(1);
         if self.health != Health::Down || self.goods >= limits.rise {
             self.health = Health::Up;
         }
-        if self.answer.as_ref().is_some_and(|before| before.run_id != answer.run_id) {
-            self.received = Samples::default();
+        if let Some(before) = self.answer.take_if(|before| before.run_id != answer.run_id) {
+            self.former = Some(Box::new((before, std::mem::take(&mut self.received))));
         }
         self.received.push(at, answer.received);
         self.standby_for = match answer.part {
             Part::Standby { .. } => self.standby_for.saturating_add(1),
             Part::Primary { .. } => 0,
         };
+        self.sick_for = if answer.sick.is_empty() { 0 } else { self.sick_for.saturating_add(1) };
         self.answer = Some(answer);
     }
 
     fn unwell(&mut self, at: Duration, limits: &config::Health) {
         self.goods = 0;
-        self.fails = self.fails.saturating_add(1);
         self.failing_since.get_or_insert(at);
+        // Probes that live traffic asked for come beside the rhythm: a restart is forgiven for `fall` intervals, however
+        // many clients notice it.
+        if self.counted.is_none_or(|counted| at >= counted + limits.interval / 2) {
+            self.counted = Some(at);
+            self.fails = self.fails.saturating_add(1);
+        }
         if self.fails >= limits.fall {
             self.health = Health::Down;
         } else if self.health != Health::Down {
@@ -154,14 +173,28 @@ impl NodeState {
         }
     }
 
+    /// Failures begin to count anew: those before prove nothing.
+    pub(super) fn forget_failures(&mut self) {
+        self.fails = 0;
+        self.counted = None;
+        self.failing_since = None;
+    }
+
+    /// How far the last failed probe got; nothing after one that was answered, or before the first.
+    pub(super) fn failed(&self) -> Option<&Reach> {
+        self.last.as_ref().map(|last| &last.reach).filter(|reach| !matches!(reach, Reach::Answered(_)))
+    }
+
     /// The answer of the last probe, if that probe was answered and the node isn't loading.
     pub(super) fn fresh(&self) -> Option<&Answer> {
         self.last.as_ref().and_then(Observation::answer).filter(|answer| !answer.loading)
     }
 
-    /// How long ago `primary`'s position was the one that this standby has received.
+    /// How long ago `primary`'s position was the one that this standby has received. Of a primary that doesn't answer: how
+    /// long before its last answer, which is what a failover would lose.
     pub(super) fn lag(&self, primary: &Self, now: Duration) -> Option<Duration> {
         let at = if self.fresh().is_some() { self.seen } else { now };
+        let at = if primary.fresh().is_some() { at } else { primary.received.newest()? };
         primary.received.age(self.answer.as_ref()?.received, at)
     }
 

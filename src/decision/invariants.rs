@@ -42,6 +42,9 @@ impl Machine {
         let switch = self.switch.as_ref().expect("only a switch promotes");
         assert_eq!(switch.to.node, *node, "only the candidate is promoted");
         assert_eq!(self.route.mode, Mode::Hold, "no promotion while the old route is open");
+        if switch.managed {
+            assert!(self.durable.fences.contains_key(&switch.from.node), "whoever is left is fenced on return");
+        }
         if switch.planned && !switch.maybe_promoted {
             assert!(switch.drained.len() >= self.workers, "no promotion before every worker acknowledged the hold");
             assert!(switch.caught_up, "a planned switch commits only what the candidate has applied");

@@ -5,6 +5,7 @@
 
 use super::{
     Effect, Event, Now, Ticket,
+    failover::Alert,
     health::{FitnessRead, NodeState},
     roles::{Served, Strange},
     switch::Switch,
@@ -17,7 +18,7 @@ use crate::{
         name::{ClusterName, NodeAddress, OperationId, ServiceName},
         operation::Operation,
         record::{Change, Draft, Record, RecordKind},
-        route::{Readying, Route, Target},
+        route::{Mode, Readying, Route, Target},
         signal::{Signal, StuckSession},
         state::ServiceState,
     },
@@ -40,6 +41,8 @@ pub(super) enum Pending {
     SwitchSide(NodeAddress),
     /// An action that cleans up after an ended operation.
     Return(NodeAddress),
+    /// A standby is parked, or follows again.
+    Park(NodeAddress),
 }
 
 /// What follows when records are durable.
@@ -49,6 +52,10 @@ pub(super) enum Then {
     Nothing,
     /// The switch's stage.
     Switch,
+    /// The standby is parked.
+    Park(NodeAddress),
+    /// The standby isn't parked any more.
+    Unpark(NodeAddress),
     /// The start, or an adopted role: the route is published.
     Route(Route),
     /// An order that needs no switch: a changed route is published, the answer is given.
@@ -84,6 +91,24 @@ pub struct Machine {
     pub(super) served: Option<Served>,
     /// Why no primary can be told, in words; empty when one is known.
     pub(super) unclear: String,
+    /// The mode that requests would have, while the alarm holds them.
+    pub(super) shielded: Option<Mode>,
+    /// What is wrong with the primary, and why nothing was done about it.
+    pub(super) alert: Alert,
+    /// Since when each parked standby is known to be.
+    pub(super) parked_since: BTreeMap<NodeAddress, Duration>,
+    /// When a standby may be parked or unparked again.
+    pub(super) park_again: BTreeMap<NodeAddress, Duration>,
+    /// Until when a node that failed as a primary isn't promoted again by ourselves.
+    pub(super) cooling_until: BTreeMap<NodeAddress, Duration>,
+    /// When a planned switch that nobody ordered may be tried again.
+    pub(super) plan_again: Duration,
+    /// When the route moved last.
+    pub(super) moved_at: Duration,
+    /// Our own thread stood still: no decision of our own before that.
+    pub(super) tilted_until: Duration,
+    /// The last step's time.
+    pub(super) stepped_at: Duration,
     /// When an adoption may be tried again.
     pub(super) not_before: Duration,
     /// When a clean-up may be tried again.
@@ -116,6 +141,15 @@ impl Machine {
             strange: None,
             served: None,
             unclear: String::new(),
+            shielded: None,
+            alert: Alert::default(),
+            parked_since: BTreeMap::new(),
+            park_again: BTreeMap::new(),
+            cooling_until: BTreeMap::new(),
+            plan_again: Duration::ZERO,
+            moved_at: Duration::ZERO,
+            tilted_until: Duration::ZERO,
+            stepped_at: Duration::ZERO,
             not_before: Duration::ZERO,
             clean_up_at: Duration::ZERO,
             return_error: String::new(),
@@ -131,12 +165,15 @@ impl Machine {
         for node in self.nodes.keys() {
             self.effects.push(Effect::Probe { node: node.clone() });
         }
+        (self.stepped_at, self.moved_at) = (now.mono, now.mono);
+        self.recall_failures(now);
         self.recover(now);
         self.finish()
     }
 
     /// Takes one event in and says what to do.
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        self.notice_pause(now);
         match event {
             Event::Observed { node, observation } => {
                 let settings = Arc::clone(&self.settings);
@@ -145,8 +182,12 @@ impl Machine {
                 }
             }
             Event::Fitness { node, fitness, differences } => {
+                let comparable = self.routed_node().is_some_and(|node| node.fresh().is_some());
                 if let Some(state) = self.nodes.get_mut(&node) {
                     let result = fitness.map_err(|error| error.detail);
+                    // What differed from a primary that is gone can't be read again.
+                    let before = state.fitness.take().filter(|_| !comparable).map(|read| read.differences);
+                    let differences = before.unwrap_or(differences);
                     state.fitness = Some(FitnessRead { at: now.mono, result, differences });
                 }
             }
@@ -167,6 +208,11 @@ impl Machine {
         self.advance_switch(now);
         if self.switch.is_none() {
             self.watch_roles(now);
+        }
+        if self.switch.is_none() {
+            self.watch_primary(now);
+        }
+        if self.switch.is_none() {
             self.clean_up(now);
         }
         self.finish()
@@ -221,6 +267,14 @@ impl Machine {
                 self.journal_error = None;
                 for record in &records {
                     self.durable.apply(record);
+                    if let Change::Departed { node, .. } = &record.detail {
+                        self.cooling_until.insert(node.clone(), now.mono + self.settings.failover.cooldown);
+                    }
+                    if let Change::Amended { id, .. } = &record.detail
+                        && let Some(operation) = self.durable.ended.iter().find(|operation| operation.id == *id)
+                    {
+                        self.effects.push(Effect::Progress { operation: Box::new(operation.clone()) });
+                    }
                 }
                 Ok(())
             }
@@ -230,7 +284,13 @@ impl Machine {
             }
         };
         match then {
-            Then::Nothing => {}
+            // What could not be written is tried again by what asked for it.
+            Then::Nothing | Then::Unpark(_) => {}
+            Then::Park(node) => {
+                if result.is_ok() && self.switch.is_none() {
+                    self.send_park(node, now);
+                }
+            }
             Then::Switch => self.switch_written(result, drafts, now),
             Then::Route(route) => {
                 if result.is_ok() {
@@ -252,6 +312,7 @@ impl Machine {
             Some(Pending::SwitchAct) => self.switch_acted(ticket, result, now),
             Some(Pending::SwitchSide(node)) => self.switch_side_acted(ticket, &node, result),
             Some(Pending::Return(node)) => self.returned(&node, result, now),
+            Some(Pending::Park(node)) => self.park_ended(&node, result, now),
             Some(Pending::Write { .. }) | None => {}
         }
     }
@@ -304,6 +365,7 @@ impl Machine {
             (self.served, self.strange) = (None, None);
         }
         self.route = route.clone();
+        self.shielded = None;
         self.starting = false;
         self.emit(Effect::Publish { route, next, cut_sessions });
     }
@@ -351,6 +413,11 @@ impl Machine {
 
     pub(super) fn managed(&self) -> bool {
         self.settings.replication == Replication::Managed
+    }
+
+    /// Somebody else moves the roles: they are followed.
+    pub(super) fn external(&self) -> bool {
+        self.settings.replication == Replication::External
     }
 
     /// The node that the route in force names; before there is one, the durable route's.

@@ -4,12 +4,15 @@
 //! no I/O: the driver in `control/` carries effects out and brings their results back as events.
 
 mod abort;
+mod evidence;
+mod failover;
 mod guards;
 mod health;
 #[cfg(debug_assertions)]
 mod invariants;
 mod machine;
 mod orders;
+mod parking;
 mod recovery;
 mod returning;
 mod roles;

@@ -2,6 +2,7 @@
 
 use super::{
     Effect, Now, Ticket,
+    evidence::{Cause, Verdict},
     guards::{Purpose, may_be_overridden},
     machine::{Machine, Pending, Then},
     switch::Switch,
@@ -48,7 +49,7 @@ impl Machine {
         }
     }
 
-    fn operation_of(&mut self, order: &Order, now: Now) -> Operation {
+    pub(super) fn operation_of(&mut self, order: &Order, now: Now) -> Operation {
         let id = if is_dry(&order.command) {
             format!("{}-dry-run", self.svc)
         } else {
@@ -104,7 +105,7 @@ impl Machine {
     fn order_switch(&mut self, ticket: Ticket, mut operation: Operation, order: &Order, now: Now) {
         let dry = is_dry(&order.command);
         let (to, purpose) = match &order.command {
-            Command::Failover { to, .. } => (to.clone(), Purpose::Failover),
+            Command::Failover { to, .. } => (to.clone(), Purpose::Failover { by_hand: true }),
             Command::Switchover { to, cut_sessions, .. } => (to.clone(), Purpose::Switchover { cut: *cut_sessions }),
             _ => return,
         };
@@ -120,7 +121,7 @@ impl Machine {
         let (target, mut refusals) = self.choose(purpose, to.as_ref(), &passed, now);
         operation.to = target.as_ref().map(|target| target.cluster.clone());
         if let Command::Failover { accept_loss, .. } = order.command {
-            refusals.extend(self.failover_guards(accept_loss || dry));
+            refusals.extend(self.failover_guards(accept_loss || dry, now));
         }
         if !dry && matches!(purpose, Purpose::Switchover { .. }) {
             // The approach waits for sessions that can't move, and refuses when they don't end in time.
@@ -138,18 +139,21 @@ impl Machine {
     }
 
     /// What a failover by hand asks beside: the primary must be gone for sure, and the operator must accept the loss.
-    fn failover_guards(&self, accepted: bool) -> Vec<Refusal> {
+    fn failover_guards(&mut self, accepted: bool, now: Now) -> Vec<Refusal> {
         let mut refusals = Vec::new();
         if !accepted {
             let words = "writes that the candidate has not received would be lost: say --accept-loss";
             refusals.push(Refusal::new(Guard::Primary, words));
         }
-        if self.routed_node().is_some_and(|node| node.fresh().is_some()) {
-            refusals.push(Refusal::new(Guard::Primary, "the primary answers: a switchover loses nothing"));
-        } else if self.managed() && !self.routed_refuses() {
-            let words = "the primary is silent or out of reach and others may still write there; only one that refuses \
-                         connections can be failed over in this version: stop it, or make the path refuse";
-            refusals.push(Refusal::new(Guard::Fence, words));
+        match self.verdict(now) {
+            Verdict::Well => {
+                refusals.push(Refusal::new(Guard::Primary, "the primary answers: a switchover loses nothing"));
+            }
+            Verdict::Suspect { words, refused, .. } => {
+                refusals.push(Refusal::new(Guard::Evidence, words));
+                refusals.extend(self.fence_guard(if refused { Cause::Refused } else { Cause::Silent }, now));
+            }
+            Verdict::Dead { cause, .. } => refusals.extend(self.fence_guard(cause, now)),
         }
         refusals
     }
@@ -164,35 +168,24 @@ impl Machine {
         now: Now,
     ) {
         self.emit(Effect::Accepted { ticket, id: operation.id.clone() });
-        let mut switch = Box::new(Switch::new(operation, from, to, self.route.mode, self.managed(), now));
+        let mut switch = Box::new(Switch::new(operation, from, to, self.mode(), self.managed(), now));
         switch.answer = Some(ticket);
         switch.overrides = overrides;
-        if let Command::Switchover { cut_sessions, timeout, .. } = order.command {
-            switch.cut_sessions = cut_sessions;
-            switch.timeout = timeout.max(Duration::from_millis(1));
-        } else {
-            switch.planned = false;
-            switch.operation.lost = self.possible_loss(&switch.to);
-        }
         let drafts = switch.operation.guards.iter().map(|guard| {
             let text = format!("guard {} overridden: {}", guard.name.as_str(), guard.detail);
             Draft { kind: RecordKind::Override, ..switch.draft(Change::Noted { text }) }
         });
         let drafts = drafts.collect();
-        self.begin(switch, drafts, now);
-    }
-
-    /// The upper bound of what a failover loses, as far as the last probes say; more may have been written since.
-    fn possible_loss(&self, to: &Target) -> Loss {
-        let position = |node: &crate::model::name::NodeAddress| {
-            self.nodes.get(node).and_then(|state| state.answer.as_ref()).map_or(0, |answer| answer.received)
-        };
-        let primary = self.routed().map_or(0, |target| position(&target.node));
-        Loss {
-            known: false,
-            count: primary.saturating_sub(position(&to.node)),
-            unit: "bytes".into(),
-            detail: "as of the last probe that the old primary answered; writes after it are not counted".into(),
+        if let Command::Switchover { cut_sessions, timeout, .. } = order.command {
+            switch.cut_sessions = cut_sessions;
+            switch.timeout = timeout.max(Duration::from_millis(1));
+            self.begin(switch, drafts, now);
+        } else {
+            let cause = match self.verdict(now) {
+                Verdict::Dead { cause, .. } => cause,
+                _ => Cause::Silent,
+            };
+            self.leave(switch, cause, drafts, now);
         }
     }
 
@@ -206,7 +199,7 @@ impl Machine {
         };
         let accepted = if mode == Mode::Open { self.accept_history() } else { None };
         let accepted = accepted.map(|draft| draft.change);
-        if mode == self.route.mode {
+        if mode == self.mode() {
             return self.instant(ticket, operation, order, accepted, None);
         }
         let route = Route { epoch: self.route.epoch.next(), mode, target: Some(target) };

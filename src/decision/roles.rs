@@ -8,9 +8,10 @@ use super::{
     health::NodeState,
     machine::{Machine, Then},
 };
+use crate::config::Replication;
 use crate::model::{
     name::NodeAddress,
-    observation::{Answer, Lineage, Part, Reach},
+    observation::{Answer, Lineage, Part},
     record::{Change, Draft, RecordKind},
     route::{Mode, Route, Target},
     view::Health,
@@ -55,8 +56,48 @@ impl Machine {
         }
         if self.starting {
             self.first_route(now);
-        } else if self.managed() {
+        }
+        if self.starting {
+            return;
+        }
+        if self.managed() {
             self.watch_routed(now);
+        } else if self.external() {
+            self.follow_external(now);
+        }
+    }
+
+    /// Somebody else moves the roles: the route goes at once to the node that takes writes.
+    fn follow_external(&mut self, now: Now) {
+        let Some(routed) = self.route.target.clone() else { return };
+        self.unclear.clear();
+        let primaries = self.primaries();
+        let routed_is = primaries.iter().find(|(address, ..)| **address == routed.node);
+        // One that continues the routed one's history was promoted after it: whoever still writes there loses it.
+        let heirs: Vec<_> = match routed_is {
+            Some((.., answer)) => primaries
+                .iter()
+                .filter(|(address, _, heir)| {
+                    **address != routed.node
+                        && !heir.lineage.previous.is_empty()
+                        && heir.lineage.previous == answer.lineage.id
+                })
+                .collect(),
+            None => primaries.iter().collect(),
+        };
+        match heirs.as_slice() {
+            [(address, node, _)] => {
+                let target = Target { cluster: node.cluster.clone(), node: (*address).clone() };
+                let why = format!("{} takes writes now, by somebody else's order", target.node);
+                self.adopt(&target, &why, now);
+            }
+            [] if routed_is.is_some() => self.unclear = self.rivals(&routed),
+            [] => {}
+            several => {
+                let names: Vec<&str> = several.iter().map(|(address, ..)| address.as_str()).collect();
+                self.unclear =
+                    format!("{} take writes: which of them is the primary can't be told", names.join(" and "));
+            }
         }
     }
 
@@ -64,7 +105,8 @@ impl Machine {
         if self.nodes.values().any(|node| node.last.is_none()) {
             return;
         }
-        let found = if self.managed() { self.find_primary() } else { self.first_independent() };
+        let independent = self.settings.replication == Replication::None;
+        let found = if independent { self.first_independent() } else { self.find_primary() };
         self.unclear.clear();
         match (found, self.durable.route.target.clone()) {
             (Found::Primary(target), Some(routed)) if target == routed => self.resume(),
@@ -277,8 +319,15 @@ impl Machine {
         let known = self.durable.lineage.as_ref();
         let same_process = self.served.as_ref().is_some_and(|served| served.run_id == answer.run_id);
         let heir = same_process || known.is_none_or(|known| continues(answer, known));
+        // Redis gives an append-only file's data a new history at each start: what holds as much as before is still ours.
+        let kept = self.served.as_ref().is_some_and(|s| s.items > 0 && answer.items >= s.items - s.items / 100);
+        let ahead = (!same_process).then(|| self.ahead_of(answer)).flatten();
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
-        let text = match (heir, shrunk) {
+        let text = match (heir || kept, shrunk) {
+            (true, None) if heir && ahead.is_some() => {
+                let standby = ahead.unwrap_or_default();
+                format!("{} restarted with less than {standby} has received", routed.node)
+            }
             (true, None) => {
                 self.strange = None;
                 self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
@@ -300,6 +349,18 @@ impl Machine {
         self.strange = Some(Strange { run_id: answer.run_id.clone(), text });
     }
 
+    /// A standby of the history that was served which has more of it than the restarted primary.
+    fn ahead_of(&self, answer: &Answer) -> Option<String> {
+        let known = &self.durable.lineage.as_ref()?.id;
+        let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
+        let mut ahead = standbys.filter(|(_, standby)| {
+            matches!(standby.part, Part::Standby { .. })
+                && standby.lineage.id == *known
+                && standby.received > answer.received
+        });
+        ahead.next().map(|(address, _)| address.to_string())
+    }
+
     /// An operator accepts what the routed primary holds.
     pub(super) fn accept_history(&mut self) -> Option<Draft> {
         self.strange.take()?;
@@ -315,11 +376,6 @@ impl Machine {
         let words: Vec<String> =
             failures.map(|(address, node)| format!("{address} {}", node.failure(now.mono))).collect();
         if words.is_empty() { "every node that answers is a standby".into() } else { words.join(", ") }
-    }
-
-    /// Whether the routed primary's last probe was refused: its host is up and nobody listens.
-    pub(super) fn routed_refuses(&self) -> bool {
-        self.routed_node().and_then(|node| node.last.as_ref()).is_some_and(|last| last.reach == Reach::Refused)
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) enum Stage {
     Fencing,
     /// Action: the candidate applies all of it.
     CatchingUp,
+    /// Condition: in a failover, the candidate applied what it had received.
+    Applying,
     /// Condition: every worker's subscriptions changed sides.
     HandingOver,
     /// Action: the fenced primary has not moved.
@@ -40,6 +42,8 @@ pub(super) enum Stage {
     Resuming,
     /// Condition: after a restart, every node was seen once.
     Looking,
+    /// Records: the candidate died, and another one is promoted in its place.
+    Rechoosing,
     /// Action: promote. The point of no return.
     Promoting,
     /// Records: the new route, which serves already.
@@ -67,11 +71,14 @@ impl Stage {
             Self::Beginning | Self::Approaching => Some(Step::Approach),
             Self::Closing | Self::Draining => Some(Step::Close),
             Self::Fencing => Some(Step::Fence),
-            Self::CatchingUp => Some(Step::CatchUp),
+            Self::CatchingUp | Self::Applying => Some(Step::CatchUp),
             Self::HandingOver => Some(Step::HandOver),
-            Self::Confirming | Self::Committing | Self::Resuming | Self::Looking | Self::Promoting => {
-                Some(Step::Promote)
-            }
+            Self::Confirming
+            | Self::Committing
+            | Self::Resuming
+            | Self::Looking
+            | Self::Rechoosing
+            | Self::Promoting => Some(Step::Promote),
             Self::Serving => Some(Step::Serve),
             Self::Demoting => Some(Step::Demote),
             Self::Verifying | Self::Lifting | Self::Persisting => Some(Step::Verify),
@@ -90,16 +97,22 @@ pub(super) struct Switch {
     pub(super) answer: Option<Ticket>,
     pub(super) from: Target,
     pub(super) to: Target,
-    /// False: by hand, from a primary that is gone.
+    /// Where it goes instead, while that is being written.
+    pub(super) next: Option<Target>,
+    /// False: from a primary that is gone.
     pub(super) planned: bool,
+    /// The primary that is gone answers all the same, with other data: it is fenced before another one is promoted.
+    pub(super) fence_first: bool,
     /// Whether Pointsman moves the roles too.
     pub(super) managed: bool,
     pub(super) cut_sessions: bool,
     pub(super) overrides: Vec<Guard>,
     /// The epoch of its hold; a restart may take a later one.
     pub(super) hold_epoch: Epoch,
-    /// The mode before, which the new route gets.
+    /// The mode before, which the old route gets back.
     pub(super) mode: Mode,
+    /// The mode that the new route gets.
+    pub(super) mode_after: Mode,
     /// How long the approach may take.
     pub(super) timeout: Duration,
     pub(super) stage: Stage,
@@ -112,6 +125,8 @@ pub(super) struct Switch {
     pub(super) approached: Duration,
     pub(super) held_since: Duration,
     pub(super) warm: BTreeSet<usize>,
+    /// Workers that saw the hold: they send nothing more to the old node.
+    pub(super) held: BTreeSet<usize>,
     pub(super) drained: BTreeSet<usize>,
     pub(super) handed_over: BTreeSet<usize>,
     /// The action that the stage waits for.
@@ -141,11 +156,14 @@ impl Switch {
             answer: None,
             from,
             to,
+            next: None,
             planned: true,
+            fence_first: false,
             managed,
             cut_sessions: false,
             overrides: Vec::new(),
             mode,
+            mode_after: mode,
             timeout: Duration::ZERO,
             stage: Stage::Beginning,
             step: Step::Approach,
@@ -156,6 +174,7 @@ impl Switch {
             approached: now.mono,
             held_since: now.mono,
             warm: BTreeSet::new(),
+            held: BTreeSet::new(),
             drained: BTreeSet::new(),
             handed_over: BTreeSet::new(),
             acting: None,
@@ -182,11 +201,16 @@ impl Switch {
     }
 
     pub(super) fn new_route(&self) -> Route {
-        Route { epoch: self.last_epoch(), mode: self.mode, target: Some(self.to.clone()) }
+        Route { epoch: self.last_epoch(), mode: self.mode_after, target: Some(self.to.clone()) }
     }
 
     pub(super) fn old_route(&self) -> Route {
         Route { epoch: self.last_epoch(), mode: self.mode, target: Some(self.from.clone()) }
+    }
+
+    /// Whether the old primary answers, and so is fenced and demoted in this switch; else when it returns.
+    pub(super) fn demotes(&self) -> bool {
+        self.planned || self.fence_first
     }
 
     pub(super) fn overrides(&self, guard: Guard) -> bool {
@@ -199,7 +223,11 @@ impl Switch {
             Signal::Warm { worker, epoch } if *epoch == self.operation.epoch_before => {
                 self.warm.insert(*worker);
             }
+            Signal::Held { worker, epoch } if *epoch == self.hold_epoch => {
+                self.held.insert(*worker);
+            }
             Signal::Drained { worker, epoch } if *epoch == self.hold_epoch => {
+                self.held.insert(*worker);
                 self.drained.insert(*worker);
             }
             Signal::HandedOver { worker, epoch } if *epoch == self.hold_epoch => {
@@ -298,7 +326,7 @@ impl Machine {
         self.enter(switch, Stage::Ending, Duration::ZERO, now);
         // A route that serves and could not be written before must not be forgotten by an operation that ended.
         let written = drafts.iter().any(|draft| matches!(draft.change, Change::Routed { .. }));
-        if !self.starting && self.durable.route != self.route && !written {
+        if !self.starting && self.shielded.is_none() && self.durable.route != self.route && !written {
             drafts.insert(0, switch.draft(Change::Routed { route: self.route.clone() }));
         }
         drafts.push(switch.draft(Change::Ended { operation: Box::new(switch.operation.clone()) }));
@@ -312,7 +340,9 @@ impl Machine {
             switch.operation.sessions.clone_from(&self.stuck);
         }
         switch.operation.guards.extend(guards);
-        self.publish(self.route.clone(), None, false);
+        if self.shielded.is_none() {
+            self.publish(self.route.clone(), None, false);
+        }
         self.end(switch, Outcome::Refused, switch.operation.epoch_before, Vec::new(), now);
     }
 }

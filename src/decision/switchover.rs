@@ -2,7 +2,7 @@
 //!
 //! Begin -> approach -> close -> drain -> fence -> catch up -> hand over -> confirm -> commit -> promote -> serve ->
 //! demote -> verify -> lift -> end. Without replication: begin -> approach -> close -> drain -> commit -> serve -> end.
-//! By hand from a dead primary: begin -> close -> drain -> commit -> promote -> serve -> verify -> end. Nothing is
+//! From a primary that is gone: close -> drain -> apply -> commit -> promote -> serve -> verify -> end. Nothing is
 //! promoted before the one fsync of `commit`; every way out before that leads to `abort`.
 
 use super::{
@@ -68,6 +68,7 @@ impl Machine {
             }
             (Stage::Committing, None) if switch.managed => self.promote(&mut switch, now),
             (Stage::Committing, None) => self.serve_independent(&mut switch, now),
+            (Stage::Rechoosing, failed) => self.rechosen(&mut switch, failed, now),
             (Stage::Serving, failed) => self.served(&mut switch, failed, now),
             (Stage::Withdrawing, _) => self.reopen(&mut switch, now),
             (_, Some(error)) => self.abort(&mut switch, &format!("the journal could not be written: {error}"), now),
@@ -84,7 +85,11 @@ impl Machine {
             (Stage::Fencing, Ok(Done::Fenced { position, lineage, saved })) => {
                 self.fenced(&mut switch, position, saved.clone());
                 switch.position = Some((position, lineage));
-                self.catch_up(&mut switch, now);
+                if switch.planned {
+                    self.catch_up(&mut switch, now);
+                } else {
+                    self.apply_rest(&mut switch, now);
+                }
             }
             (Stage::CatchingUp, Ok(Done::CaughtUp)) => {
                 switch.caught_up = true;
@@ -118,8 +123,10 @@ impl Machine {
     pub(super) fn switch_side_acted(&mut self, ticket: Ticket, node: &NodeAddress, result: Result<Done, StoreError>) {
         if let Some(switch) = self.switch.as_mut() {
             switch.side.remove(&ticket);
-            if let Err(error) = result {
-                switch.say(&format!("{node}: {error}"));
+            match result {
+                Ok(Done::Repointed) if self.durable.parked.contains_key(node) => self.unparked(node),
+                Ok(_) => {}
+                Err(error) => switch.say(&format!("{node}: {error}")),
             }
         }
     }
@@ -132,13 +139,18 @@ impl Machine {
         match switch.stage {
             Stage::Approaching => self.approached(&mut switch, over, now),
             Stage::Draining => self.drained(&mut switch, over, now),
+            Stage::Applying => self.applied(&mut switch, over, now),
             Stage::HandingOver if switch.handed_over.len() >= self.workers => self.confirm(&mut switch, now),
             Stage::HandingOver if over => {
                 self.abort(&mut switch, "subscriptions could not be handed over in time", now);
             }
             Stage::Resuming if retry => self.hold_again(&mut switch, now),
             Stage::Looking => self.looked(&mut switch, now),
-            Stage::Promoting if retry => self.promote(&mut switch, now),
+            Stage::Promoting if retry => {
+                if !self.next_candidate(&mut switch, now) {
+                    self.promote(&mut switch, now);
+                }
+            }
             Stage::Demoting | Stage::Verifying | Stage::Lifting if over => self.partial(&mut switch, now),
             Stage::Demoting if retry => self.send_demote(&mut switch),
             Stage::Demoting if switch.acting.is_none() && switch.side.is_empty() && switch.retry_at.is_none() => {
@@ -202,9 +214,12 @@ impl Machine {
                 let words = format!("{} requests in flight did not end in time{stuck}", self.in_flight);
                 self.abort(switch, &words, now);
             }
-            // What was in flight towards a dead primary ends with its connections, whatever a worker says.
-            (true, _, _) | (_, true, _) => self.commit(switch, now),
-            _ => {}
+            _ if switch.planned && !all => {}
+            // What is in flight towards a primary that is gone ends with its connections; nothing more goes there.
+            _ if !all && !over && switch.held.len() < self.workers => {}
+            _ if switch.fence_first => self.fence(switch, now),
+            (_, _, true) => self.apply_rest(switch, now),
+            (_, _, false) => self.commit(switch, now),
         }
     }
 
@@ -243,7 +258,7 @@ impl Machine {
     }
 
     /// The one fsync inside the hold. Without replication it is the new route itself.
-    fn commit(&mut self, switch: &mut Switch, now: Now) {
+    pub(super) fn commit(&mut self, switch: &mut Switch, now: Now) {
         self.enter(switch, Stage::Committing, Duration::ZERO, now);
         let draft = if switch.managed {
             switch.entered(Step::Promote)
@@ -284,7 +299,12 @@ impl Machine {
         if let Some(answer) = self.nodes.get(&switch.to.node).and_then(super::health::NodeState::fresh) {
             self.served = Some(super::roles::Served { run_id: answer.run_id.clone(), items: answer.items });
         }
-        self.write(vec![switch.draft(Change::Routed { route: switch.new_route() })], Then::Switch);
+        let mut drafts = vec![switch.draft(Change::Routed { route: switch.new_route() })];
+        if self.durable.parked.contains_key(&switch.to.node) {
+            self.parked_since.remove(&switch.to.node);
+            drafts.push(switch.draft(Change::Unparked { node: switch.to.node.clone() }));
+        }
+        self.write(drafts, Then::Switch);
     }
 
     fn serve_independent(&mut self, switch: &mut Switch, now: Now) {
@@ -299,7 +319,7 @@ impl Machine {
             switch.say(&format!("the new route serves and is not in the journal: {error}"));
         }
         self.enter(switch, Stage::Demoting, RETURN_LIMIT, now);
-        if self.durable.fences.contains_key(&switch.from.node) {
+        if switch.demotes() && self.durable.fences.contains_key(&switch.from.node) {
             self.send_demote(switch);
         }
         self.repoint_others(switch);
@@ -336,7 +356,9 @@ impl Machine {
     }
 
     fn look_again(&mut self, switch: &mut Switch, now: Now) {
-        self.probe(&switch.from.node, now);
+        if switch.demotes() {
+            self.probe(&switch.from.node, now);
+        }
         self.probe(&switch.to.node, now);
         self.retry(switch, LOOK_AGAIN, now);
     }
@@ -348,7 +370,7 @@ impl Machine {
         let new = fresh(&switch.to.node).is_some_and(|answer| matches!(answer.part, Part::Primary { .. }));
         let old =
             fresh(&switch.from.node).is_some_and(|answer| matches!(answer.part, Part::Standby { link_up: true, .. }));
-        let fenced = self.durable.fences.contains_key(&switch.from.node);
+        let fenced = switch.demotes() && self.durable.fences.contains_key(&switch.from.node);
         match (new, old, fenced) {
             (true, true, true) => {
                 let left = switch.deadline.saturating_sub(now.mono);
@@ -371,7 +393,7 @@ impl Machine {
     fn persist(&mut self, switch: &mut Switch, now: Now) {
         self.enter(switch, Stage::Persisting, Duration::ZERO, now);
         let mut nodes = vec![switch.to.node.clone()];
-        nodes.extend(switch.planned.then(|| switch.from.node.clone()));
+        nodes.extend(switch.demotes().then(|| switch.from.node.clone()));
         for node in nodes {
             let limit = self.act_limit();
             let ticket = self.act(Action::Persist { node: node.clone() }, limit, Pending::SwitchSide(node));
@@ -380,7 +402,7 @@ impl Machine {
     }
 
     fn finished(&mut self, switch: &mut Switch, now: Now) {
-        let fence = self.durable.fences.contains_key(&switch.from.node);
+        let fence = switch.demotes() && self.durable.fences.contains_key(&switch.from.node);
         let drafts = fence.then(|| switch.draft(Change::Unfenced { node: switch.from.node.clone() }));
         self.end(switch, Outcome::Done, switch.last_epoch(), drafts.into_iter().collect(), now);
     }

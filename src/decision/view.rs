@@ -18,7 +18,7 @@ impl Machine {
         ServiceView {
             name: self.svc.clone(),
             kind: self.settings.kind,
-            mode: self.route.mode,
+            mode: self.mode(),
             epoch: self.route.epoch.max(self.durable.highest_epoch()),
             state,
             note,
@@ -28,7 +28,7 @@ impl Machine {
                 since: self.durable.since,
             }),
             switchover_ready: self.ready(Purpose::Switchover { cut: false }, now),
-            failover_ready: self.ready(Purpose::Failover, now),
+            failover_ready: self.ready(Purpose::Failover { by_hand: false }, now),
             clusters: self.settings.clusters.iter().map(|cluster| self.cluster_view(cluster, now)).collect(),
             connections: Connections::default(),
             on_call: self.settings.on_call.clone(),
@@ -55,11 +55,19 @@ impl Machine {
             return (Standing::Starting, "asking every node for its role".into());
         }
         let trouble = self.trouble(now);
-        if let Some((node, _)) = self.durable.fences.first_key_value() {
-            let words = format!("{node} is fenced and not a standby yet: {}", self.return_error);
+        let departed = |node: &NodeAddress| self.durable.departed.contains_key(node);
+        if let Some(node) =
+            self.durable.fences.keys().find(|node| !departed(node)).or(self.durable.fences.keys().next())
+        {
+            if let (Some(trouble), true) = (&trouble, departed(node)) {
+                return trouble.clone();
+            }
+            let failure = self.nodes.get(node).map_or(String::new(), |state| state.failure(now.mono));
+            let words = if self.return_error.is_empty() { &failure } else { &self.return_error };
+            let words = format!("{node} is fenced and not a standby yet: {words}");
             return (Standing::Returning, words.trim_end_matches([':', ' ']).into());
         }
-        match (trouble, self.route.mode) {
+        match (trouble, self.mode()) {
             (Some((state, words)), _) => (state, words),
             (None, Mode::Closed) => (Standing::Closed, "closed by an operator".into()),
             (None, Mode::Hold) => (Standing::Holding, "held by an operator".into()),
@@ -75,35 +83,37 @@ impl Machine {
         if !self.unclear.is_empty() {
             return Some((Standing::Blocked, self.unclear.clone()));
         }
-        if let Some(strange) = &self.strange {
+        if let Some(strange) = self.strange.as_ref().filter(|_| self.alert.words.is_empty()) {
             return Some((Standing::Blocked, strange.text.clone()));
         }
         let target = self.routed()?;
         let Some(node) = self.routed_node() else {
             return Some((Standing::Blocked, format!("{} is routed and not configured", target.node)));
         };
-        let failure = node.failure(now.mono);
-        match node.health {
-            Health::Down => {
-                let words = format!(
-                    "{} {failure}; the route stays: in this version an operator orders a failover",
-                    target.node
-                );
-                Some((Standing::Blocked, words))
-            }
-            _ if !failure.is_empty() => Some((Standing::Suspect, format!("{} {failure}", target.node))),
-            _ if !node.fresh().is_some_and(|answer| answer.writable) => {
-                Some((Standing::Suspect, format!("{} takes no writes", target.node)))
-            }
-            _ => None,
+        if !self.alert.words.is_empty() {
+            let refusals = self.alert.refusals.iter().map(|refusal| refusal.detail.as_str());
+            let words = std::iter::once(self.alert.words.as_str()).chain(refusals).collect::<Vec<_>>().join("; ");
+            let state = match (self.alert.heard, self.alert.refusals.is_empty()) {
+                (true, _) => Standing::Isolated,
+                (false, true) => Standing::Suspect,
+                (false, false) => Standing::Blocked,
+            };
+            return Some((state, words));
         }
+        let failure = node.failure(now.mono);
+        if !failure.is_empty() {
+            let state = if node.health == Health::Down { Standing::Blocked } else { Standing::Suspect };
+            return Some((state, format!("{} {failure}", target.node)));
+        }
+        let writable = node.fresh().is_some_and(|answer| answer.writable);
+        (!writable).then(|| (Standing::Suspect, format!("{} takes no writes", target.node)))
     }
 
     /// What an operator of a steady service should know.
     fn small_note(&self) -> String {
         match &self.journal_error {
             Some(error) => format!("the journal can't be written: {error}"),
-            None if self.route.mode == Mode::ReadOnly => "read only, by an operator".into(),
+            None if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
             None => String::new(),
         }
     }
@@ -151,7 +161,8 @@ impl Machine {
         let follows = role == Role::Standby && self.managed();
         let lag = self.routed_node().filter(|_| follows).and_then(|primary| state.lag(primary, now.mono));
         let failure = state.failure(now.mono);
-        let said = state.fresh().map(|answer| answer.note.clone()).unwrap_or_default();
+        let said = state.fresh().map(|answer| [answer.sick.as_str(), answer.note.as_str()].join("; "));
+        let said = said.unwrap_or_default().trim_matches([';', ' ']).to_owned();
         NodeView {
             address: address.clone(),
             health: state.health,

@@ -47,6 +47,12 @@ pub enum Action {
         /// The primary to follow.
         to: NodeAddress,
     },
+    /// Make a standby that lost its primary follow nobody, with its data, still refusing writes, so that a primary that
+    /// restarts empty can't empty it too; answers [`Done::Parked`]. [`Action::Repoint`] ends it.
+    Park {
+        /// The standby.
+        node: NodeAddress,
+    },
     /// Put the setting back that the fence changed, and end its pause; answers [`Done::Unfenced`].
     Unfence {
         /// The fenced node.
@@ -71,6 +77,7 @@ impl Action {
             | Self::Promote { node }
             | Self::Demote { node, .. }
             | Self::Repoint { node, .. }
+            | Self::Park { node }
             | Self::Unfence { node, .. }
             | Self::Persist { node } => node,
         }
@@ -100,6 +107,8 @@ pub enum Done {
     Demoted,
     /// The standby follows the new primary.
     Repointed,
+    /// The standby follows nobody and kept its data.
+    Parked,
     /// The fence is gone.
     Unfenced,
     /// The node's configuration file is up to date, or it has none.

@@ -41,11 +41,15 @@ guards! {
     Fit = "fit",
     /// Pointsman's own login can do what a switch needs on each node.
     Rights = "rights",
+    /// Somebody besides our own probes agrees that the primary is gone.
+    Evidence = "evidence",
+    /// Pointsman's own thread ran without a pause.
+    Tilt = "tilt",
     /// Automatic failover isn't paused.
     Paused = "paused",
-    /// The last switch is long enough ago.
+    /// The candidate didn't fail as a primary a short time ago.
     Cooldown = "cooldown",
-    /// No fence of an earlier operation is left.
+    /// No fence of an earlier operation is left; a primary that may still take writes is fenced or fences itself.
     Fence = "fence",
     /// No session is in a state that can't move.
     Sessions = "sessions",

@@ -70,6 +70,15 @@ pub enum Part {
     },
 }
 
+/// How a primary that is cut off from its standbys stops taking writes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SelfFence {
+    /// It needs at least so many standbys that keep up. Redis: `min-replicas-to-write`.
+    pub standbys: u64,
+    /// How long after their last word it stops. Redis: `min-replicas-max-lag`.
+    pub lag: Duration,
+}
+
 /// What a node that answered said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -97,6 +106,13 @@ pub struct Answer {
     pub priority: u32,
     /// Other managers that announce themselves on this node.
     pub other_managers: Vec<String>,
+    /// How long an idle primary may say nothing to its standbys; absent where it doesn't say. Redis: the ping period.
+    pub heartbeat: Option<Duration>,
+    /// Whether it stops by itself when it is cut off from its standbys; our own fence doesn't count.
+    pub self_fence: Option<SelfFence>,
+    /// Why it refuses writes although it is alive and a primary, or would if it were one (its disk is full, say); empty if
+    /// it doesn't. Another node may do better. Not a full memory, which is the application's business.
+    pub sick: String,
     /// Anything else an operator should see, e.g. a failing background save.
     pub note: String,
 }

@@ -4,7 +4,7 @@ use super::{
     guard::Refusal,
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
-    operation::{Operation, Step},
+    operation::{Loss, Operation, Step},
     route::{Epoch, Route, Target},
 };
 use jiff::Timestamp;
@@ -57,6 +57,43 @@ pub enum Change {
     Unfenced {
         /// The node.
         node: NodeAddress,
+    },
+    /// A standby that lost its primary is about to be parked: written before, so that it can't be forgotten.
+    Parked {
+        /// The standby.
+        node: NodeAddress,
+        /// The primary that it lost.
+        of: NodeAddress,
+    },
+    /// The standby follows a primary again, or is one.
+    Unparked {
+        /// The standby.
+        node: NodeAddress,
+    },
+    /// A failover leaves this primary: when it returns, it is fenced, and what it holds is compared with this.
+    Departed {
+        /// The primary that is gone.
+        node: NodeAddress,
+        /// The operation.
+        id: OperationId,
+        /// The history that was served.
+        lineage: String,
+        /// How far the candidate had received it.
+        position: u64,
+    },
+    /// The loss of an ended operation is known now.
+    Amended {
+        /// The operation.
+        id: OperationId,
+        /// What was lost.
+        lost: Loss,
+    },
+    /// The operation goes to another node than it began with: its candidate died.
+    Retargeted {
+        /// The operation.
+        id: OperationId,
+        /// Where it goes now.
+        to: Target,
     },
     /// The history that the routed primary continues, so that a stranger is recognised after a restart.
     LineageSeen {

@@ -22,6 +22,13 @@ pub enum Signal {
         /// The epoch of the view that asked for it.
         epoch: Epoch,
     },
+    /// This worker has seen the hold of this epoch and sends nothing more to the old node.
+    Held {
+        /// The worker's index.
+        worker: usize,
+        /// The epoch of the hold.
+        epoch: Epoch,
+    },
     /// This worker has seen the hold of this epoch and has nothing in flight on the old route any more.
     Drained {
         /// The worker's index.

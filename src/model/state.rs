@@ -23,6 +23,17 @@ pub struct Fence {
     pub position: Option<u64>,
 }
 
+/// A primary that a failover left, until it has returned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departed {
+    /// The operation.
+    pub id: OperationId,
+    /// The history that was served.
+    pub lineage: String,
+    /// How far the candidate had received it.
+    pub position: u64,
+}
+
 /// An operation that has not ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Underway {
@@ -50,6 +61,12 @@ pub struct ServiceState {
     pub since: Option<Timestamp>,
     /// Fences that are set or may be.
     pub fences: BTreeMap<NodeAddress, Fence>,
+    /// Standbys that follow nobody, by our own doing, and the primary that they lost.
+    pub parked: BTreeMap<NodeAddress, NodeAddress>,
+    /// Primaries that failovers left and that have not returned.
+    pub departed: BTreeMap<NodeAddress, Departed>,
+    /// When each node last failed as a primary.
+    pub failed: BTreeMap<NodeAddress, Timestamp>,
     /// The history of the routed primary.
     pub lineage: Option<Lineage>,
     /// The operation that has not ended.
@@ -103,6 +120,29 @@ impl ServiceState {
             }
             Change::Unfenced { node } => {
                 self.fences.remove(node);
+                self.departed.remove(node);
+            }
+            Change::Parked { node, of } => {
+                self.parked.insert(node.clone(), of.clone());
+            }
+            Change::Unparked { node } => {
+                self.parked.remove(node);
+            }
+            Change::Departed { node, id, lineage, position } => {
+                let departed = Departed { id: id.clone(), lineage: lineage.clone(), position: *position };
+                self.departed.insert(node.clone(), departed);
+                self.failed.insert(node.clone(), record.time);
+            }
+            Change::Amended { id, lost } => {
+                if let Some(operation) = self.ended.iter_mut().find(|operation| operation.id == *id) {
+                    operation.lost = lost.clone();
+                }
+            }
+            Change::Retargeted { id, to } => {
+                if let Some(underway) = self.underway.as_mut().filter(|u| u.operation.id == *id) {
+                    underway.to = Some(to.clone());
+                    underway.operation.to = Some(to.cluster.clone());
+                }
             }
             Change::LineageSeen { lineage, .. } => self.lineage = Some(lineage.clone()),
             Change::Began { operation, from, to } => {

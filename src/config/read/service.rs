@@ -42,8 +42,9 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let kind = kind.and_then(|field| field.choice(&mut r.sink, &kinds, &["mysql", "elasticsearch"]));
     let listen = table.require(&mut r.sink, "listen", "listen = [\"127.0.0.1:6379\"], where applications connect");
     let listen = listen.and_then(|field| listeners(&field, r));
-    let replication = [("managed", Replication::Managed), ("none", Replication::None)];
-    let later = ["external", "mirrored"];
+    let replication =
+        [("managed", Replication::Managed), ("external", Replication::External), ("none", Replication::None)];
+    let later = ["mirrored"];
     let replication = table.get("replication").and_then(|field| field.choice(&mut r.sink, &replication, &later));
     let replication = replication.unwrap_or_default();
     let tune = table.get("tune").and_then(|field| field.boolean(&mut r.sink)).unwrap_or_default();

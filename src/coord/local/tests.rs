@@ -313,6 +313,14 @@ fn any_change() -> impl Strategy<Value = Change> {
             position
         }),
         node().prop_map(|node| Change::Unfenced { node: node.into() }),
+        node().prop_map(|node| Change::Parked { node: node.into(), of: "c:1".into() }),
+        node().prop_map(|node| Change::Unparked { node: node.into() }),
+        (node(), 0..9_u64).prop_map(|(node, id)| Change::Departed {
+            node: node.into(),
+            id: format!("cart-{id}").as_str().into(),
+            lineage: "l".into(),
+            position: id
+        }),
         (0..9_u64).prop_map(|id| Change::Began {
             operation: Box::new(operation(id, Outcome::Running)),
             from: None,

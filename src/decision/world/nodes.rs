@@ -49,6 +49,9 @@ impl World {
             items: node.items,
             priority: 100,
             other_managers: Vec::new(),
+            heartbeat: None,
+            self_fence: None,
+            sick: String::new(),
             note: String::new(),
         };
         Observation { reach: Reach::Answered(Box::new(answer)), took }
@@ -74,8 +77,11 @@ impl World {
         if !self.nodes.get(action.node()).is_some_and(|node| node.up) {
             return Err(());
         }
-        if matches!(action, Action::Fence { .. }) {
-            let drained = self.workers.iter().all(|worker| worker.drained == Some(worker.route.epoch));
+        if let Action::Fence { node } = action {
+            let there =
+                |worker: &super::Worker| worker.route.target.as_ref().is_some_and(|target| target.node == *node);
+            let drained =
+                self.workers.iter().all(|worker| !there(worker) || worker.drained == Some(worker.route.epoch));
             assert!(drained, "nothing of ours is in flight when the fence is set");
         }
         if let Action::Promote { node } = action {
@@ -125,6 +131,10 @@ impl World {
                 node.setting = saved.clone().unwrap_or_else(|| "0".into());
                 Done::Unfenced
             }
+            Action::Park { .. } => {
+                node.follows = Some("127.0.0.1:1".into());
+                Done::Parked
+            }
             Action::Persist { .. } => Done::Persisted,
         })
     }
@@ -132,7 +142,8 @@ impl World {
     fn check_promotion(&mut self, node: &NodeAddress) {
         let candidate = &self.nodes[node];
         let Some(old) = candidate.follows.clone() else { return };
-        let primary = &self.nodes[&old];
+        // A parked node follows nobody.
+        let Some(primary) = self.nodes.get(&old) else { return self.promotions.push(node.clone()) };
         if primary.up && primary.follows.is_none() {
             assert!(primary.fenced, "no promotion while the old primary takes writes");
             assert_eq!(candidate.position, primary.position, "the candidate has applied the fenced position");

@@ -44,8 +44,8 @@ pub fn is_passing(lane: &Lane, reply: Reply, bytes: &[u8]) -> bool {
         ErrorKind::NoReplicas => view.route.mode == Mode::Hold || view.next.is_some(),
         _ => false,
     };
-    let managed = view.settings.replication == Replication::Managed;
-    passing && managed && lane.outage().is_none_or(|outage| outage < view.settings.failover.hold_timeout)
+    let roles_move = view.settings.replication != Replication::None;
+    passing && roles_move && lane.outage().is_none_or(|outage| outage < view.settings.failover.hold_timeout)
 }
 
 struct Refused {

@@ -103,8 +103,9 @@ fn round(lane: &Rc<Lane>) {
             lane.board.report(Signal::HandedOver { worker, epoch });
         }
     }
-    if view.route.mode == Mode::Hold && lane.in_flight() == 0 {
-        lane.board.report(Signal::Drained { worker, epoch });
+    if view.route.mode == Mode::Hold {
+        let drained = lane.in_flight() == 0;
+        lane.board.report(if drained { Signal::Drained { worker, epoch } } else { Signal::Held { worker, epoch } });
     }
     run_out(lane, &view);
     // Behind it: what is given up here is down by the next round, and not taken to be well again before.

@@ -140,6 +140,17 @@ pub(super) async fn repoint(node: &Node, host: &str, port: u16) -> Result<Done, 
     Ok(Done::Repointed)
 }
 
+/// Makes a standby follow a port where nobody listens: it keeps its data and position, and goes on refusing writes. A node
+/// that somebody has promoted meanwhile is left alone.
+pub(super) async fn park(node: &Node) -> Result<Done, StoreError> {
+    let replies = node.run(&["ROLE"]).await?;
+    if !matches!(replies.last().and_then(role), Some(Role::Standby { .. })) {
+        return Err(node.fatal("is no standby any more, so it isn't parked"));
+    }
+    follow(node, &[], "127.0.0.1", 1).await?;
+    Ok(Done::Parked)
+}
+
 /// Makes the old primary follow the new one while writes are paused, then lets them go and cuts every client there.
 pub(super) async fn demote(node: &Node, host: &str, port: u16) -> Result<Done, StoreError> {
     // The pause is renewed: what it holds back would be answered by the old primary in the moment before its demotion.

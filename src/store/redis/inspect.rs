@@ -85,8 +85,8 @@ fn check_state(answer: &Answer, fitness: &Fitness, findings: &mut Vec<Finding>) 
             "CONFIG SET masterauth PASSWORD (and masteruser USER)",
         ));
     }
-    if !answer.note.is_empty() {
-        findings.push(advice(answer.note.clone(), "look at the server's log"));
+    for trouble in [&answer.sick, &answer.note].into_iter().filter(|words| !words.is_empty()) {
+        findings.push(advice(trouble.clone(), "look at the server's log"));
     }
     if fact("config file").is_empty() && !fact("version").is_empty() {
         findings.push(advice(

@@ -93,6 +93,7 @@ impl RedisStore {
                 actions::repoint(&node, &host, port).await
             }
             Action::Unfence { saved, .. } => actions::unfence(&node, saved.as_deref()).await,
+            Action::Park { .. } => actions::park(&node).await,
             Action::Persist { .. } => actions::persist(&node).await,
         }
     }

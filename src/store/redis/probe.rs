@@ -11,16 +11,24 @@ use super::{
 use crate::{
     model::{
         name::NodeAddress,
-        observation::{Answer, Lineage, Observation, Part, Reach},
+        observation::{Answer, Lineage, Observation, Part, Reach, SelfFence},
     },
     net::ConnectError,
 };
-use std::{fmt::Write as _, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// What is asked each time. Sections one by one: before Redis 7.0, INFO takes one.
-const QUESTIONS: [&str; 4] =
-    ["INFO replication", "INFO keyspace", "INFO persistence", "CONFIG GET min-replicas-to-write"];
+const QUESTIONS: [&str; 8] = [
+    "INFO replication",
+    "INFO keyspace",
+    "INFO persistence",
+    "CONFIG GET min-replicas-to-write",
+    "CONFIG GET min-replicas-max-lag",
+    "CONFIG GET repl-ping-replica-period",
+    "CONFIG GET stop-writes-on-bgsave-error",
+    "CONFIG GET save",
+];
 /// How often other managers are looked for on a node with few connections. The list stops the server for about 3 us a
 /// connection [measured], so the more it has, the less often it is asked for; a manager that starts always asks.
 const MANAGERS_EVERY: Duration = Duration::from_secs(5);
@@ -139,21 +147,23 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
         })
     };
     let (replication, keyspace, persistence) = (section(0)?, section(1)?, section(2)?);
-    let setting = replies.get(3).unwrap_or(&Reply::Null);
-    let to_write = config_value(setting).and_then(|value| value.parse::<u64>().ok());
+    let setting = |index: usize| replies.get(index).and_then(config_value).unwrap_or_default();
+    let seconds = |index: usize| setting(index).parse::<u64>().ok().filter(|&s| s > 0).map(Duration::from_secs);
+    let to_write = setting(3).parse::<u64>().ok();
     let primary = replication.get("role") == Some("master");
     let loading = persistence.flag("loading") || persistence.flag("async_loading");
-    let broken_log = persistence.get("aof_last_write_status") == Some("err");
+    let sick = sick(&persistence, &setting(6), &setting(7));
     let good_standbys = replication.number("min_slaves_good_slaves");
     let starved = good_standbys.zip(to_write).is_some_and(|(good, needed)| good < needed);
     let position = replication.number("master_repl_offset").unwrap_or(0);
     let applied = if primary { position } else { replication.number("slave_repl_offset").unwrap_or(0) };
     let received = if primary { position } else { replication.number("slave_read_repl_offset").unwrap_or(applied) };
+    let own_fence = to_write.filter(|&standbys| (1..FENCE).contains(&standbys)).zip(seconds(4));
     Ok(Answer {
         run_id: identity.run_id.clone(),
         version: identity.version.clone(),
         part: if primary { primary_part(&replication) } else { standby_part(&replication) },
-        writable: primary && !loading && !broken_log && !starved,
+        writable: primary && !loading && sick.is_empty() && !starved,
         loading,
         fenced: to_write.is_some_and(|value| value >= FENCE),
         lineage: lineage(&replication),
@@ -163,30 +173,34 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
         // A primary doesn't say its own; what it will be as a standby is seen when it is one.
         priority: replication.number("slave_priority").and_then(|n| u32::try_from(n).ok()).unwrap_or(100),
         other_managers: managers.to_vec(),
-        note: note(&persistence, error(setting), was_silent),
+        heartbeat: seconds(5),
+        self_fence: own_fence.map(|(standbys, lag)| SelfFence { standbys, lag }),
+        sick,
+        note: note(replies.get(3).and_then(error), was_silent),
     })
 }
 
-fn note(persistence: &Info, setting_refused: Option<&str>, was_silent: bool) -> String {
-    let mut note = String::new();
-    let mut add = |text: &str| {
-        let separator = if note.is_empty() { "" } else { "; " };
-        // Writing to a String can't fail.
-        let _ = write!(note, "{separator}{text}");
-    };
-    if persistence.get("rdb_last_bgsave_status") == Some("err") {
-        add("the last background save failed: writes may be refused (MISCONF)");
+/// Why every write is refused with MISCONF, if it is: as Redis decides it in `processCommand`.
+fn sick(persistence: &Info, stop_writes: &str, save: &str) -> String {
+    let failed = |field| persistence.get(field) == Some("err");
+    if failed("aof_last_write_status") {
+        "the append-only file can't be written: writes are refused (MISCONF)".into()
+    } else if failed("rdb_last_bgsave_status") && stop_writes == "yes" && !save.is_empty() {
+        "the last background save failed: writes are refused (MISCONF)".into()
+    } else {
+        String::new()
     }
-    if persistence.get("aof_last_write_status") == Some("err") {
-        add("the append-only file can't be written: writes are refused (MISCONF)");
-    }
+}
+
+fn note(setting_refused: Option<&str>, was_silent: bool) -> String {
+    let mut notes = Vec::new();
     if let Some(why) = setting_refused {
-        add(&format!("whether it is fenced can't be seen: {why}"));
+        notes.push(format!("whether it is fenced can't be seen: {why}"));
     }
     if was_silent {
-        add("answered late or on a new connection only");
+        notes.push("answered late or on a new connection only".into());
     }
-    note
+    notes.join("; ")
 }
 
 /// The history in INFO replication.

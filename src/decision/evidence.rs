@@ -1,0 +1,183 @@
+//! What proves that the routed primary is gone, and what doesn't.
+//!
+//! Inputs: what probes found at the primary and at its standbys. Output: a verdict, with its evidence in words. What a failed
+//! probe proves differs: *refused* (the host is up and nobody listens), *silent* (a hang, or a long script), *unreachable*
+//! (the path is broken, and whose is unknown). None of them stands alone: a standby must have lost the primary too, and
+//! one that still hears it is a veto. It never acts.
+
+use super::{Now, health::NodeState, machine::Machine};
+use crate::{
+    config::{Replication, SecondOpinion},
+    model::{
+        name::NodeAddress,
+        observation::{Answer, Part, Reach},
+        view::Health,
+    },
+};
+use std::time::Duration;
+
+/// How long an idle primary may say nothing where it doesn't tell: Redis's default ping period.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How a primary is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Nobody listens: it can't take writes from anybody.
+    Refused,
+    /// It hangs or can't be reached: others may still write there, now or when it wakes.
+    Silent,
+    /// It came back without the data that was served, and answers.
+    Replaced,
+}
+
+/// What is known of the routed primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It answers.
+    Well,
+    /// Something is wrong and nothing is proven.
+    Suspect {
+        /// What, and what is missing for a proof.
+        words: String,
+        /// Nobody listens at its address.
+        refused: bool,
+        /// A standby still hears it: the path from here is broken.
+        heard: bool,
+    },
+    /// It is gone.
+    Dead {
+        /// How.
+        cause: Cause,
+        /// The evidence.
+        words: String,
+    },
+}
+
+/// What the standbys say of the primary.
+enum Opinion {
+    /// One lost its link to it.
+    Lost(String),
+    /// One has heard nothing for two heartbeats.
+    Unheard(String),
+    /// One hears it.
+    Heard(String),
+    /// None of them can tell.
+    None,
+}
+
+impl Machine {
+    /// What is known of the routed primary now.
+    pub(super) fn verdict(&self, now: Now) -> Verdict {
+        let Some((address, node)) = self.route.target.as_ref().and_then(|to| self.nodes.get_key_value(&to.node)) else {
+            return Verdict::Well;
+        };
+        let suspect = |words: String| Verdict::Suspect { words, refused: false, heard: false };
+        let Some(reach) = node.failed() else {
+            return match (&self.strange, node.fresh()) {
+                (_, None) => suspect(format!("{address} {}", node.failure(now.mono))),
+                (Some(strange), _) => Verdict::Dead { cause: Cause::Replaced, words: strange.text.clone() },
+                (None, _) => Verdict::Well,
+            };
+        };
+        let failure = format!("{address} {}", node.failure(now.mono));
+        match reach {
+            Reach::Refused => self.judge(address, node, Cause::Refused, failure, now),
+            Reach::Silent | Reach::Unreachable(_) => self.judge(address, node, Cause::Silent, failure, now),
+            Reach::Rejected(_) | Reach::Answered(_) => suspect(failure),
+        }
+    }
+
+    fn judge(&self, address: &NodeAddress, node: &NodeState, cause: Cause, failure: String, now: Now) -> Verdict {
+        let refused = cause == Cause::Refused;
+        let suspect = |why: &str, heard| Verdict::Suspect { words: format!("{failure}; {why}"), refused, heard };
+        if node.health != Health::Down {
+            return Verdict::Suspect { words: failure, refused, heard: false };
+        }
+        let failing = node.failing_since.map_or(Duration::ZERO, |since| now.mono.saturating_sub(since));
+        let hung = failing >= self.settings.health.hang_window;
+        let alone = self.settings.health.second_opinion == SecondOpinion::None
+            || (self.settings.replication == Replication::None && refused);
+        if alone {
+            return if refused || hung {
+                Verdict::Dead { cause, words: failure }
+            } else {
+                suspect("not yet for hang_window", false)
+            };
+        }
+        match self.opinion(address, node, refused) {
+            Opinion::Heard(who) => suspect(&format!("{who} hears it: the path from here is broken"), true),
+            Opinion::Lost(who) => Verdict::Dead { cause, words: format!("{failure}; {who} lost its link to it") },
+            Opinion::Unheard(who) if hung => {
+                Verdict::Dead { cause, words: format!("{failure}; {who} has heard nothing from it either") }
+            }
+            Opinion::Unheard(_) => suspect("silence counts as a hang after hang_window", false),
+            Opinion::None => suspect("no standby can confirm that it is gone", false),
+        }
+    }
+
+    /// What the standbys of `primary` say of it, as of after its first failed probe.
+    fn opinion(&self, primary: &NodeAddress, state: &NodeState, refused: bool) -> Opinion {
+        let since = state.failing_since.unwrap_or_default();
+        let heartbeat = state.answer.as_ref().and_then(|answer| answer.heartbeat).unwrap_or(HEARTBEAT);
+        let mut opinion = Opinion::None;
+        for (address, node) in self.nodes.iter().filter(|(address, _)| *address != primary) {
+            let Some(answer) = node.fresh().filter(|_| node.seen >= since) else { continue };
+            let Part::Standby { of, link_up, silent_for, .. } = &answer.part else { continue };
+            if self.durable.parked.contains_key(address) {
+                // It was parked because it had lost its link when the primary refused. That says nothing of a path.
+                if refused {
+                    return Opinion::Lost(address.to_string());
+                }
+                continue;
+            }
+            if !self.follows(of, answer, primary, state) {
+                continue;
+            }
+            match (link_up, silent_for) {
+                (false, _) => opinion = Opinion::Lost(address.to_string()),
+                (true, Some(silent)) if *silent >= heartbeat * 2 => {
+                    if !matches!(opinion, Opinion::Lost(_)) {
+                        opinion = Opinion::Unheard(address.to_string());
+                    }
+                }
+                (true, _) => return Opinion::Heard(address.to_string()),
+            }
+        }
+        opinion
+    }
+
+    /// Whether a standby that says it follows `of` follows `primary`: under any of its names, or by its history.
+    fn follows(&self, of: &NodeAddress, answer: &Answer, primary: &NodeAddress, state: &NodeState) -> bool {
+        let history = state.answer.as_ref().map(|answer| answer.lineage.id.as_str()).filter(|id| !id.is_empty());
+        of == primary || state.replicate_from.as_ref() == Some(of) || history == Some(answer.lineage.id.as_str())
+    }
+
+    /// Whether the silent primary has stopped by itself: too few standbys are left that acknowledge anything to it, for its
+    /// lag limit and a second. Otherwise when it will have, in words.
+    pub(super) fn fences_itself(&self, now: Now) -> Result<(), String> {
+        let Some((address, node)) = self.route.target.as_ref().and_then(|to| self.nodes.get_key_value(&to.node)) else {
+            return Err("no primary is known".into());
+        };
+        let answer = node.answer.as_ref();
+        let Some(limit) = answer.and_then(|answer| answer.self_fence) else {
+            return Err(format!(
+                "{address} can't be fenced and doesn't stop by itself (min-replicas-to-write is 0): others may still write \
+                 there; `failover.unfenced = \"promote\"` accepts that"
+            ));
+        };
+        let attached = answer.map_or(0, |answer| match &answer.part {
+            Part::Primary { standbys } => standbys.len(),
+            Part::Standby { .. } => 0,
+        });
+        let cut = self.durable.parked.keys().filter_map(|node| self.parked_since.get(node));
+        let mut cut: Vec<Duration> = cut.copied().collect();
+        cut.sort_unstable();
+        // So many must be cut off that fewer are left than it needs.
+        let needed = (attached + 1).saturating_sub(usize::try_from(limit.standbys).unwrap_or(usize::MAX));
+        let Some(since) = needed.checked_sub(1).map_or(Some(Duration::ZERO), |last| cut.get(last).copied()) else {
+            return Err(format!("{address} may still have {} standbys that keep it writable", limit.standbys));
+        };
+        let at = since + limit.lag + Duration::from_secs(1);
+        if now.mono >= at { Ok(()) } else { Err(format!("{address} stops by itself within {:?}", at - now.mono)) }
+    }
+}

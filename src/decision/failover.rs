@@ -1,0 +1,402 @@
+//! When the primary is gone: the alarm, the decision, and the next candidate if the first dies.
+//!
+//! Input: the verdict on the primary. Output: nothing but a watchful eye while it is well; a shield, parked standbys and more
+//! probes while it is suspect; a failover when it is proven gone and no guard says no. Each reason not to act is shown, and
+//! recorded once.
+
+use super::{
+    Now,
+    evidence::{Cause, Verdict},
+    guards::Purpose,
+    machine::{Machine, Then},
+    switch::{Stage, Switch},
+};
+use crate::{
+    config::{AfterFailover, Failback, Unfenced},
+    model::{
+        guard::{Guard, Refusal},
+        name::{ClusterName, NodeAddress},
+        observation::{Part, Reach},
+        operation::{Command, Loss, Operation, Order, Step},
+        record::{Change, Draft, RecordKind},
+        route::{Mode, Route, Target},
+        view::Health,
+    },
+};
+use std::time::Duration;
+
+/// Between two tries of an automatic switch that was refused or failed.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Between two planned switches that nobody ordered.
+const PLAN_AGAIN: Duration = Duration::from_secs(10);
+/// How long a planned switch that nobody ordered may approach.
+const APPROACH: Duration = Duration::from_secs(10);
+
+impl Machine {
+    /// Looks at the primary after each event while no switch is under way.
+    pub(super) fn watch_primary(&mut self, now: Now) {
+        if self.starting || self.external() || self.route.target.is_none() {
+            return;
+        }
+        match self.verdict(now) {
+            Verdict::Well => self.relax(now),
+            Verdict::Suspect { words, refused, heard } => {
+                self.alarm(refused, now);
+                self.alert.words = words;
+                self.alert.heard = heard;
+                self.alert.refusals.clear();
+            }
+            Verdict::Dead { cause, words } => {
+                self.alarm(cause != Cause::Silent, now);
+                self.alert.words.clone_from(&words);
+                self.alert.heard = false;
+                self.decide(cause, &words, now);
+            }
+        }
+    }
+
+    /// All is well: what the alarm did is undone.
+    fn relax(&mut self, now: Now) {
+        if self.routed_node().is_none_or(|node| node.sick_for == 0) {
+            self.alert = Alert::default();
+        }
+        if let Some(mode) = self.shielded {
+            self.publish(Route { mode, ..self.route.clone() }, None, false);
+        }
+        self.unpark(now);
+        self.plan(now);
+    }
+
+    /// Before anything is proven: standbys are asked at once, and kept from losing their data with a primary that refuses.
+    fn alarm(&mut self, refused: bool, now: Now) {
+        let due: Vec<NodeAddress> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| now.mono >= node.seen + self.settings.health.interval / 2)
+            .map(|(address, _)| address.clone())
+            .collect();
+        for node in &due {
+            self.probe(node, now);
+        }
+        if refused {
+            self.shield();
+            self.park(false, now);
+        }
+    }
+
+    /// Requests wait instead of meeting a process that took the address before it was looked at: it may be empty. The
+    /// epoch stays and nothing is written, since a restart looks before it serves.
+    fn shield(&mut self) {
+        let mode = self.route.mode;
+        if self.shielded.is_none() && matches!(mode, Mode::Open | Mode::ReadOnly) {
+            self.publish(Route { mode: Mode::Hold, ..self.route.clone() }, None, false);
+            self.shielded = Some(mode);
+        }
+    }
+
+    /// The mode of the service, whatever the shield makes of it.
+    pub(super) fn mode(&self) -> Mode {
+        self.shielded.unwrap_or(self.route.mode)
+    }
+
+    /// The primary is gone.
+    fn decide(&mut self, cause: Cause, words: &str, now: Now) {
+        let (target, mut refusals) = self.choose(Purpose::Failover { by_hand: false }, None, &[], now);
+        refusals.extend(self.own_guards(now));
+        refusals.extend(self.fence_guard(cause, now));
+        let again = now.mono >= self.alert.again;
+        // Whether the journal can be written is found out by writing.
+        refusals.retain(|refusal| refusal.name != Guard::Journal || !again);
+        match (target, self.route.target.clone()) {
+            (Some(to), Some(from)) if refusals.is_empty() && again => {
+                self.alert.again = now.mono + TRY_AGAIN;
+                let command = Command::Failover { to: Some(to.cluster.clone()), dry_run: false, accept_loss: true };
+                let operation = self.own_operation(command, words, now);
+                let switch = Switch::new(operation, from, to, self.mode(), self.managed(), now);
+                self.leave(Box::new(switch), cause, Vec::new(), now);
+            }
+            _ => self.not_done("failover", words, refusals),
+        }
+    }
+
+    /// What keeps Pointsman from switching by itself, and an operator not.
+    fn own_guards(&self, now: Now) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        if !self.settings.failover.automatic {
+            let words = format!("`failover.automatic` is false: order `pointsman failover {} --accept-loss`", self.svc);
+            refusals.push(Refusal::new(Guard::Paused, words));
+        }
+        if let Some(until) = self.durable.paused_until.filter(|until| *until > now.wall) {
+            refusals.push(Refusal::new(Guard::Paused, format!("automatic failover is off until {until:.0}")));
+        }
+        if now.mono < self.tilted_until {
+            refusals.push(Refusal::new(Guard::Tilt, "Pointsman itself stood still a moment ago: it looks again first"));
+        }
+        refusals
+    }
+
+    /// A silent primary must have stopped, unless the service says otherwise.
+    pub(super) fn fence_guard(&mut self, cause: Cause, now: Now) -> Option<Refusal> {
+        if cause != Cause::Silent || !self.managed() || self.settings.failover.unfenced == Unfenced::Promote {
+            return None;
+        }
+        let can = self.routed_node().and_then(|node| node.answer.as_ref()).is_some_and(|a| a.self_fence.is_some());
+        if can && self.own_guards(now).is_empty() {
+            self.park(true, now);
+        }
+        self.fences_itself(now).err().map(|words| Refusal::new(Guard::Fence, words))
+    }
+
+    /// Shows why nothing was done, and records it once for each set of guards.
+    fn not_done(&mut self, intent: &str, reason: &str, refusals: Vec<Refusal>) {
+        let names = |refusals: &[Refusal]| refusals.iter().map(|refusal| refusal.name).collect::<Vec<_>>();
+        if !refusals.is_empty() && names(&refusals) != self.alert.recorded {
+            self.alert.recorded = names(&refusals);
+            let change = Change::Refused { intent: intent.to_owned(), guards: refusals.clone() };
+            let draft = self.draft(RecordKind::Refusal, change, reason);
+            self.write(vec![draft], Then::Nothing);
+        }
+        self.alert.refusals = refusals;
+    }
+
+    fn own_operation(&mut self, command: Command, reason: &str, now: Now) -> Operation {
+        let to = match &command {
+            Command::Failover { to, .. } | Command::Switchover { to, .. } => to.clone(),
+            _ => None,
+        };
+        let order = Order {
+            command,
+            actor: "pointsman".into(),
+            reason: reason.to_owned(),
+            if_epoch: None,
+            overrides: Vec::new(),
+        };
+        Operation { to, ..self.operation_of(&order, now) }
+    }
+
+    /// The first move of a failover: that it began, the hold, and what is to become of the old primary, in one write.
+    pub(super) fn leave(&mut self, mut switch: Box<Switch>, cause: Cause, overridden: Vec<Draft>, now: Now) {
+        switch.planned = false;
+        switch.fence_first = switch.managed && cause == Cause::Replaced;
+        if self.settings.failover.after_failover == AfterFailover::ReadOnly {
+            switch.mode_after = Mode::ReadOnly;
+        }
+        switch.operation.lost = self.possible_loss(&switch.to);
+        let mut drafts = vec![switch.draft(Change::Began {
+            operation: Box::new(switch.operation.clone()),
+            from: Some(switch.from.clone()),
+            to: Some(switch.to.clone()),
+        })];
+        drafts.extend(overridden);
+        drafts.push(switch.draft(Change::Routed { route: switch.hold() }));
+        if switch.managed {
+            drafts.extend(self.departure(&switch, &switch.from.node, &switch.to.node));
+        }
+        drafts.push(switch.entered(Step::Close));
+        self.enter(&mut switch, Stage::Closing, Duration::ZERO, now);
+        self.write(drafts, Then::Switch);
+        self.switch = Some(switch);
+    }
+
+    /// A node that was primary, or may be, and is left: on its return it is fenced and compared.
+    fn departure(&self, switch: &Switch, node: &NodeAddress, heir: &NodeAddress) -> [Draft; 2] {
+        let received = self.nodes.get(heir).and_then(|heir| heir.answer.as_ref()).map_or(0, |answer| answer.received);
+        let lineage = self.durable.lineage.as_ref().map(|lineage| lineage.id.clone()).unwrap_or_default();
+        [
+            switch.draft(Change::FenceIntended { node: node.clone() }),
+            switch.draft(Change::Departed {
+                node: node.clone(),
+                id: switch.operation.id.clone(),
+                lineage,
+                position: received,
+            }),
+        ]
+    }
+
+    /// Nothing can be lost by waiting for what the candidate received and has not applied yet.
+    pub(super) fn apply_rest(&mut self, switch: &mut Switch, now: Now) {
+        self.enter(switch, Stage::Applying, self.settings.failover.hold_timeout / 2, now);
+        self.applied(switch, false, now);
+    }
+
+    pub(super) fn applied(&mut self, switch: &mut Switch, over: bool, now: Now) {
+        let answer = self.nodes.get(&switch.to.node).and_then(|node| node.fresh());
+        match answer
+            .map(|answer| (answer.applied >= answer.received, answer.received - answer.applied.min(answer.received)))
+        {
+            Some((true, _)) => self.commit(switch, now),
+            _ if over => self.abort(switch, "the candidate did not apply what it had received in time", now),
+            _ => self.probe(&switch.to.node.clone(), now),
+        }
+    }
+
+    /// The candidate died while it was promoted: the next one, if there is one. The dead one may have been promoted, so it
+    /// is treated as a primary that is left.
+    pub(super) fn next_candidate(&mut self, switch: &mut Switch, now: Now) -> bool {
+        let dead = self.nodes.get(&switch.to.node);
+        let dead = dead.is_some_and(|node| node.health == Health::Down && node.failed() == Some(&Reach::Refused));
+        if switch.planned || !switch.managed || !dead {
+            return false;
+        }
+        let tried = switch.to.node.clone();
+        let heirs = self.heirs(None);
+        let next = heirs.into_iter().filter(|heir| heir.node != tried && heir.node != switch.from.node);
+        let next = next
+            .into_iter()
+            .find(|heir| self.candidate_refusals(Purpose::Failover { by_hand: false }, heir, now).is_empty());
+        let Some(next) = next else { return false };
+        let id = switch.operation.id.clone();
+        let mut drafts = vec![switch.draft(Change::Retargeted { id, to: next.clone() })];
+        drafts.extend(self.departure(switch, &tried, &next.node));
+        switch.next = Some(next);
+        self.enter(switch, Stage::Rechoosing, Duration::ZERO, now);
+        self.write(drafts, Then::Switch);
+        true
+    }
+
+    /// The next candidate is in the journal and takes the dead one's place; if it isn't, the dead one is asked again.
+    pub(super) fn rechosen(&mut self, switch: &mut Switch, failed: Option<String>, now: Now) {
+        match (switch.next.take(), failed) {
+            (Some(next), None) => {
+                switch.say(&format!("{} died while it was promoted", switch.to.node));
+                switch.operation.to = Some(next.cluster.clone());
+                switch.to = next;
+            }
+            (_, failed) => {
+                switch.blocked = format!("the journal could not be written: {}", failed.unwrap_or_default());
+            }
+        }
+        self.promote(switch, now);
+    }
+
+    /// Candidates of a failover, the best first: most received, then the primary's own cluster, then the configured order.
+    pub(super) fn heirs(&self, to: Option<&ClusterName>) -> Vec<Target> {
+        let routed = self.routed();
+        let own = routed.map(|target| target.cluster.as_str());
+        let nodes = self
+            .settings
+            .nodes()
+            .map(|(cluster, node)| Target { cluster: cluster.name.as_str().into(), node: node.address.clone() });
+        let mut heirs: Vec<Target> = nodes
+            .filter(|heir| to.is_none_or(|to| heir.cluster == *to) && routed.is_none_or(|from| from.node != heir.node))
+            .collect();
+        let rank = |heir: &Target| {
+            let node = self.nodes.get(&heir.node);
+            let answer = node.and_then(|node| node.fresh());
+            let eligible = answer.is_some_and(|answer| {
+                answer.priority != 0
+                    && matches!(answer.part, Part::Standby { .. })
+                    && !self.durable.drained.contains(&heir.cluster)
+                    && !self.durable.fences.contains_key(&heir.node)
+            });
+            let received = answer.map_or(0, |answer| answer.received);
+            let priority = answer.map_or(0, |answer| u32::MAX - answer.priority);
+            std::cmp::Reverse((eligible, received, Some(heir.cluster.as_str()) == own, priority))
+        };
+        heirs.sort_by_key(rank);
+        heirs
+    }
+
+    /// The upper bound of what a failover loses, as far as the last probes say; more may have been written since.
+    pub(super) fn possible_loss(&self, to: &Target) -> Loss {
+        let received = |node: &NodeAddress| {
+            self.nodes.get(node).and_then(|state| state.answer.as_ref()).map_or(0, |answer| answer.received)
+        };
+        let primary = self.primary_then().map_or(0, |answer| answer.received);
+        Loss {
+            known: false,
+            count: primary.saturating_sub(received(&to.node)),
+            unit: "bytes".into(),
+            detail: "as of the last probe that the old primary answered; what was written after it is not counted"
+                .into(),
+        }
+    }
+
+    /// What nobody ordered and is no emergency: away from a primary that can't write, and back to the preferred cluster.
+    fn plan(&mut self, now: Now) {
+        if now.mono < self.plan_again || !self.own_guards(now).is_empty() || self.busy().is_some() {
+            return;
+        }
+        let Some(node) = self.routed_node() else { return };
+        let sick =
+            node.fresh().map(|answer| answer.sick.clone()).filter(|_| node.sick_for >= self.settings.health.fall);
+        let preferred = self.settings.clusters.first().map(|cluster| ClusterName::from(cluster.name.as_str()));
+        let (to, reason) = match (sick.filter(|sick| !sick.is_empty()), preferred) {
+            (Some(sick), _) => (None, sick),
+            (None, Some(preferred)) if self.may_fail_back(&preferred, now) => {
+                (Some(preferred), "back to the preferred cluster".to_owned())
+            }
+            _ => return,
+        };
+        self.plan_again = now.mono + PLAN_AGAIN;
+        let (target, refusals) = self.choose(Purpose::Switchover { cut: false }, to.as_ref(), &[], now);
+        match (target, self.route.target.clone()) {
+            (Some(to), Some(from)) if refusals.is_empty() => {
+                let command = Command::Switchover {
+                    to: Some(to.cluster.clone()),
+                    dry_run: false,
+                    cut_sessions: false,
+                    timeout: APPROACH,
+                };
+                let operation = self.own_operation(command, &reason, now);
+                let mut switch = Box::new(Switch::new(operation, from, to, self.mode(), self.managed(), now));
+                switch.timeout = APPROACH;
+                self.begin(switch, Vec::new(), now);
+            }
+            _ if to.is_none() => {
+                self.not_done("switchover", &reason, refusals);
+                self.alert.words = reason;
+            }
+            _ => {}
+        }
+    }
+
+    fn may_fail_back(&self, preferred: &ClusterName, now: Now) -> bool {
+        let there = self.route.target.as_ref().is_none_or(|target| target.cluster == *preferred);
+        let wanted = self.settings.failover.failback == Failback::Automatic;
+        let steady = now.mono >= self.moved_at + self.settings.failover.cooldown;
+        wanted && !there && steady && self.durable.fences.is_empty() && !self.durable.drained.contains(preferred)
+    }
+
+    /// A pause of our own thread: what was found before it, or timed out in it, proves nothing.
+    pub(super) fn notice_pause(&mut self, now: Now) {
+        let health = &self.settings.health;
+        let longest = Duration::from_secs(2).max(health.interval * 3);
+        if now.mono >= self.stepped_at + longest {
+            self.tilted_until = now.mono + health.timeout + health.interval * 2;
+            self.nodes.values_mut().for_each(super::health::NodeState::forget_failures);
+        }
+        self.stepped_at = now.mono;
+    }
+
+    /// Whether a node may be promoted by ourselves again, or failed as a primary too short a time ago.
+    pub(super) fn cooling(&self, node: &NodeAddress, now: Now) -> Option<Refusal> {
+        let until = self.cooling_until.get(node).filter(|until| **until > now.mono)?;
+        let left = until.saturating_sub(now.mono).as_secs_f64();
+        Some(Refusal::new(Guard::Cooldown, format!("{node} failed as a primary a short time ago: wait {left:.0} s")))
+    }
+
+    /// Cooldowns run by our own clock; the wall clock only tells how much of them went by before a restart.
+    pub(super) fn recall_failures(&mut self, now: Now) {
+        let cooldown = self.settings.failover.cooldown;
+        for (node, at) in &self.durable.failed {
+            let gone = Duration::try_from(now.wall.duration_since(*at)).unwrap_or(Duration::ZERO);
+            self.cooling_until.entry(node.clone()).or_insert(now.mono + cooldown.saturating_sub(gone));
+        }
+    }
+}
+
+/// What is shown of a primary that isn't well.
+#[derive(Debug, Default)]
+pub(super) struct Alert {
+    /// What is wrong, with its evidence.
+    pub(super) words: String,
+    /// A standby still hears the primary.
+    pub(super) heard: bool,
+    /// Why nothing was done about it.
+    pub(super) refusals: Vec<Refusal>,
+    /// The guards that were recorded last.
+    recorded: Vec<Guard>,
+    /// When a failover may be tried again.
+    again: Duration,
+}
