@@ -76,6 +76,11 @@ impl Machine {
             return match (&self.strange, node.fresh()) {
                 (_, None) => suspect(format!("{address} {}", node.failure(now.mono))),
                 (Some(strange), _) => Verdict::Dead { cause: Cause::Replaced, words: strange.text.clone() },
+                (None, Some(answer)) if self.is_judging(answer) => Verdict::Suspect {
+                    words: format!("{address} restarted: what it holds is compared"),
+                    refused: true,
+                    heard: false,
+                },
                 (None, _) => Verdict::Well,
             };
         };
@@ -85,6 +90,11 @@ impl Machine {
             Reach::Silent | Reach::Unreachable(_) => self.judge(address, node, Cause::Silent, failure, now),
             Reach::Rejected(_) | Reach::Answered(_) => suspect(failure),
         }
+    }
+
+    fn is_judging(&self, answer: &Answer) -> bool {
+        let judging = self.judging.as_ref().is_some_and(|(run_id, _)| *run_id == answer.run_id);
+        judging && self.served.as_ref().is_none_or(|served| served.run_id != answer.run_id)
     }
 
     fn judge(&self, address: &NodeAddress, node: &NodeState, cause: Cause, failure: String, now: Now) -> Verdict {

@@ -89,6 +89,8 @@ pub struct Machine {
     pub(super) strange: Option<Strange>,
     /// The routed primary's process as it was served.
     pub(super) served: Option<Served>,
+    /// The process that answers as the routed primary and wasn't served yet, and since when.
+    pub(super) judging: Option<(String, Duration)>,
     /// Why no primary can be told, in words; empty when one is known.
     pub(super) unclear: String,
     /// The mode that requests would have, while the alarm holds them.
@@ -140,6 +142,7 @@ impl Machine {
             journal_error: None,
             strange: None,
             served: None,
+            judging: None,
             unclear: String::new(),
             shielded: None,
             alert: Alert::default(),

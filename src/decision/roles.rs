@@ -49,9 +49,11 @@ fn continues(answer: &Answer, known: &Lineage) -> bool {
 impl Machine {
     /// Looks at the roles after each event while no switch is under way.
     pub(super) fn watch_roles(&mut self, now: Now) {
-        if self.pending.values().any(|pending| matches!(pending, super::machine::Pending::Write { .. }))
-            || now.mono < self.not_before
-        {
+        // Before anything waits: whoever answers at the routed address is judged before the next request reaches it.
+        if !self.starting && self.managed() {
+            self.judge_history(now);
+        }
+        if self.is_writing() || now.mono < self.not_before {
             return;
         }
         if self.starting {
@@ -65,6 +67,10 @@ impl Machine {
         } else if self.external() {
             self.follow_external(now);
         }
+    }
+
+    fn is_writing(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending, super::machine::Pending::Write { .. }))
     }
 
     /// Somebody else moves the roles: the route goes at once to the node that takes writes.
@@ -275,11 +281,7 @@ impl Machine {
         let rise = self.settings.health.rise;
         self.unclear.clear();
         match node.fresh() {
-            Some(answer) if matches!(answer.part, Part::Primary { .. }) => {
-                let answer = answer.clone();
-                self.watch_history(&routed, &answer, now);
-                self.unclear = self.rivals(&routed);
-            }
+            Some(answer) if matches!(answer.part, Part::Primary { .. }) => self.unclear = self.rivals(&routed),
             Some(_) if node.standby_for >= rise => self.follow_others(&routed, "was made a standby", now),
             None if node.health == Health::Down => self.follow_others(&routed, "is down", now),
             _ => {}
@@ -312,16 +314,29 @@ impl Machine {
         format!("{} takes writes too: make it a standby of {}", rivals.join(" and "), routed.node)
     }
 
-    fn watch_history(&mut self, routed: &Target, answer: &Answer, now: Now) {
-        if self.strange.as_ref().is_some_and(|strange| strange.run_id == answer.run_id) {
+    /// Whether the process that answers as the routed primary holds what was served.
+    fn judge_history(&mut self, now: Now) {
+        let Some((routed, answer)) =
+            self.route.target.clone().zip(self.routed_node().and_then(NodeState::fresh).cloned())
+        else {
+            return;
+        };
+        if !matches!(answer.part, Part::Primary { .. })
+            || self.strange.as_ref().is_some_and(|strange| strange.run_id == answer.run_id)
+        {
+            return;
+        }
+        if !self.may_judge(&answer, now) {
             return;
         }
         let known = self.durable.lineage.as_ref();
         let same_process = self.served.as_ref().is_some_and(|served| served.run_id == answer.run_id);
-        let heir = same_process || known.is_none_or(|known| continues(answer, known));
+        let heir = same_process || known.is_none_or(|known| continues(&answer, known));
         // Redis gives an append-only file's data a new history at each start: what holds as much as before is still ours.
-        let kept = self.served.as_ref().is_some_and(|s| s.items > 0 && answer.items >= s.items - s.items / 100);
-        let ahead = (!same_process).then(|| self.ahead_of(answer)).flatten();
+        let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
+        let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
+        let kept = self.served.is_some() && most.is_some_and(|items| answer.items >= items - items / 100);
+        let ahead = (!same_process).then(|| self.ahead_of(&answer)).flatten();
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
         let text = match (heir || kept, shrunk) {
             (true, None) if heir && ahead.is_some() => {
@@ -331,7 +346,8 @@ impl Machine {
             (true, None) => {
                 self.strange = None;
                 self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
-                if known.is_none_or(|known| known.id != answer.lineage.id) {
+                let new = known.is_none_or(|known| known.id != answer.lineage.id);
+                if new && !self.is_writing() && now.mono >= self.not_before {
                     self.not_before = now.mono + TRY_AGAIN;
                     let draft = self.lineage_draft(&routed.node, answer.lineage.clone());
                     self.write(vec![draft], Then::Nothing);
@@ -349,15 +365,38 @@ impl Machine {
         self.strange = Some(Strange { run_id: answer.run_id.clone(), text });
     }
 
-    /// A standby of the history that was served which has more of it than the restarted primary.
-    fn ahead_of(&self, answer: &Answer) -> Option<String> {
-        let known = &self.durable.lineage.as_ref()?.id;
+    /// A new process is judged by what its standbys hold, so each that is well is asked first.
+    fn may_judge(&mut self, answer: &Answer, now: Now) -> bool {
+        let same = self.served.as_ref().is_none_or(|served| served.run_id == answer.run_id);
+        if same || self.judging.as_ref().is_none_or(|(run_id, _)| *run_id != answer.run_id) {
+            self.judging = (!same).then(|| (answer.run_id.clone(), now.mono));
+        }
+        let Some((_, since)) = self.judging else { return true };
+        let waiting: Vec<NodeAddress> = self
+            .standbys_of_ours()
+            .filter(|(address, _)| {
+                self.nodes.get(*address).is_some_and(|node| node.health == Health::Up && node.seen <= since)
+            })
+            .map(|(address, _)| address.clone())
+            .collect();
+        for node in &waiting {
+            self.probe(node, now);
+        }
+        waiting.is_empty()
+    }
+
+    /// Standbys that hold the history that was served, as far as is known.
+    fn standbys_of_ours(&self) -> impl Iterator<Item = (&NodeAddress, &Answer)> {
+        let known = self.durable.lineage.as_ref().map(|known| known.id.as_str());
         let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
-        let mut ahead = standbys.filter(|(_, standby)| {
-            matches!(standby.part, Part::Standby { .. })
-                && standby.lineage.id == *known
-                && standby.received > answer.received
-        });
+        standbys.filter(move |(_, standby)| {
+            matches!(standby.part, Part::Standby { .. }) && Some(standby.lineage.id.as_str()) == known
+        })
+    }
+
+    /// A standby that has received more of the history that was served than the restarted primary has.
+    fn ahead_of(&self, answer: &Answer) -> Option<String> {
+        let mut ahead = self.standbys_of_ours().filter(|(_, standby)| standby.received > answer.received);
         ahead.next().map(|(address, _)| address.to_string())
     }
 
