@@ -161,7 +161,8 @@ fn into_file(arguments: &[String], file: &Path) -> Vec<String> {
 }
 
 /// The server's program in a component's folder: `redis-server`, or `valkey-server`.
-fn program(component: &str) -> PathBuf {
+/// The server of that component.
+pub fn program(component: &str) -> PathBuf {
     let folder = servers_folder().join(component);
     ["redis-server", "valkey-server"].iter().map(|name| folder.join(name)).find(|path| path.exists()).unwrap_or_else(|| {
         let folder = folder.display();
