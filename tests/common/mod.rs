@@ -13,6 +13,7 @@ pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod redis_server;
+pub mod relay;
 pub mod skip;
 
 use std::path::PathBuf;

@@ -1,0 +1,127 @@
+//! A path that can break: a relay between Pointsman and a node, which passes bytes on, swallows them, or refuses.
+
+use super::ports::free_port;
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+/// How often a thread looks whether its path has changed.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A relay; its threads end with it.
+pub struct Relay {
+    port: u16,
+    state: Arc<State>,
+    listener: Mutex<Option<Arc<AtomicBool>>>,
+}
+
+struct State {
+    to: u16,
+    /// Bytes are swallowed in both directions; connections stay.
+    silent: AtomicBool,
+    over: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Relay {
+    /// A relay to a port of this host, which passes everything on.
+    pub fn to(port: u16) -> Self {
+        let state = State { to: port, silent: AtomicBool::new(false), over: AtomicBool::new(false), open: Mutex::default() };
+        let relay = Self { port: free_port(), state: Arc::new(state), listener: Mutex::default() };
+        relay.listen();
+        relay
+    }
+
+    /// Its own address.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Swallows every byte from now on, or passes them on again. What was swallowed is lost, so connections of that time are
+    /// ended when it is over.
+    pub fn silence(&self, silent: bool) {
+        self.state.silent.store(silent, Relaxed);
+        if !silent {
+            self.cut();
+        }
+    }
+
+    /// Ends every connection and refuses new ones, or takes them again.
+    pub fn refuse(&self, refuse: bool) {
+        let stop = self.listener.lock().expect("no thread panicked").take();
+        if let Some(stop) = stop {
+            stop.store(true, Relaxed);
+            // The listener is gone when nobody can connect any more.
+            while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                thread::sleep(LOOK);
+            }
+        }
+        self.cut();
+        if !refuse {
+            self.listen();
+        }
+    }
+
+    fn cut(&self) {
+        for stream in self.state.open.lock().expect("no thread panicked").drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn listen(&self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).expect("the relay's port is free");
+        listener.set_nonblocking(true).expect("a listener that doesn't block");
+        let stop = Arc::new(AtomicBool::new(false));
+        *self.listener.lock().expect("no thread panicked") = Some(stop.clone());
+        let state = self.state.clone();
+        thread::spawn(move || {
+            while !stop.load(Relaxed) && !state.over.load(Relaxed) {
+                match listener.accept() {
+                    Ok((client, _)) => state.clone().carry(client),
+                    Err(_) => thread::sleep(LOOK),
+                }
+            }
+        });
+    }
+}
+
+impl State {
+    fn carry(self: Arc<Self>, client: TcpStream) {
+        let Ok(node) = TcpStream::connect(("127.0.0.1", self.to)) else { return };
+        let _ = client.set_nonblocking(false);
+        for stream in [&client, &node] {
+            let _ = stream.set_nodelay(true);
+            self.open.lock().expect("no thread panicked").extend(stream.try_clone());
+        }
+        let pair = || Some((client.try_clone().ok()?, node.try_clone().ok()?));
+        let (Some((from, to)), Some((back, home))) = (pair(), pair()) else { return };
+        let other = self.clone();
+        thread::spawn(move || self.copy(from, to));
+        thread::spawn(move || other.copy(home, back));
+    }
+
+    fn copy(&self, mut from: TcpStream, mut to: TcpStream) {
+        let mut buffer = [0; 16 << 10];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            if !self.silent.load(Relaxed) && to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.state.over.store(true, Relaxed);
+        self.cut();
+    }
+}
