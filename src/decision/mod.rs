@@ -13,6 +13,7 @@ mod orders;
 mod recovery;
 mod returning;
 mod roles;
+mod settling;
 mod switch;
 mod switchover;
 #[cfg(test)]

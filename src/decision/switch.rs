@@ -1,4 +1,4 @@
-//! A switch under way: what it is, where it stands, what it knows. Its moves stand in `switchover` and `abort`.
+//! A switch under way: what it is, where it stands, what it knows. Its moves stand in `switchover`, `settling` and `abort`.
 
 use super::{
     Now, Ticket,
