@@ -8,7 +8,13 @@ use super::{
     machine::{Machine, Pending},
     switch::{Stage, Switch},
 };
-use crate::model::{action::Action, name::NodeAddress, observation::Part, operation::Outcome, record::Change};
+use crate::model::{
+    action::Action,
+    name::NodeAddress,
+    observation::Part,
+    operation::Outcome,
+    record::{Change, Draft},
+};
 use std::time::Duration;
 
 /// How long the old primary and the others get to become standbys before the operation ends as partial.
@@ -33,22 +39,35 @@ impl Machine {
         self.switch_act(switch, Action::Demote { node: switch.from.node.clone(), to: switch.to.node.clone() }, limit);
     }
 
+    /// Every other standby is told to follow; those that don't answer now are strays, which the clean-up tells later.
     fn repoint_others(&mut self, switch: &mut Switch) {
-        let standby = |node: &super::health::NodeState| {
-            node.fresh().is_some_and(|answer| matches!(answer.part, Part::Standby { .. }))
-        };
-        let others: Vec<NodeAddress> = self
-            .nodes
-            .iter()
-            .filter(|(address, node)| **address != switch.from.node && **address != switch.to.node && standby(node))
-            .map(|(address, _)| address.clone())
-            .collect();
-        for node in others {
+        for (address, node) in &self.nodes {
+            let primary = node.fresh().is_some_and(|answer| matches!(answer.part, Part::Primary { .. }));
+            if *address != switch.from.node && *address != switch.to.node && !primary {
+                switch.strays.insert(address.clone());
+            }
+        }
+        let answer = |address: &NodeAddress| self.nodes.get(address).is_some_and(|node| node.fresh().is_some());
+        for node in switch.strays.iter().filter(|address| answer(address)).cloned().collect::<Vec<_>>() {
             let action = Action::Repoint { node: node.clone(), to: switch.to.node.clone() };
             let limit = self.act_limit();
             let ticket = self.act(action, limit, Pending::SwitchSide(node));
             switch.side.insert(ticket);
         }
+    }
+
+    /// What the journal is told at the end of a switch that promoted: who strays now, and who doesn't any more.
+    pub(super) fn strays_of(&self, switch: &mut Switch) -> Vec<Draft> {
+        if !switch.promoted || !switch.managed {
+            return Vec::new();
+        }
+        let strays = switch.strays.clone();
+        for node in &strays {
+            switch.say(&format!("{node} does not follow {} yet, and is told again until it does", switch.to.node));
+        }
+        let strayed = strays.iter().map(|node| Change::Strayed { node: node.clone() });
+        let gathered = self.durable.strays.difference(&strays).map(|node| Change::Gathered { node: node.clone() });
+        strayed.chain(gathered).map(|change| switch.draft(change)).collect()
     }
 
     pub(super) fn verify(&mut self, switch: &mut Switch, now: Now) {

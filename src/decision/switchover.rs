@@ -113,8 +113,10 @@ impl Machine {
     pub(super) fn switch_side_acted(&mut self, ticket: Ticket, node: &NodeAddress, result: Result<Done, StoreError>) {
         if let Some(switch) = self.switch.as_mut() {
             switch.side.remove(&ticket);
-            if let Err(error) = result {
-                switch.say(&format!("{node}: {error}"));
+            match result {
+                Ok(Done::Repointed) => drop(switch.strays.remove(node)),
+                Ok(_) => {}
+                Err(error) => switch.say(&format!("{node}: {error}")),
             }
         }
     }

@@ -301,6 +301,31 @@ fn a_worker_that_never_drains_rolls_the_switch_back() {
 }
 
 #[test]
+fn a_standby_that_could_not_be_repointed_is_told_again_until_it_follows() {
+    let mut world = steady(15, Replication::Managed);
+    let c = NodeAddress::from("c:1");
+    world.nodes.get_mut(&c).unwrap().stubborn = true;
+    world.order(1, switchover("spare"));
+    let operation = answered(&mut world, 1);
+    assert_eq!(operation.outcome, Outcome::Done);
+    assert!(operation.detail.contains("c:1 does not follow b:1 yet"), "{}", operation.detail);
+    world.run(Duration::from_secs(20));
+    let view = world.machine.view(world.now());
+    assert_eq!(view.state, Standing::Steady);
+    assert!(view.note.starts_with("c:1 does not follow b:1 yet"), "{}", view.note);
+    assert!(view.clusters[1].nodes[1].note.contains("told again every 5 s ("), "{view:?}");
+    // A restart remembers it, and a standby that is away is told when it is back.
+    world.boot();
+    (world.nodes.get_mut(&c).unwrap().stubborn, world.nodes.get_mut(&c).unwrap().up) = (false, false);
+    world.run(Duration::from_secs(20));
+    assert!(world.durable().strays.contains(&c));
+    world.nodes.get_mut(&c).unwrap().up = true;
+    assert!(world.run_until(LONG, |world| world.durable().strays.is_empty()));
+    assert_eq!(world.nodes[&c].follows, Some("b:1".into()));
+    assert_eq!(world.machine.view(world.now()).note, "");
+}
+
+#[test]
 fn a_full_disk_refuses_and_the_override_passes() {
     let mut world = steady(14, Replication::Managed);
     world.faults.write_fails = 100;

@@ -47,6 +47,8 @@ pub(super) struct Node {
     pub(super) run_id: String,
     pub(super) setting: String,
     pub(super) fitness_error: bool,
+    /// Refuses to be pointed at another primary.
+    pub(super) stubborn: bool,
 }
 
 #[derive(Clone, Default)]
@@ -106,6 +108,7 @@ impl World {
             run_id: format!("run-{name}"),
             setting: "1".into(),
             fitness_error: false,
+            stubborn: false,
         };
         let nodes = ["a:1", "b:1", "c:1"].map(|name| (NodeAddress::from(name), node(name)));
         let mut world = Self {

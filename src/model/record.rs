@@ -58,6 +58,16 @@ pub enum Change {
         /// The node.
         node: NodeAddress,
     },
+    /// A standby that a switch could not make follow the new primary: it is told again until it does.
+    Strayed {
+        /// The standby.
+        node: NodeAddress,
+    },
+    /// It follows, or is not configured any more.
+    Gathered {
+        /// The standby.
+        node: NodeAddress,
+    },
     /// The history that the routed primary continues, so that a stranger is recognised after a restart.
     LineageSeen {
         /// The routed node.

@@ -50,6 +50,8 @@ pub struct ServiceState {
     pub since: Option<Timestamp>,
     /// Fences that are set or may be.
     pub fences: BTreeMap<NodeAddress, Fence>,
+    /// Standbys that a switch could not make follow the routed primary.
+    pub strays: BTreeSet<NodeAddress>,
     /// The history of the routed primary.
     pub lineage: Option<Lineage>,
     /// The operation that has not ended.
@@ -103,6 +105,12 @@ impl ServiceState {
             }
             Change::Unfenced { node } => {
                 self.fences.remove(node);
+            }
+            Change::Strayed { node } => {
+                self.strays.insert(node.clone());
+            }
+            Change::Gathered { node } => {
+                self.strays.remove(node);
             }
             Change::LineageSeen { lineage, .. } => self.lineage = Some(lineage.clone()),
             Change::Began { operation, from, to } => {

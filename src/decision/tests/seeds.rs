@@ -16,7 +16,9 @@ use std::{collections::BTreeMap, time::Duration};
 fn heals(world: &mut World, seed: u64) {
     world.faults = Faults::default();
     assert!(
-        world.run_until(Duration::from_mins(5), |world| world.settled() && world.machine.route().mode == Mode::Open),
+        world.run_until(Duration::from_mins(5), |world| {
+            world.settled() && world.machine.route().mode == Mode::Open && world.durable().strays.is_empty()
+        }),
         "seed {seed} doesn't heal: {:?} {:?}",
         world.machine.view(world.now()),
         world.durable()
@@ -25,6 +27,8 @@ fn heals(world: &mut World, seed: u64) {
     let primaries: Vec<&NodeAddress> =
         world.nodes.iter().filter(|(_, node)| node.follows.is_none()).map(|(address, _)| address).collect();
     assert_eq!(primaries, [&route.node], "seed {seed}");
+    let mut standbys = world.nodes.values().filter_map(|node| node.follows.as_ref());
+    assert!(standbys.all(|of| *of == route.node), "seed {seed}: not every standby follows {}", route.node);
     assert!(world.nodes.values().all(|node| !node.fenced), "seed {seed}: a fence is left");
     assert_eq!(world.durable().route, *world.machine.route(), "seed {seed}");
     one_end_each(world);

@@ -116,6 +116,7 @@ impl World {
                 node.lineage = to_lineage.ok_or(())?;
                 Done::Demoted
             }
+            Action::Repoint { .. } if node.stubborn => return Err(()),
             Action::Repoint { to, .. } => {
                 node.follows = Some(to.clone());
                 Done::Repointed
