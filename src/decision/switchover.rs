@@ -81,11 +81,13 @@ impl Machine {
                 switch.position = Some((position, lineage));
                 self.catch_up(&mut switch, now);
             }
+            (Stage::CatchingUp, Ok(Done::CaughtUp)) if switch.caught_up => self.confirm(&mut switch, now),
             (Stage::CatchingUp, Ok(Done::CaughtUp)) => {
                 switch.caught_up = true;
                 self.hand_over(&mut switch, now);
             }
             (Stage::Confirming, Ok(Done::Confirmed)) => self.commit(&mut switch, now),
+            (Stage::Confirming, Ok(Done::Grown { position })) => self.grown(&mut switch, position, now),
             (Stage::Promoting, Ok(Done::Promoted)) => self.serve(&mut switch, now),
             (Stage::Promoting, Err(error)) => self.promote_failed(&mut switch, &error, now),
             (Stage::Demoting, Ok(Done::Demoted)) => switch.tries = 0,
@@ -237,6 +239,19 @@ impl Machine {
         let Some((position, _)) = switch.position else { return };
         let limit = self.act_limit();
         self.switch_act(switch, Action::Confirm { node: switch.from.node.clone(), position }, limit);
+    }
+
+    /// Heartbeats of the fenced primary came between: the candidate applies them too, so that nothing rests on what they look
+    /// like. Tried as long as clients may wait.
+    fn grown(&mut self, switch: &mut Switch, position: u64, now: Now) {
+        let limit = self.settings.failover.hold_timeout;
+        match switch.position.as_mut() {
+            Some((known, _)) if now.mono.saturating_sub(switch.held_since) < limit => {
+                *known = position;
+                self.catch_up(switch, now);
+            }
+            _ => self.abort(switch, &format!("{} did not stand still within {limit:?}", switch.from.node), now),
+        }
     }
 
     /// The one fsync inside the hold. Without replication it is the new route itself.

@@ -326,6 +326,17 @@ fn a_standby_that_could_not_be_repointed_is_told_again_until_it_follows() {
 }
 
 #[test]
+fn heartbeats_of_the_fenced_primary_are_applied_by_the_candidate_and_no_reason_to_give_up() {
+    for seed in 0..8 {
+        let mut world = steady(seed, Replication::Managed);
+        world.faults.pings = 60;
+        world.order(1, switchover("spare"));
+        let operation = answered(&mut world, 1);
+        assert_eq!(operation.outcome, Outcome::Done, "{operation:?}");
+    }
+}
+
+#[test]
 fn a_full_disk_refuses_and_the_override_passes() {
     let mut world = steady(14, Replication::Managed);
     world.faults.write_fails = 100;

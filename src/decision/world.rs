@@ -32,6 +32,8 @@ pub(super) struct Faults {
     pub(super) action_unknown: u64,
     pub(super) write_fails: u64,
     pub(super) worker_deaf: u64,
+    /// Each 20 ms, a primary sends two heartbeats.
+    pub(super) pings: u64,
     /// The step after which the process is killed.
     pub(super) crash_at: Option<u64>,
 }
@@ -315,6 +317,9 @@ impl World {
             {
                 node.position += 7;
             }
+        }
+        for node in self.nodes.values_mut().filter(|node| node.up && node.follows.is_none()) {
+            node.position += if self.dice.percent(self.faults.pings) { 28 } else { 0 };
         }
         self.replicate();
         if self.dice.percent(20) {

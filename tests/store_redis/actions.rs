@@ -126,7 +126,12 @@ async fn the_ping_of_a_fenced_primary_is_no_write() {
     wait_for("a PING", PATIENCE, || offset() > before);
     let (position, ..) = fence(&store, &at).await.unwrap();
     wait_for("the next PING", PATIENCE, || offset() > position);
-    assert_eq!(store.act(&Action::Confirm { node: at, position }).await, Ok(Done::Confirmed));
+    assert_eq!(store.act(&Action::Confirm { node: at.clone(), position }).await, Ok(Done::Confirmed));
+    wait_for("two more", PATIENCE, || offset() > position + 14);
+    match store.act(&Action::Confirm { node: at, position }).await {
+        Ok(Done::Grown { position: now }) => assert!(now > position + 14 && (now - position) % 14 == 0),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -125,6 +125,7 @@ fn random_faults_and_crashes_end_well() {
             action_unknown: dice.below(20),
             write_fails: dice.below(6),
             worker_deaf: dice.below(10),
+            pings: dice.below(2) * 30,
             crash_at: (dice.below(2) == 0).then(|| world.steps + dice.below(120)),
         };
         world.order(1, switchover("spare"));

@@ -21,7 +21,8 @@ const GET_FENCE: &str = "CONFIG GET min-replicas-to-write";
 const REPLICATION: &str = "INFO replication";
 /// What the lag limit is set to where it is 0, since 0 switches the fence's setting off. Redis's own default, in seconds.
 const LAG_LIMIT: &str = "10";
-/// The bytes of the PING that a primary puts into its replication stream now and then, fenced or not. No write is so short.
+/// The bytes of the PING that a primary puts into its replication stream now and then, fenced or not. No write is so short,
+/// but several may be as long as some PINGs.
 const PING_BYTES: u64 = 14;
 /// Polls of a candidate before they are spaced out: most have caught up by then.
 const EAGER_POLLS: u32 = 50;
@@ -119,10 +120,11 @@ pub(super) async fn confirm(node: &Node, position: u64) -> Result<Done, StoreErr
     if replication.get("role") != Some("master") || fence.is_none_or(|value| value < FENCE) {
         return Err(node.fatal("is not fenced any more"));
     }
-    if now != position && now != position + PING_BYTES {
-        return Err(node.fatal(format!("moved from {position} to {now} although it is fenced")));
+    match now.checked_sub(position) {
+        Some(0 | PING_BYTES) => Ok(Done::Confirmed),
+        Some(grown) if grown % PING_BYTES == 0 => Ok(Done::Grown { position: now }),
+        _ => Err(node.fatal(format!("moved from {position} to {now} although it is fenced"))),
     }
-    Ok(Done::Confirmed)
 }
 
 /// Makes the node a primary.
