@@ -19,18 +19,21 @@ const PAUSE: &str = "CLIENT PAUSE 5000 WRITE";
 const UNPAUSE: &str = "CLIENT UNPAUSE";
 const GET_FENCE: &str = "CONFIG GET min-replicas-to-write";
 const REPLICATION: &str = "INFO replication";
-/// What the lag limit is set to where it is 0, since 0 switches the fence's setting off. Redis's own default, in seconds.
-const LAG_LIMIT: &str = "10";
+const GET_LAG: &str = "CONFIG GET min-replicas-max-lag";
+/// What the lag limit is set to where it is 0, since 0 switches the fence's setting off. Nobody's own choice of seconds, so it
+/// tells by itself that there was 0, whatever crash comes between: no journal needs to know.
+const LAG_WAS_ZERO: &str = "1001";
 /// The bytes of the PING that a primary puts into its replication stream now and then, fenced or not. No write is so short,
 /// but several may be as long as some PINGs.
 const PING_BYTES: u64 = 14;
+const LAG_BACK: &str = "CONFIG SET min-replicas-max-lag 0";
 /// Polls of a candidate before they are spaced out: most have caught up by then.
 const EAGER_POLLS: u32 = 50;
 
 /// Pause, fence, read the position: in one round trip, which a server runs in one go.
 pub(super) async fn fence(node: &Node) -> Result<Done, StoreError> {
     let set = format!("CONFIG SET min-replicas-to-write {FENCE}");
-    let commands = [PAUSE, GET_FENCE, "CONFIG GET min-replicas-max-lag", set.as_str(), REPLICATION];
+    let commands = [PAUSE, GET_FENCE, GET_LAG, set.as_str(), REPLICATION];
     let result = fence_in_one(node, &commands).await;
     if result.is_err() {
         // Writes shall not wait for a fence that failed. If this fails too, the pause ends by itself.
@@ -51,13 +54,16 @@ async fn fence_in_one(node: &Node, commands: &[&str; 5]) -> Result<Done, StoreEr
     let value = |index: usize| replies.get(index).and_then(config_value);
     let (before, lag) = (value(1).unwrap_or_default(), value(2).unwrap_or_default());
     if lag == "0" {
-        replies = node.run(&[&format!("CONFIG SET min-replicas-max-lag {LAG_LIMIT}"), REPLICATION]).await?;
+        replies = node.run(&[&format!("CONFIG SET min-replicas-max-lag {LAG_WAS_ZERO}"), REPLICATION]).await?;
     }
     let replication = section(node, replies.last())?;
     if replication.get("role") != Some("master") {
         // The setting has no meaning on a standby, but must not wait there for its promotion.
         let back = format!("CONFIG SET min-replicas-to-write {before}");
         node.run(&[&back]).await?;
+        if lag == "0" {
+            node.run(&[LAG_BACK]).await?;
+        }
         return Err(node.fatal("is no primary and can't be fenced"));
     }
     // A fence that is found set is one of ours, left by a crash: what was before it isn't known any more.
@@ -173,13 +179,16 @@ async fn follow(node: &Node, first: &[&str], host: &str, port: u16) -> Result<()
     }
 }
 
-/// Puts the setting back, if it is still the fence's; a value that somebody set since is left alone.
+/// Puts the settings back, if they are still the fence's; a value that somebody set since is left alone.
 pub(super) async fn unfence(node: &Node, saved: Option<&str>) -> Result<Done, StoreError> {
-    let replies = node.run(&[GET_FENCE]).await?;
+    let replies = node.run(&[GET_FENCE, GET_LAG]).await?;
     let fenced = replies.first().and_then(config_value).and_then(|value| value.parse::<u64>().ok());
     if fenced.is_some_and(|value| value >= FENCE) {
         let saved = saved.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
         node.run(&[&format!("CONFIG SET min-replicas-to-write {saved}")]).await?;
+    }
+    if replies.get(1).and_then(config_value).as_deref() == Some(LAG_WAS_ZERO) {
+        node.run(&[LAG_BACK]).await?;
     }
     match node.run(&[UNPAUSE]).await {
         Err(error) if error.maybe_done || error.detail.contains("NOPERM") => Err(error),
