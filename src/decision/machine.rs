@@ -96,6 +96,8 @@ pub struct Machine {
     pub(super) stray_errors: BTreeMap<NodeAddress, String>,
     /// The number of the last operation, with those that aren't durable yet.
     pub(super) numbered: u64,
+    /// Orders that wait for new readings of the nodes.
+    pub(super) asked: Vec<super::asking::Asked>,
     tickets: u64,
     effects: Vec<Effect>,
 }
@@ -125,6 +127,7 @@ impl Machine {
             return_error: String::new(),
             gather_at: Duration::ZERO,
             stray_errors: BTreeMap::new(),
+            asked: Vec::new(),
             tickets: 0,
             effects: Vec::new(),
         };
@@ -170,6 +173,7 @@ impl Machine {
                 self.know_nodes();
             }
         }
+        self.take_asked(now);
         self.advance_switch(now);
         if self.switch.is_none() {
             self.watch_roles(now);

@@ -80,6 +80,8 @@ pub(super) struct World {
     pub(super) accepted: Vec<Ticket>,
     pub(super) faults: Faults,
     pub(super) stuck: Vec<StuckSession>,
+    /// No node answers what its fitness is.
+    pub(super) deaf_to_fitness: bool,
     pub(super) steps: u64,
     pub(super) crashes: u64,
     pub(super) promotions: Vec<NodeAddress>,
@@ -122,6 +124,7 @@ impl World {
             accepted: Vec::new(),
             faults: Faults::default(),
             stuck: Vec::new(),
+            deaf_to_fitness: false,
             steps: 0,
             crashes: 0,
             promotions: Vec::new(),
@@ -235,6 +238,7 @@ impl World {
                 Effect::Publish { route, next, .. } => self.published(&route, next.as_ref()),
                 Effect::Act { ticket, action, .. } => self.later(3, Happening::Perform(ticket, action)),
                 Effect::Probe { node } => self.later(3, Happening::Probe(node)),
+                Effect::ReadFitness { .. } if self.deaf_to_fitness => {}
                 Effect::ReadFitness { node } => {
                     let error = StoreError {
                         side: Side::Node,
