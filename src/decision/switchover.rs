@@ -268,10 +268,13 @@ impl Machine {
     /// The history that the candidate continues, where the journal doesn't name it yet: the promotion begins a new one, and
     /// of that one only its parent proves that it is ours. Two switches within a second leave no probe between them.
     fn history(&self, switch: &Switch) -> Option<Draft> {
-        let candidate = || Some(self.nodes.get(&switch.to.node)?.answer.as_ref()?.lineage.clone());
+        let answer = |node| self.nodes.get(node).and_then(|node| node.answer.as_ref());
+        let candidate = || Some(answer(&switch.to.node)?.lineage.clone());
         let lineage = switch.position.as_ref().map(|(_, lineage)| lineage.clone()).or_else(candidate)?;
         let known = self.durable.lineage.as_ref().is_some_and(|known| known.id == lineage.id);
-        (!known).then(|| switch.draft(Change::LineageSeen { node: switch.from.node.clone(), lineage }))
+        let node = switch.from.node.clone();
+        let process = answer(&node).map(|answer| answer.run_id.clone()).unwrap_or_default();
+        (!known).then(|| switch.draft(Change::LineageSeen { node, lineage, process }))
     }
 
     /// The point of no return. Sent again until it is known to be so.

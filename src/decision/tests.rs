@@ -287,6 +287,24 @@ fn an_empty_restart_blocks_switches_until_an_operator_accepts_it() {
     assert_eq!(world.durable().lineage.unwrap().id, "L9");
 }
 
+/// As Redis does when its first standby attaches.
+#[test]
+fn a_new_name_for_the_history_of_the_same_process_is_no_stranger() {
+    let mut world = World::new(16, Replication::Managed);
+    assert!(world.run_until(LONG, |world| world.durable().lineage.is_some()));
+    for crash in [false, true] {
+        for node in world.nodes.values_mut() {
+            node.lineage.id = format!("fresh-{crash}");
+        }
+        if crash {
+            world.boot();
+        }
+        world.run(Duration::from_secs(3));
+        assert_eq!(world.machine.view(world.now()).state, Standing::Steady, "{crash}");
+        assert_eq!(world.durable().lineage.unwrap().id, format!("fresh-{crash}"));
+    }
+}
+
 #[test]
 fn a_worker_that_never_drains_rolls_the_switch_back() {
     let mut world = steady(13, Replication::Managed);

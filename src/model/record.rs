@@ -74,6 +74,10 @@ pub enum Change {
         node: NodeAddress,
         /// Its history.
         lineage: Lineage,
+        /// The server process that was seen with it: as long as that one runs, whatever name it gives its history is ours. Redis
+        /// takes a new name without a parent when it keeps a backlog for the first time. Empty where it isn't known.
+        #[serde(default)]
+        process: String,
     },
     /// An operation began.
     Began {

@@ -54,6 +54,8 @@ pub struct ServiceState {
     pub strays: BTreeSet<NodeAddress>,
     /// The history of the routed primary.
     pub lineage: Option<Lineage>,
+    /// The server process that was seen with it; empty if none is known.
+    pub process: String,
     /// The operation that has not ended.
     pub underway: Option<Underway>,
     /// Clusters taken out.
@@ -112,7 +114,9 @@ impl ServiceState {
             Change::Gathered { node } => {
                 self.strays.remove(node);
             }
-            Change::LineageSeen { lineage, .. } => self.lineage = Some(lineage.clone()),
+            Change::LineageSeen { lineage, process, .. } => {
+                (self.lineage, self.process) = (Some(lineage.clone()), process.clone());
+            }
             Change::Began { operation, from, to } => {
                 self.number(operation);
                 self.underway = Some(Underway {
