@@ -27,6 +27,8 @@ const LAG_WAS_ZERO: &str = "1001";
 /// but several may be as long as some PINGs.
 const PING_BYTES: u64 = 14;
 const LAG_BACK: &str = "CONFIG SET min-replicas-max-lag 0";
+/// A candidate that takes longer to catch up is worth a line in the log: all clients wait for it.
+const SLOW: Duration = Duration::from_millis(100);
 /// Polls of a candidate before they are spaced out: most have caught up by then.
 const EAGER_POLLS: u32 = 50;
 
@@ -82,8 +84,9 @@ fn lacks_pause(error: &str) -> bool {
 
 /// Polls until the candidate has applied `position`, at most as long as `limit`.
 pub(super) async fn catch_up(node: &Node, position: u64, of: &Lineage, limit: Duration) -> Result<Done, StoreError> {
-    let deadline = Instant::now() + limit;
-    let mut polls = 0_u32;
+    let started = Instant::now();
+    let deadline = started + limit;
+    let (mut polls, mut behind) = (0_u32, None);
     loop {
         let replies = node.run(&[REPLICATION]).await?;
         let replication = section(node, replies.last())?;
@@ -96,7 +99,13 @@ pub(super) async fn catch_up(node: &Node, position: u64, of: &Lineage, limit: Du
         if up && id != of.id {
             return Err(node.fatal(format!("follows another history ({id}) than the primary's ({})", of.id)));
         }
+        // What was missing at first tells a standby that had much to apply from a machine that had no time for us.
+        let behind = *behind.get_or_insert(position.saturating_sub(applied));
         if up && applied >= position {
+            if started.elapsed() > SLOW {
+                let (node, took) = (&node.address, started.elapsed());
+                tracing::warn!(%node, ?took, behind, polls, "the candidate was slow to catch up");
+            }
             return Ok(Done::CaughtUp);
         }
         if Instant::now() >= deadline {
