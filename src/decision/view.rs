@@ -105,8 +105,8 @@ impl Machine {
             Some(error) => format!("the journal can't be written: {error}"),
             None if self.route.mode == Mode::ReadOnly => "read only, by an operator".into(),
             None => {
-                let strays = self.durable.strays.iter().filter_map(|node| Some((node, self.stray_note(node)?))).next();
-                strays.map(|(node, note)| format!("{node} {note}")).unwrap_or_default()
+                let mut strays = self.durable.strays.iter();
+                strays.find_map(|node| Some(format!("{node} {}", self.stray_note(node)?))).unwrap_or_default()
             }
         }
     }

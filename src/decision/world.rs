@@ -39,6 +39,7 @@ pub(super) struct Faults {
 }
 
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent faults of one node")]
 pub(super) struct Node {
     pub(super) up: bool,
     pub(super) follows: Option<NodeAddress>,
