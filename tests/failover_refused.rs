@@ -4,7 +4,9 @@ mod common;
 #[path = "switchover/rig.rs"]
 mod rig;
 
-use common::{PATIENCE, instance::Pointsman, ports::free_port, raw::Raw, redis_server::RedisServer, relay::Relay, wait_for};
+use common::{
+    PATIENCE, instance::Pointsman, ports::free_port, raw::Raw, redis_server::RedisServer, relay::Relay, wait_for,
+};
 use rig::{Rig, wait_role};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -58,7 +60,8 @@ fn a_primary_that_can_not_save_is_left_as_planned() {
     let main = RedisServer::builder("redis7").set("save", "3600 1").start();
     let spare = RedisServer::builder("redis7").replica_of(&main).start();
     spare.wait_synced();
-    let rig = Rig::start(&[("main", vec![&main]), ("spare", vec![&spare])], "[services.cart.health]\ninterval = \"100ms\"");
+    let rig =
+        Rig::start(&[("main", vec![&main]), ("spare", vec![&spare])], "[services.cart.health]\ninterval = \"100ms\"");
     rig.wait_ready();
     let mut client = rig.raw();
     assert_eq!(client.command(&["SET", "before", "v"]).text(), "OK");

@@ -82,7 +82,9 @@ fn what(change: &Change) -> String {
         Change::Departed { node, id, position, .. } => format!("{id} leaves {node}; its candidate had {position}"),
         Change::Amended { id, lost } => format!("{id} lost {} {}{}", lost.count, lost.unit, because(&lost.detail)),
         Change::Retargeted { id, to } => format!("{id} goes to {} ({}) now", to.cluster, to.node),
-        Change::LineageSeen { node, lineage } => format!("history of {node}: {}", lineage.id),
+        Change::Strayed { node } => format!("{node} does not follow yet, and is told again until it does"),
+        Change::Gathered { node } => format!("{node} is no stray any more"),
+        Change::LineageSeen { node, lineage, .. } => format!("history of {node}: {}", lineage.id),
         Change::Began { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
             format!("{} began: {}{to}", operation.id, operation.kind)

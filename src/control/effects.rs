@@ -142,6 +142,8 @@ fn change_name(change: &Change) -> String {
         Change::Departed { .. } => "departed".into(),
         Change::Amended { .. } => "amended".into(),
         Change::Retargeted { .. } => "retargeted".into(),
+        Change::Strayed { .. } => "strayed".into(),
+        Change::Gathered { .. } => "gathered".into(),
         Change::LineageSeen { .. } => "lineage_seen".into(),
         Change::Began { .. } => "began".into(),
         Change::Entered { step, .. } => format!("entered_{}", step.as_str()),

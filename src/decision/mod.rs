@@ -4,6 +4,7 @@
 //! no I/O: the driver in `control/` carries effects out and brings their results back as events.
 
 mod abort;
+mod asking;
 mod evidence;
 mod failover;
 mod guards;
@@ -16,6 +17,7 @@ mod parking;
 mod recovery;
 mod returning;
 mod roles;
+mod settling;
 mod switch;
 mod switchover;
 #[cfg(test)]

@@ -114,7 +114,10 @@ impl Machine {
         match &self.journal_error {
             Some(error) => format!("the journal can't be written: {error}"),
             None if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
-            None => String::new(),
+            None => {
+                let mut strays = self.durable.strays.iter();
+                strays.find_map(|node| Some(format!("{node} {}", self.stray_note(node)?))).unwrap_or_default()
+            }
         }
     }
 
@@ -163,6 +166,7 @@ impl Machine {
         let failure = state.failure(now.mono);
         let said = state.fresh().map(|answer| [answer.sick.as_str(), answer.note.as_str()].join("; "));
         let said = said.unwrap_or_default().trim_matches([';', ' ']).to_owned();
+        let said = self.stray_note(address).unwrap_or(said);
         NodeView {
             address: address.clone(),
             health: state.health,

@@ -33,7 +33,8 @@ struct State {
 impl Relay {
     /// A relay to a port of this host, which passes everything on.
     pub fn to(port: u16) -> Self {
-        let state = State { to: port, silent: AtomicBool::new(false), over: AtomicBool::new(false), open: Mutex::default() };
+        let state =
+            State { to: port, silent: AtomicBool::new(false), over: AtomicBool::new(false), open: Mutex::default() };
         let relay = Self { port: free_port(), state: Arc::new(state), listener: Mutex::default() };
         relay.listen();
         relay
