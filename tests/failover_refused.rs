@@ -8,7 +8,6 @@ use common::{
     PATIENCE, instance::Pointsman, ports::free_port, raw::Raw, redis_server::RedisServer, relay::Relay, wait_for,
 };
 use rig::{Rig, wait_role};
-use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// A Pointsman that reaches its primary through a relay, while the standby has its own path.
@@ -66,10 +65,7 @@ fn a_primary_that_can_not_save_is_left_as_planned() {
     let mut client = rig.raw();
     assert_eq!(client.command(&["SET", "before", "v"]).text(), "OK");
     // A folder in the dump's place stands for a disk that takes nothing.
-    let name = "dump-elsewhere.rdb";
-    let Value::String(folder) = folder_of(&main) else { panic!("a folder") };
-    std::fs::create_dir_all(format!("{folder}/{name}/in-the-way")).expect("a folder");
-    assert_eq!(main.command(&["CONFIG", "SET", "dbfilename", name]).text(), "OK");
+    std::fs::create_dir_all(format!("{}/dump.rdb/in-the-way", folder_of(&main))).expect("a folder");
     let _ = main.command(&["BGSAVE"]);
     wait_role(&spare, "master");
     rig.wait("routed there", |service| service["route"]["node"] == spare.address());
@@ -81,9 +77,9 @@ fn a_primary_that_can_not_save_is_left_as_planned() {
     assert!(began["reason"].as_str().is_some_and(|reason| reason.contains("MISCONF")), "{began:#}");
 }
 
-fn folder_of(server: &RedisServer) -> Value {
+fn folder_of(server: &RedisServer) -> String {
     match server.command(&["CONFIG", "GET", "dir"]) {
-        common::raw::Reply::Array(pair) if pair.len() == 2 => pair[1].text().into(),
+        common::raw::Reply::Array(pair) if pair.len() == 2 => pair[1].text(),
         other => panic!("CONFIG GET gave {other:?}"),
     }
 }

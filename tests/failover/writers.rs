@@ -91,6 +91,7 @@ fn write(port: u16, writer: usize, notes: &Mutex<Notes>, acknowledged: &AtomicUs
 
 impl Notes {
     /// How long after `crash` the first write was acknowledged that was sent after it.
+    #[allow(dead_code, reason = "not every test program that includes this file asks")]
     pub fn gap(&self, crash: Instant) -> Duration {
         let mut times: Vec<Instant> = self.acknowledged.iter().map(|(_, at)| *at).collect();
         times.sort_unstable();
