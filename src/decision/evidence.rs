@@ -140,7 +140,7 @@ impl Machine {
                 }
                 continue;
             }
-            if !self.follows(of, answer, primary, state) {
+            if !follows(of, answer, primary, state) {
                 continue;
             }
             match (link_up, silent_for) {
@@ -154,12 +154,6 @@ impl Machine {
             }
         }
         opinion
-    }
-
-    /// Whether a standby that says it follows `of` follows `primary`: under any of its names, or by its history.
-    fn follows(&self, of: &NodeAddress, answer: &Answer, primary: &NodeAddress, state: &NodeState) -> bool {
-        let history = state.answer.as_ref().map(|answer| answer.lineage.id.as_str()).filter(|id| !id.is_empty());
-        of == primary || state.replicate_from.as_ref() == Some(of) || history == Some(answer.lineage.id.as_str())
     }
 
     /// Whether the silent primary has stopped by itself: too few standbys are left that acknowledge anything to it, for its
@@ -187,7 +181,17 @@ impl Machine {
         let Some(since) = needed.checked_sub(1).map_or(Some(Duration::ZERO), |last| cut.get(last).copied()) else {
             return Err(format!("{address} may still have {} standbys that keep it writable", limit.standbys));
         };
-        let at = since + limit.lag + Duration::from_secs(1);
-        if now.mono >= at { Ok(()) } else { Err(format!("{address} stops by itself within {:?}", at - now.mono)) }
+        let left = (since + limit.lag + Duration::from_secs(1)).saturating_sub(now.mono);
+        if left.is_zero() {
+            Ok(())
+        } else {
+            Err(format!("{address} stops by itself within {:.1} s", left.as_secs_f64()))
+        }
     }
+}
+
+/// Whether a standby that says it follows `of` follows `primary`: under any of its names, or by its history.
+fn follows(of: &NodeAddress, answer: &Answer, primary: &NodeAddress, state: &NodeState) -> bool {
+    let history = state.answer.as_ref().map(|answer| answer.lineage.id.as_str()).filter(|id| !id.is_empty());
+    of == primary || state.replicate_from.as_ref() == Some(of) || history == Some(answer.lineage.id.as_str())
 }

@@ -230,9 +230,16 @@ impl Machine {
         }
     }
 
+    /// Promotes once more, or the next candidate.
+    pub(super) fn promote_again(&mut self, switch: &mut Switch, now: Now) {
+        if !self.next_candidate(switch, now) {
+            self.promote(switch, now);
+        }
+    }
+
     /// The candidate died while it was promoted: the next one, if there is one. The dead one may have been promoted, so it
     /// is treated as a primary that is left.
-    pub(super) fn next_candidate(&mut self, switch: &mut Switch, now: Now) -> bool {
+    fn next_candidate(&mut self, switch: &mut Switch, now: Now) -> bool {
         let dead = self.nodes.get(&switch.to.node);
         let dead = dead.is_some_and(|node| node.health == Health::Down && node.failed() == Some(&Reach::Refused));
         if switch.planned || !switch.managed || !dead {

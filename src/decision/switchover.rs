@@ -148,11 +148,7 @@ impl Machine {
             }
             Stage::Resuming if retry => self.hold_again(&mut switch, now),
             Stage::Looking => self.looked(&mut switch, now),
-            Stage::Promoting if retry => {
-                if !self.next_candidate(&mut switch, now) {
-                    self.promote(&mut switch, now);
-                }
-            }
+            Stage::Promoting if retry => self.promote_again(&mut switch, now),
             Stage::Demoting | Stage::Verifying | Stage::Lifting if over => self.partial(&mut switch, now),
             Stage::Demoting if retry => self.send_demote(&mut switch),
             Stage::Demoting if switch.acting.is_none() && switch.side.is_empty() && switch.retry_at.is_none() => {

@@ -116,27 +116,6 @@ impl ServiceState {
     pub fn apply(&mut self, record: &Record) {
         match &record.detail {
             Change::Routed { route } => self.routed(route, record.time),
-            Change::FenceIntended { node } => {
-                self.fences.entry(node.clone()).or_insert(Fence { saved: None, position: None });
-            }
-            Change::Fenced { node, saved, position } => {
-                self.fences.insert(node.clone(), Fence { saved: saved.clone(), position: Some(*position) });
-            }
-            Change::Unfenced { node } => {
-                self.fences.remove(node);
-                self.departed.remove(node);
-            }
-            Change::Parked { node, of } => {
-                self.parked.insert(node.clone(), of.clone());
-            }
-            Change::Unparked { node } => {
-                self.parked.remove(node);
-            }
-            Change::Departed { node, id, lineage, position } => {
-                let departed = Departed { id: id.clone(), lineage: lineage.clone(), position: *position };
-                self.departed.insert(node.clone(), departed);
-                self.failed.insert(node.clone(), record.time);
-            }
             Change::Amended { id, lost } => {
                 if let Some(operation) = self.ended.iter_mut().find(|operation| operation.id == *id) {
                     operation.lost = lost.clone();
@@ -147,12 +126,6 @@ impl ServiceState {
                     underway.to = Some(to.clone());
                     underway.operation.to = Some(to.cluster.clone());
                 }
-            }
-            Change::Strayed { node } => {
-                self.strays.insert(node.clone());
-            }
-            Change::Gathered { node } => {
-                self.strays.remove(node);
             }
             Change::LineageSeen { lineage, process, .. } => {
                 (self.lineage, self.process) = (Some(lineage.clone()), process.clone());
@@ -186,10 +159,52 @@ impl ServiceState {
                 self.keys.retain(|_, (_, _, time)| *time >= day_ago);
                 self.keys.insert(key.clone(), (request.clone(), id.clone(), record.time));
             }
+            Change::FenceIntended { .. }
+            | Change::Fenced { .. }
+            | Change::Unfenced { .. }
+            | Change::Parked { .. }
+            | Change::Unparked { .. }
+            | Change::Departed { .. }
+            | Change::Strayed { .. }
+            | Change::Gathered { .. } => self.node_changed(&record.detail, record.time),
             Change::Refused { .. }
             | Change::Configured { .. }
             | Change::ConfigurationRejected { .. }
             | Change::Noted { .. } => {}
+        }
+    }
+
+    /// Folds in what became of one node.
+    fn node_changed(&mut self, change: &Change, time: Timestamp) {
+        match change {
+            Change::FenceIntended { node } => {
+                self.fences.entry(node.clone()).or_insert(Fence { saved: None, position: None });
+            }
+            Change::Fenced { node, saved, position } => {
+                self.fences.insert(node.clone(), Fence { saved: saved.clone(), position: Some(*position) });
+            }
+            Change::Unfenced { node } => {
+                self.fences.remove(node);
+                self.departed.remove(node);
+            }
+            Change::Parked { node, of } => {
+                self.parked.insert(node.clone(), of.clone());
+            }
+            Change::Unparked { node } => {
+                self.parked.remove(node);
+            }
+            Change::Departed { node, id, lineage, position } => {
+                let departed = Departed { id: id.clone(), lineage: lineage.clone(), position: *position };
+                self.departed.insert(node.clone(), departed);
+                self.failed.insert(node.clone(), time);
+            }
+            Change::Strayed { node } => {
+                self.strays.insert(node.clone());
+            }
+            Change::Gathered { node } => {
+                self.strays.remove(node);
+            }
+            _ => {}
         }
     }
 

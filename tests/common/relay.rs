@@ -1,4 +1,5 @@
 //! A path that can break: a relay between Pointsman and a node, which passes bytes on, swallows them, or refuses.
+#![expect(clippy::disallowed_types, reason = "threads of a test, far from the data path")]
 
 use super::ports::free_port;
 use std::{
