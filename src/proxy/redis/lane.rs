@@ -1,6 +1,7 @@
 //! One service on one worker: what its sessions and upstreams share. Everything in here belongs to one thread.
 
 use super::{
+    backlog::Backlog,
     client::{Client, Ready},
     shared::Shared,
     spare::Spares,
@@ -69,6 +70,8 @@ pub struct Lane {
     pub shared: RefCell<Vec<Rc<Shared>>>,
     /// Pinned upstreams that nobody uses now.
     pub spares: Spares,
+    /// Clients with more waiting than fits their buffers.
+    pub backlog: Backlog,
     /// Sessions that wait for the hold to end.
     pub parked: RefCell<Vec<Rc<Client>>>,
     /// All sessions.
@@ -111,6 +114,7 @@ impl Lane {
             node_tls: RefCell::new(tls),
             deny: RefCell::new(Rc::new(deny)),
             shared: RefCell::default(),
+            backlog: Backlog::default(),
             parked: RefCell::default(),
             clients: RefCell::default(),
             pinned: RefCell::default(),

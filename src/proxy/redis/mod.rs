@@ -6,8 +6,10 @@
 
 mod act;
 mod ask;
+mod backlog;
 mod client;
 mod drive;
+mod idle;
 mod inbox;
 mod key;
 mod lane;
@@ -26,6 +28,7 @@ mod shared;
 mod spare;
 mod steward;
 mod turn;
+mod warm;
 
 pub use lane::Lane;
 pub use steward::follow;

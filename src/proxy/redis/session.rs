@@ -192,7 +192,8 @@ impl Session {
             return false;
         }
         match &self.pinned {
-            Some(pinned) => !pinned.is_full(),
+            // Who doesn't read has no more asked for: it would only keep the server busy.
+            Some(pinned) => !pinned.is_full() && self.client.waiting() <= super::inbox::CHUNK,
             None if self.client.is_held() => false,
             None if self.client.waiting() > super::inbox::CHUNK => {
                 self.client.wake_when_quiet();
