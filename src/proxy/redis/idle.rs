@@ -11,7 +11,7 @@ use std::{
 /// Who owns an upstream that no session uses: the lane, its driver, and what looks after that.
 const OWNERS: usize = 3;
 /// How long such an upstream is kept.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// How many of them are kept at most, those used last.
 const IDLE_MOST: usize = 8;
 

@@ -3,6 +3,7 @@
 use super::{
     backlog::Backlog,
     client::{Client, Ready},
+    door::Door,
     shared::Shared,
     spare::Spares,
     turn::Turn,
@@ -70,6 +71,8 @@ pub struct Lane {
     pub shared: RefCell<Vec<Rc<Shared>>>,
     /// Pinned upstreams that nobody uses now.
     pub spares: Spares,
+    /// Whether the server lets in who says no password.
+    pub door: Door,
     /// Clients with more waiting than fits their buffers.
     pub backlog: Backlog,
     /// Sessions that wait for the hold to end.
@@ -114,6 +117,7 @@ impl Lane {
             node_tls: RefCell::new(tls),
             deny: RefCell::new(Rc::new(deny)),
             shared: RefCell::default(),
+            door: Door::default(),
             backlog: Backlog::default(),
             parked: RefCell::default(),
             clients: RefCell::default(),

@@ -9,7 +9,7 @@ use super::{
     drive,
     key::Key,
     lane::Gate,
-    local,
+    local, panic,
     session::{Flow, Session},
     shared::{Standing, is_busy},
 };
@@ -26,6 +26,7 @@ use crate::{
 impl Session {
     /// Sends one whole request its way.
     pub(super) fn request(&mut self, head: &Head, request: &[u8], deny: &DenyList) -> Flow {
+        panic::point(head, request);
         let class = classify(head, request, deny);
         if (self.lane.gate() != Gate::Open || class.route == Route::Denied)
             && let Some(flow) = self.refused(&class, head, request)
@@ -57,7 +58,7 @@ impl Session {
     pub(super) fn share(&mut self, retry: Retry, request: &[u8]) -> Flow {
         let shared = match &self.shared {
             Some(shared) if self.client.outstanding() > 0 || !shared.stands_still(&self.lane) => shared,
-            _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
+            _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state, self.entry))),
         };
         if self.client.is_owed_enough() || shared.is_full() {
             return Flow::Room;

@@ -19,7 +19,7 @@ use crate::{
         scan::{Limits, RequestError, RequestScanner, Scan, expand_inline},
         session::Session as State,
     },
-    proxy::conn::Reader,
+    proxy::{conn::Reader, counters::Outcome},
 };
 use std::{
     future::poll_fn,
@@ -68,6 +68,8 @@ pub struct Session {
     pub(super) warming: Option<Rc<Warming>>,
     /// When the pinned upstream was last replaced.
     pub(super) relocated: Option<Instant>,
+    /// How often the server's door had given another answer when it came in.
+    pub(super) entry: u32,
     /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
     pub(super) lost_race: bool,
     pub(super) id: u64,
@@ -98,6 +100,7 @@ impl Session {
             handover: Handover::No,
             warming: None,
             relocated: None,
+            entry: 0,
             lost_race: false,
             peer,
             reader,
@@ -110,6 +113,11 @@ impl Session {
 
     /// Serves until the session ends.
     pub async fn run(mut self) {
+        if !self.lane.door.is_fresh() {
+            // Boxed, as below.
+            Box::pin(self.lane.door.knock(&self.lane)).await;
+        }
+        self.entry = self.lane.door.answers();
         loop {
             match poll_fn(|cx| self.poll(cx)).await {
                 Step::End => return,
@@ -374,6 +382,10 @@ impl Session {
 impl Drop for Session {
     /// Also after a panic: upstreams must not write to a client that nobody serves.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.lane.counters.count(Outcome::Fault, 1);
+            tracing::error!(client = %self.peer, "a session panicked and is closed; please report what was logged before");
+        }
         self.client.close();
         self.lane.leave(self.id);
     }
