@@ -70,7 +70,7 @@ impl Session {
             Act::Select(database) => self.select(database).await.err(),
             Act::KillScript(request) => self.kill_script(&request).await.err(),
             Act::Lost => {
-                self.relocate().await;
+                self.relocate(true).await;
                 None
             }
             Act::Move(step) => {
@@ -285,6 +285,7 @@ impl Session {
         if in_flight == 0 {
             self.lane.quiet();
         }
+        self.tell_stuck();
         self.unpin_if_idle();
         self.wants_move().map(Act::Move)
     }

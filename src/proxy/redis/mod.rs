@@ -29,6 +29,7 @@ mod session;
 mod shared;
 mod spare;
 mod steward;
+mod stuck;
 mod turn;
 mod warm;
 

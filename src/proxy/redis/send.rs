@@ -107,8 +107,9 @@ impl Session {
             {
                 pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
             }
-            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) if pinned.forever.is_none() => {
-                pinned.forever = Some(local::describe(why, class, request));
+            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) => {
+                pinned.doubtful = why == Why::Unknown && pinned.forever.is_none();
+                pinned.forever.get_or_insert_with(|| local::describe(why, class, request));
             }
             _ => {}
         }
@@ -118,13 +119,9 @@ impl Session {
         }
         pinned.fresh = false;
         let ask = Ask::new(class, request, &mut self.state);
-        let stuck = pinned.forever.is_some() || self.state.in_multi();
         // Counted anew once a turn; here, once a request, that would take ever longer the more are unanswered.
         self.client.set_pinned_in_flight(self.client.pinned_in_flight() + usize::from(ask.is_in_flight()));
         pinned.queue.push(request, ask);
-        if stuck {
-            self.tell_stuck();
-        }
     }
 
     fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {

@@ -72,6 +72,8 @@ pub struct Session {
     pub(super) entry: u32,
     /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
     pub(super) lost_race: bool,
+    /// True when operators were told that it can't move.
+    pub(super) told_stuck: bool,
     pub(super) id: u64,
     pub(super) peer: Box<str>,
     reader: Reader,
@@ -102,6 +104,7 @@ impl Session {
             relocated: None,
             entry: 0,
             lost_race: false,
+            told_stuck: false,
             peer,
             reader,
             scanner: RequestScanner::default(),
