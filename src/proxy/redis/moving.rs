@@ -311,7 +311,7 @@ impl Session {
     }
 
     /// What of the unanswered requests is sent again; the others are answered with an honest error.
-    fn sort(&mut self, asks: Vec<(Vec<u8>, bool, Ask)>, lost: bool) -> Vec<(Vec<u8>, Ask)> {
+    fn sort(&mut self, asks: Vec<(Vec<u8>, bool, Ask)>, after_loss: bool) -> Vec<(Vec<u8>, Ask)> {
         let mut multi = self.state.in_multi();
         let mut last = None;
         for (index, (bytes, sent, ask)) in asks.iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
@@ -328,7 +328,7 @@ impl Session {
         let mut again = Vec::new();
         for (index, (bytes, sent, ask)) in asks.into_iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
             if last.is_none_or(|last| index > last) {
-                let popped = lost && sent && ask.retry != Retry::Read && ask.takes();
+                let popped = after_loss && sent && ask.retry != Retry::Read && ask.takes();
                 self.lane.counters.count(if popped { Outcome::Reissued } else { Outcome::Retried }, 1);
                 again.push((shortened(bytes, &ask), ask));
                 continue;

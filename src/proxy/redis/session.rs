@@ -54,6 +54,7 @@ enum Step {
 }
 
 /// A session.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may hold with any other")]
 pub struct Session {
     pub(super) lane: Rc<Lane>,
     pub(super) client: Rc<Client>,
