@@ -70,7 +70,7 @@ impl Session {
             Act::Select(database) => self.select(database).await.err(),
             Act::KillScript(request) => self.kill_script(&request).await.err(),
             Act::Lost => {
-                self.relocate().await;
+                self.relocate(true).await;
                 None
             }
             Act::Move(step) => {
@@ -120,7 +120,7 @@ impl Session {
 
     /// The session becomes this if the server lets it.
     async fn become_state(&mut self, state: State) -> Result<(), Box<[u8]>> {
-        let shared = drive::join(&self.lane, Key::of(&state));
+        let shared = drive::join(&self.lane, Key::of(&state, self.entry));
         match timeout(self.patience(), drive::wait_up(&shared)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err((&*error).into()),
@@ -186,7 +186,7 @@ impl Session {
 
     /// Gets an upstream of its own in the session's state.
     async fn pin(&mut self) -> Result<(), Box<[u8]>> {
-        let key = Key::of(&self.state);
+        let key = Key::of(&self.state, self.entry);
         let spare = self.lane.target().and_then(|target| self.lane.spares.take(&key, &target.node));
         let pinned = match spare {
             Some(spare) => self.reuse(spare),
@@ -227,7 +227,7 @@ impl Session {
         self.twin = None;
         self.warming = None;
         if let Some(pinned) = self.forget_pinned() {
-            let key = Key::of(&self.state);
+            let key = Key::of(&self.state, self.entry);
             if !self.shared.as_ref().is_some_and(|shared| shared.key == key) {
                 self.shared = None;
             }
@@ -285,6 +285,7 @@ impl Session {
         if in_flight == 0 {
             self.lane.quiet();
         }
+        self.tell_stuck();
         self.unpin_if_idle();
         self.wants_move().map(Act::Move)
     }

@@ -6,14 +6,18 @@
 
 mod act;
 mod ask;
+mod backlog;
 mod client;
+mod door;
 mod drive;
+mod idle;
 mod inbox;
 mod key;
 mod lane;
 mod local;
 mod moving;
 mod open;
+mod panic;
 mod pinned;
 mod pool;
 mod queue;
@@ -25,7 +29,9 @@ mod session;
 mod shared;
 mod spare;
 mod steward;
+mod stuck;
 mod turn;
+mod warm;
 
 pub use lane::Lane;
 pub use steward::follow;

@@ -9,7 +9,7 @@ use super::{
     drive,
     key::Key,
     lane::Gate,
-    local,
+    local, panic,
     session::{Flow, Session},
     shared::{Standing, is_busy},
 };
@@ -26,6 +26,7 @@ use crate::{
 impl Session {
     /// Sends one whole request its way.
     pub(super) fn request(&mut self, head: &Head, request: &[u8], deny: &DenyList) -> Flow {
+        panic::point(head, request);
         let class = classify(head, request, deny);
         if (self.lane.gate() != Gate::Open || class.route == Route::Denied)
             && let Some(flow) = self.refused(&class, head, request)
@@ -57,7 +58,7 @@ impl Session {
     pub(super) fn share(&mut self, retry: Retry, request: &[u8]) -> Flow {
         let shared = match &self.shared {
             Some(shared) if self.client.outstanding() > 0 || !shared.stands_still(&self.lane) => shared,
-            _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state))),
+            _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state, self.entry))),
         };
         if self.client.is_owed_enough() || shared.is_full() {
             return Flow::Room;
@@ -106,8 +107,9 @@ impl Session {
             {
                 pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
             }
-            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) if pinned.forever.is_none() => {
-                pinned.forever = Some(local::describe(why, class, request));
+            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) => {
+                pinned.doubtful = why == Why::Unknown && pinned.forever.is_none();
+                pinned.forever.get_or_insert_with(|| local::describe(why, class, request));
             }
             _ => {}
         }
@@ -117,13 +119,9 @@ impl Session {
         }
         pinned.fresh = false;
         let ask = Ask::new(class, request, &mut self.state);
-        let stuck = pinned.forever.is_some() || self.state.in_multi();
         // Counted anew once a turn; here, once a request, that would take ever longer the more are unanswered.
         self.client.set_pinned_in_flight(self.client.pinned_in_flight() + usize::from(ask.is_in_flight()));
         pinned.queue.push(request, ask);
-        if stuck {
-            self.tell_stuck();
-        }
     }
 
     fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {

@@ -5,8 +5,9 @@
 
 use super::{
     client::Ready,
-    drive,
+    idle,
     lane::{Gate, Lane},
+    warm,
 };
 use crate::{
     model::{
@@ -111,6 +112,8 @@ fn round(lane: &Rc<Lane>) {
     // Behind it: what is given up here is down by the next round, and not taken to be well again before.
     give_up_silent(lane, &view);
     lane.spares.sweep(None);
+    idle::retire_idle(lane);
+    lane.backlog.sweep(view.settings.client_buffer);
     lane.publish_counts();
 }
 
@@ -118,7 +121,7 @@ fn round(lane: &Rc<Lane>) {
 fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
     let shared: Vec<_> = lane.shared.borrow().iter().map(Rc::clone).collect();
     for one in &shared {
-        drive::warm_up(lane, one, node);
+        warm::warm_up(lane, one, node);
     }
     shared.iter().all(|one| one.is_warm(node)) && lane.lagging(Ready::Warm) == 0
 }

@@ -108,6 +108,9 @@ impl ReplyScanner {
     #[inline]
     pub fn next(&mut self, buf: &[u8]) -> Result<Option<Reply>, ReplyError> {
         if !self.busy {
+            if let Some(reply) = whole(buf) {
+                return Ok(Some(reply));
+            }
             if buf.is_empty() {
                 return Ok(None);
             }
@@ -145,6 +148,11 @@ impl ReplyScanner {
             self.taken = true;
         }
         take
+    }
+
+    /// Bytes of the current reply, from where the next call of [`Self::next`] has to start, that were announced so far.
+    pub fn to_come(&self) -> u64 {
+        self.at
     }
 
     /// True while the rest of a reply is awaited whose first bytes were taken.
@@ -238,6 +246,23 @@ impl ReplyScanner {
         self.at = at as u64;
         false
     }
+}
+
+/// Nearly every reply: one short value, all of it in `buf`. `None`: it has to be looked at closely.
+#[inline]
+fn whole(buf: &[u8]) -> Option<Reply> {
+    let &first = buf.first()?;
+    let end = match first {
+        b'+' | b':' => buf.iter().position(|&byte| byte == b'\r')?,
+        b'$' => match number(buf, 1, 0) {
+            Number::Value(-1, behind) => behind - 2,
+            Number::Value(len, start) => start.checked_add(usize::try_from(len).ok()?)?,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let len = end.checked_add(2)?;
+    (buf.get(end..len)? == b"\r\n").then_some(Reply { len, kind: ReplyKind::Value(first), streamed: false })
 }
 
 fn kind(top: u8) -> ReplyKind {
