@@ -17,9 +17,6 @@ impl Session {
     /// Appends what a *shared* upstream of this session's kind needs: protocol, login, database. Returns the number of replies.
     pub fn open(&self, out: &mut Vec<u8>) -> usize {
         let mut replies = 1;
-        if self.database_first {
-            self.select(out);
-        }
         let user = self.login.as_ref().map(|login| login.user.as_deref());
         let password = self.login.as_ref().map(|login| login.password.expose()).unwrap_or_default();
         match (self.protocol, user) {
@@ -32,18 +29,10 @@ impl Session {
             (Protocol::Resp2, None) => replies = 0,
         }
         if self.database != 0 {
+            request(out, &[b"SELECT", self.database.to_string().as_bytes()]);
             replies += 1;
         }
-        if !self.database_first {
-            self.select(out);
-        }
         replies
-    }
-
-    fn select(&self, out: &mut Vec<u8>) {
-        if self.database != 0 {
-            request(out, &[b"SELECT", self.database.to_string().as_bytes()]);
-        }
     }
 
     /// Appends what gives a connection with the label `was` this session's. Returns the number of replies.

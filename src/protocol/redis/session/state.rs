@@ -118,7 +118,6 @@ pub struct Session {
     pub(super) label: Label,
     pub(super) rare: Option<Box<Rare>>,
     pub(super) database: u32,
-    pub(super) database_first: bool,
     pub(super) protocol: Protocol,
     pub(super) reply: ReplyMode,
     pub(super) no_evict: bool,
@@ -142,11 +141,6 @@ impl Session {
     /// The selected database.
     pub fn database(&self) -> u32 {
         self.database
-    }
-
-    /// True when the database was selected before the login: its user keeps it, and may have no right to `SELECT`.
-    pub fn database_first(&self) -> bool {
-        self.database_first
     }
 
     /// The name given by `CLIENT SETNAME`.
@@ -227,16 +221,11 @@ impl Session {
         match change {
             Change::Hello(protocol, login, name) => {
                 self.protocol = protocol.unwrap_or(self.protocol);
-                if let Some(login) = login {
-                    self.log_in(login);
-                }
+                self.login = login.or(self.login.take());
                 self.label.name = name.or(self.label.name.take()).filter(|name| !name.is_empty());
             }
-            Change::Login(login) => self.log_in(login),
-            Change::Database(database) => {
-                self.database = database;
-                self.database_first = false;
-            }
+            Change::Login(login) => self.login = Some(login),
+            Change::Database(database) => self.database = database,
             Change::Name(name) => self.label.name = Some(name).filter(|name| !name.is_empty()),
             Change::LibraryName(name) => self.library().name = Some(name),
             Change::LibraryVersion(version) => self.library().version = Some(version),
@@ -314,11 +303,6 @@ impl Session {
 
     fn library(&mut self) -> &mut Library {
         Arc::make_mut(self.label.library.get_or_insert_default())
-    }
-
-    fn log_in(&mut self, login: Arc<Login>) {
-        self.database_first |= self.login.is_none() && self.database != 0;
-        self.login = Some(login);
     }
 
     fn rare(&mut self) -> &mut Rare {

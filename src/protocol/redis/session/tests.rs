@@ -86,19 +86,6 @@ fn resp2_logins() {
 }
 
 #[test]
-fn a_database_selected_before_the_login_is_selected_before_it_again() {
-    let first = session(&["SELECT 9", "AUTH me pw"]);
-    assert_eq!(replayed(&first, None).0, ["SELECT 9", "AUTH me pw"], "its user may have no right to SELECT");
-    let mut then = first.clone();
-    then.apply(change("SELECT 3").expect("valid"));
-    assert_eq!(replayed(&then, None).0, ["AUTH me pw", "SELECT 3"]);
-    let hello = session(&["SELECT 9", "HELLO 3 AUTH me pw"]);
-    assert_eq!(replayed(&hello, None).0, ["SELECT 9", "HELLO 3 AUTH me pw"]);
-    let other = session(&["AUTH me pw", "SELECT 9", "AUTH you pw"]);
-    assert_eq!(replayed(&other, None).0, ["AUTH you pw", "SELECT 9"], "a password that was replaced isn't used again");
-}
-
-#[test]
 fn a_connection_that_served_another_client_gets_this_ones_label() {
     let relabelled = |was: &[&str], is: &[&str]| {
         let mut out = Vec::new();
