@@ -45,14 +45,16 @@ enum End {
 /// Upstreams of the same login, database and protocol at most.
 const SAME: usize = 4;
 
-/// The upstream of that login, database and protocol, made if there is none, or none that doesn't stand still.
-pub fn join(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
-    let known: Vec<_> = lane.shared.borrow().iter().filter(|one| one.key == key).map(Rc::clone).collect();
+/// The upstream of that login, database and protocol, for scripts or for all else, made if there is none, or none that doesn't
+/// stand still.
+pub fn join(lane: &Rc<Lane>, key: Key, scripts: bool) -> Rc<Shared> {
+    let fits = |one: &&Rc<Shared>| one.key == key && one.scripts == scripts;
+    let known: Vec<_> = lane.shared.borrow().iter().filter(fits).map(Rc::clone).collect();
     let best = known.iter().find(|one| !one.stands_still(lane));
     if let Some(best) = best.or(known.get(SAME - 1)) {
         return Rc::clone(best);
     }
-    let shared = Shared::new(key);
+    let shared = Shared::new(key, scripts);
     lane.shared.borrow_mut().push(Rc::clone(&shared));
     tokio::task::spawn_local(drive(Rc::clone(lane), Rc::clone(&shared)));
     shared

@@ -53,6 +53,8 @@ pub enum Standing {
 pub struct Shared {
     /// What it is logged in as.
     pub key: Key,
+    /// True for one of scripts: these may run for long, and the node then answers (`BUSY`) on the others.
+    pub scripts: bool,
     pub(super) queue: RefCell<Queue<Entry>>,
     writer: RefCell<Option<Writer>>,
     standing: RefCell<Standing>,
@@ -84,9 +86,10 @@ pub struct Shared {
 
 impl Shared {
     /// A shared upstream that nobody drives yet.
-    pub fn new(key: Key) -> Rc<Self> {
+    pub fn new(key: Key, scripts: bool) -> Rc<Self> {
         Rc::new(Self {
             key,
+            scripts,
             queue: RefCell::default(),
             writer: RefCell::default(),
             standing: RefCell::new(Standing::Down),
