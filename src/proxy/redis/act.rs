@@ -125,6 +125,13 @@ impl Session {
     async fn select(&mut self, database: u32) -> Result<(), Box<[u8]>> {
         let mut state = self.state.clone();
         state.apply(Change::Database(database));
+        if database == 0 && state.login().is_some() {
+            // A connection is there already when it opens. Whether this user may go back, the server says.
+            let mut setup = Vec::new();
+            let replies = state.open(&mut setup) + 1;
+            reply::request(&mut setup, &[b"SELECT", b"0"]);
+            self.open_somewhere(&setup, replies, replies).await?;
+        }
         self.become_state(state).await?;
         self.client.say(reply::ok);
         self.client.flush();
@@ -133,7 +140,7 @@ impl Session {
 
     /// The session becomes this if the server lets it.
     async fn become_state(&mut self, state: State) -> Result<(), Box<[u8]>> {
-        let shared = drive::join(&self.lane, Key::of(&state), false);
+        let shared = drive::join(&self.lane, Key::of(&state));
         match timeout(self.patience(), drive::wait_up(&shared)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err((&*error).into()),

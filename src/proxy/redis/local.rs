@@ -91,7 +91,10 @@ pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) 
             Err(text) => say_error(session, &text),
         },
         Local::Select => match parse_select(&args) {
-            Ok(database) if database == session.state.database() => say_ok(session),
+            // Whether it may, the server says.
+            Ok(database) if database == session.state.database() && !session.state.selects_as_another() => {
+                session.share(Retry::Read, false, request)
+            }
             Ok(database) => Flow::Then(Act::Select(database)),
             Err(text) => say_error(session, &text),
         },

@@ -253,7 +253,8 @@ fn judge(
     if confirms && let Some(shown) = confirmed(queue, session) {
         return Ok(shown);
     }
-    // With `CLIENT REPLY OFF` subscriptions are confirmed all the same, since Redis 7.0.6, though nothing waits for it.
+    // With `CLIENT REPLY OFF` Redis 7.0.15, 8.0.6 and Valkey 9.1 confirm subscriptions all the same, though nothing waits for it;
+    // Redis 6.0.16 sends nothing, not even messages (measured).
     let told = confirms || verb.is_some_and(|verb| verb.ends_with(b"message"));
     let unasked = reply.kind == ReplyKind::Push
         || (told && session.protocol() == Protocol::Resp2 && session.subscribed())

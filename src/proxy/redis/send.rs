@@ -11,7 +11,7 @@ use super::{
     lane::Gate,
     local,
     session::{Flow, Session},
-    shared::{Standing, is_busy},
+    shared::{Shared, Standing, is_busy},
 };
 use crate::{
     protocol::redis::{
@@ -22,6 +22,7 @@ use crate::{
     },
     proxy::counters::Outcome,
 };
+use std::rc::Rc;
 
 impl Session {
     /// Sends one whole request its way.
@@ -61,9 +62,14 @@ impl Session {
         }
     }
 
-    /// True when the shared upstream that it used last is the one for scripts.
-    pub(super) fn shares_with_scripts(&self) -> bool {
+    /// True when the shared upstream that it used last is one for scripts.
+    fn shares_with_scripts(&self) -> bool {
         self.scripts.as_ref().is_some_and(|one| one.id() == self.client.shared_id())
+    }
+
+    /// The shared upstream that it used last.
+    pub(super) fn current_shared(&self) -> Option<&Rc<Shared>> {
+        if self.shares_with_scripts() { self.scripts.as_ref() } else { self.shared.as_ref() }
     }
 
     /// Forgets the shared upstreams: the session is somebody else.
@@ -85,8 +91,11 @@ impl Session {
         }
         let slot = if script { &mut self.scripts } else { &mut self.shared };
         let shared = match slot {
-            Some(shared) if waits || !shared.stands_still(&self.lane) => shared,
-            _ => slot.insert(drive::join(&self.lane, Key::of(&self.state), script)),
+            Some(shared) if waits || (script && shared.is_idle()) || !(script || shared.stands_still(&self.lane)) => {
+                shared
+            }
+            _ if script => slot.insert(drive::join_for_script(&self.lane, Key::of(&self.state))),
+            _ => slot.insert(drive::join(&self.lane, Key::of(&self.state))),
         };
         self.client.set_shared_id(shared.id());
         if self.client.is_owed_enough() || shared.is_full() {

@@ -60,7 +60,7 @@ pub struct Session {
     pub(super) client: Rc<Client>,
     pub(super) state: State,
     pub(super) shared: Option<Rc<Shared>>,
-    /// The shared upstream for its scripts.
+    /// The shared upstream that its last script took.
     pub(super) scripts: Option<Rc<Shared>>,
     pub(super) pinned: Option<Box<Pinned>>,
     /// An upstream on the next node, while a switch is prepared.
@@ -162,7 +162,7 @@ impl Session {
                     self.resume = true;
                     if self.client.is_owed_enough() {
                         self.client.wake_when_owed_less();
-                    } else if let Some(shared) = if self.shares_with_scripts() { &self.scripts } else { &self.shared } {
+                    } else if let Some(shared) = self.current_shared() {
                         shared.wake_when_room(&self.client);
                     }
                     return Poll::Pending;

@@ -109,6 +109,21 @@ impl Shared {
         })
     }
 
+    /// True when it carries what such a session asks, scripts or all else.
+    pub fn is_for(&self, key: &Key, scripts: bool) -> bool {
+        self.scripts == scripts && self.key == *key
+    }
+
+    /// For how long the oldest request waits, in microseconds; `None` if there is none.
+    pub fn age_of_oldest(&self, now_us: u32) -> Option<u32> {
+        self.queue.borrow().front().map(|oldest| now_us.wrapping_sub(oldest.at_us))
+    }
+
+    /// True when it is connected and carries nothing.
+    pub fn is_idle(&self) -> bool {
+        self.is_up() && self.queue.borrow().is_empty()
+    }
+
     /// Whether it can answer.
     pub fn standing(&self) -> Standing {
         self.standing.borrow().clone()

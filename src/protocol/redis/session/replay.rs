@@ -26,7 +26,7 @@ impl Session {
             request(out, &[b"SELECT", self.database.to_string().as_bytes()]);
             replies += 1;
         }
-        if self.selector != Selector::Itself {
+        if self.selects_as_another() {
             replies += log_in(out, self.protocol, self.login.as_deref());
         }
         replies

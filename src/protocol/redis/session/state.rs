@@ -136,6 +136,11 @@ impl Session {
         self.database
     }
 
+    /// True when its connections select its database before they log in as who it is.
+    pub fn selects_as_another(&self) -> bool {
+        self.selector != Selector::Itself
+    }
+
     /// As whom a connection of this session selects its database.
     pub fn selector(&self) -> &Selector {
         &self.selector
