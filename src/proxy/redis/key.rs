@@ -2,7 +2,7 @@
 
 use crate::protocol::redis::{
     Protocol,
-    session::{Change, Login, Session},
+    session::{Change, Login, Selector, Session},
 };
 use std::sync::Arc;
 
@@ -11,13 +11,19 @@ use std::sync::Arc;
 pub struct Key {
     login: Option<Arc<Login>>,
     database: u32,
+    selector: Selector,
     protocol: Protocol,
 }
 
 impl Key {
     /// The key of a session.
     pub fn of(session: &Session) -> Self {
-        Self { login: session.login().cloned(), database: session.database(), protocol: session.protocol() }
+        Self {
+            login: session.login().cloned(),
+            database: session.database(),
+            selector: session.selector().clone(),
+            protocol: session.protocol(),
+        }
     }
 
     /// A session that is nothing but this key: what its upstream has to be told.
@@ -25,6 +31,7 @@ impl Key {
         let mut session = Session::default();
         session.apply(Change::Hello(Some(self.protocol), self.login.clone(), None));
         session.apply(Change::Database(self.database));
+        session.set_selector(self.selector.clone());
         session
     }
 }

@@ -6,6 +6,7 @@
 
 mod act;
 mod ask;
+mod busy;
 mod client;
 mod drive;
 mod inbox;

@@ -7,6 +7,7 @@
 
 use super::{
     act::Act,
+    busy::Busy,
     client::Client,
     lane::{Gate, Lane},
     moving::Warming,
@@ -59,6 +60,8 @@ pub struct Session {
     pub(super) client: Rc<Client>,
     pub(super) state: State,
     pub(super) shared: Option<Rc<Shared>>,
+    /// The shared upstream that its last script took.
+    pub(super) scripts: Option<Rc<Shared>>,
     pub(super) pinned: Option<Box<Pinned>>,
     /// An upstream on the next node, while a switch is prepared.
     pub(super) twin: Option<Box<Twin>>,
@@ -70,6 +73,8 @@ pub struct Session {
     pub(super) relocated: Option<Instant>,
     /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
     pub(super) lost_race: bool,
+    /// Whether a script kept the node too busy for an upstream of its own.
+    pub(super) busy: Busy,
     pub(super) id: u64,
     pub(super) peer: Box<str>,
     reader: Reader,
@@ -93,12 +98,14 @@ impl Session {
             client,
             state: State::default(),
             shared: None,
+            scripts: None,
             pinned: None,
             twin: None,
             handover: Handover::No,
             warming: None,
             relocated: None,
             lost_race: false,
+            busy: Busy::No,
             peer,
             reader,
             scanner: RequestScanner::default(),
@@ -155,7 +162,7 @@ impl Session {
                     self.resume = true;
                     if self.client.is_owed_enough() {
                         self.client.wake_when_owed_less();
-                    } else if let Some(shared) = &self.shared {
+                    } else if let Some(shared) = self.current_shared() {
                         shared.wake_when_room(&self.client);
                     }
                     return Poll::Pending;
@@ -336,6 +343,9 @@ impl Session {
         }
         if let Some(flow) = self.refused(&class, &head, bytes) {
             // What follows of it can't be told from new requests by the client's own count, so the session ends.
+            return if matches!(flow, Flow::Done) { (0, self.end()) } else { (0, self.scan_again(flow)) };
+        }
+        if let Some(flow) = self.busy(&class) {
             return if matches!(flow, Flow::Done) { (0, self.end()) } else { (0, self.scan_again(flow)) };
         }
         if self.pinned.is_none() {

@@ -53,6 +53,8 @@ pub enum Standing {
 pub struct Shared {
     /// What it is logged in as.
     pub key: Key,
+    /// True for one of scripts: these may run for long, and the node then answers (`BUSY`) on the others.
+    pub scripts: bool,
     pub(super) queue: RefCell<Queue<Entry>>,
     writer: RefCell<Option<Writer>>,
     standing: RefCell<Standing>,
@@ -84,9 +86,10 @@ pub struct Shared {
 
 impl Shared {
     /// A shared upstream that nobody drives yet.
-    pub fn new(key: Key) -> Rc<Self> {
+    pub fn new(key: Key, scripts: bool) -> Rc<Self> {
         Rc::new(Self {
             key,
+            scripts,
             queue: RefCell::default(),
             writer: RefCell::default(),
             standing: RefCell::new(Standing::Down),
@@ -104,6 +107,21 @@ impl Shared {
             given_up: Notify::new(),
             heard_us: Cell::new(0),
         })
+    }
+
+    /// True when it carries what such a session asks, scripts or all else.
+    pub fn is_for(&self, key: &Key, scripts: bool) -> bool {
+        self.scripts == scripts && self.key == *key
+    }
+
+    /// For how long the oldest request waits, in microseconds; `None` if there is none.
+    pub fn age_of_oldest(&self, now_us: u32) -> Option<u32> {
+        self.queue.borrow().front().map(|oldest| now_us.wrapping_sub(oldest.at_us))
+    }
+
+    /// True when it is connected and carries nothing.
+    pub fn is_idle(&self) -> bool {
+        self.is_up() && self.queue.borrow().is_empty()
     }
 
     /// Whether it can answer.

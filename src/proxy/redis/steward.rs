@@ -127,8 +127,10 @@ fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
 fn give_up_silent(lane: &Rc<Lane>, view: &View) {
     let now = lane.turn.tick();
     let (window, limit) = (view.settings.health.hang_window, view.settings.failover.hold_timeout);
+    let pause_over = lane.board.pause.over_for();
     let over = |silent: Duration| {
-        let over = silent > window + limit;
+        // A node that was told to keep writes waiting doesn't hang.
+        let over = silent.min(pause_over) > window + limit;
         if over {
             lane.outage_began_before(silent.saturating_sub(window));
         }

@@ -21,6 +21,16 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// As whom a database is selected. Redis keeps the database over `AUTH`, also for a user that may not `SELECT` it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Selector {
+    /// As the user that the session is.
+    #[default]
+    Itself,
+    /// As the user that it was, before it logs in as the one that it is.
+    Before(Option<Arc<Login>>),
+}
+
 /// `CLIENT TRACKING ON` with its options.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tracking {
@@ -118,6 +128,7 @@ pub struct Session {
     pub(super) label: Label,
     pub(super) rare: Option<Box<Rare>>,
     pub(super) database: u32,
+    pub(super) selector: Selector,
     pub(super) protocol: Protocol,
     pub(super) reply: ReplyMode,
     pub(super) no_evict: bool,
@@ -141,6 +152,21 @@ impl Session {
     /// The selected database.
     pub fn database(&self) -> u32 {
         self.database
+    }
+
+    /// True when its connections select its database before they log in as who it is.
+    pub fn selects_as_another(&self) -> bool {
+        self.selector != Selector::Itself
+    }
+
+    /// As whom a connection of this session selects its database.
+    pub fn selector(&self) -> &Selector {
+        &self.selector
+    }
+
+    /// Changes that, until the next login or `SELECT`.
+    pub fn set_selector(&mut self, selector: Selector) {
+        self.selector = selector;
     }
 
     /// The name given by `CLIENT SETNAME`.
@@ -221,11 +247,20 @@ impl Session {
         match change {
             Change::Hello(protocol, login, name) => {
                 self.protocol = protocol.unwrap_or(self.protocol);
+                if login.is_some() {
+                    self.selector = Selector::Itself;
+                }
                 self.login = login.or(self.login.take());
                 self.label.name = name.or(self.label.name.take()).filter(|name| !name.is_empty());
             }
-            Change::Login(login) => self.login = Some(login),
-            Change::Database(database) => self.database = database,
+            Change::Login(login) => {
+                self.login = Some(login);
+                self.selector = Selector::Itself;
+            }
+            Change::Database(database) => {
+                self.database = database;
+                self.selector = Selector::Itself;
+            }
             Change::Name(name) => self.label.name = Some(name).filter(|name| !name.is_empty()),
             Change::LibraryName(name) => self.library().name = Some(name),
             Change::LibraryVersion(version) => self.library().version = Some(version),
