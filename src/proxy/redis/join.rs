@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// Upstreams of the same login, database and protocol at most.
 const SAME: usize = 4;
 /// The same for scripts.
-const SAME_FOR_SCRIPTS: usize = 16;
+const SAME_FOR_SCRIPTS: usize = 8;
 
 /// The upstream of that login, database and protocol, made if there is none, or none that doesn't stand still.
 pub fn join(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
