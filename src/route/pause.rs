@@ -35,7 +35,7 @@ impl Pause {
     /// It is over.
     pub fn end(&self) {
         if self.until.swap(0, Relaxed) != 0 {
-            self.last.store(self.now(), Relaxed);
+            self.last.store(self.now().max(1), Relaxed);
         }
     }
 

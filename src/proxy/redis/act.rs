@@ -2,15 +2,15 @@
 
 use super::{
     ask::Ask,
-    busy::Busy,
+    busy::{Busy, is_busy},
     client::Ready,
     drive,
+    join::join,
     key::Key,
     moving::Move,
     open::{OpenError, open},
     pinned::{Handover, Pinned},
     session::{Flow, Session},
-    shared::is_busy,
     spare::Spare,
 };
 use crate::{
@@ -140,7 +140,7 @@ impl Session {
 
     /// The session becomes this if the server lets it.
     async fn become_state(&mut self, state: State) -> Result<(), Box<[u8]>> {
-        let shared = drive::join(&self.lane, Key::of(&state));
+        let shared = join(&self.lane, Key::of(&state));
         match timeout(self.patience(), drive::wait_up(&shared)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err((&*error).into()),

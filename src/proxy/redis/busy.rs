@@ -22,6 +22,11 @@ pub(super) enum Busy {
     Doomed(Box<[u8]>),
 }
 
+/// True for the error of a node that is kept by a script: it refuses even `SELECT`, and will be well again.
+pub fn is_busy(error: &[u8]) -> bool {
+    error.starts_with(b"-BUSY ")
+}
+
 impl Session {
     /// Answers a request that no upstream could be had for, or that belongs to a transaction that has none. `None` if it is to go
     /// its way.

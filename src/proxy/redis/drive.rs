@@ -3,12 +3,13 @@
 //! One task an upstream, for as long as sessions use it. Reconnects are paced: 10 ms, doubled up to a second, with jitter.
 
 use super::{
+    busy::is_busy,
     client::Client,
     inbox::Inbox,
     key::Key,
     lane::Lane,
     open::{OpenError, Upstream, open},
-    shared::{Shared, Standing, is_busy},
+    shared::{Shared, Standing},
 };
 use crate::{
     model::{name::NodeAddress, route::Mode, signal::Signal},
@@ -42,31 +43,8 @@ enum End {
     Moved,
 }
 
-/// Upstreams of the same login, database and protocol at most.
-const SAME: usize = 4;
-/// The same for scripts.
-const SAME_FOR_SCRIPTS: usize = 16;
-
-/// The upstream of that login, database and protocol, made if there is none, or none that doesn't stand still.
-pub fn join(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
-    let known: Vec<_> = lane.shared.borrow().iter().filter(|one| one.is_for(&key, false)).map(Rc::clone).collect();
-    let best = known.iter().find(|one| !one.stands_still(lane));
-    best.or(known.get(SAME - 1)).map_or_else(|| begin(lane, key, false), Rc::clone)
-}
-
-/// The same for a script, which may run for as long as it likes: one that carries nothing. When all carry something, the one
-/// whose oldest request is the youngest: it is the least likely to be what keeps the others waiting.
-pub fn join_for_script(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
-    let known: Vec<_> = lane.shared.borrow().iter().filter(|one| one.is_for(&key, true)).map(Rc::clone).collect();
-    let now = lane.turn.now_us();
-    let idle = known.iter().find(|one| one.is_idle());
-    // One that is on its way is enough: a node that can't be reached isn't tried by all.
-    let coming = || known.iter().find(|one| !one.is_up());
-    let youngest = || known.iter().min_by_key(|one| one.age_of_oldest(now)).filter(|_| known.len() >= SAME_FOR_SCRIPTS);
-    idle.or_else(coming).or_else(youngest).map_or_else(|| begin(lane, key, true), Rc::clone)
-}
-
-fn begin(lane: &Rc<Lane>, key: Key, scripts: bool) -> Rc<Shared> {
+/// Begins an upstream: its driver lives for as long as sessions use it.
+pub fn begin(lane: &Rc<Lane>, key: Key, scripts: bool) -> Rc<Shared> {
     let shared = Shared::new(key, scripts);
     lane.shared.borrow_mut().push(Rc::clone(&shared));
     tokio::task::spawn_local(drive(Rc::clone(lane), Rc::clone(&shared)));

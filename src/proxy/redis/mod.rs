@@ -10,6 +10,7 @@ mod busy;
 mod client;
 mod drive;
 mod inbox;
+mod join;
 mod key;
 mod lane;
 mod local;

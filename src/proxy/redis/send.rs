@@ -6,12 +6,13 @@
 use super::{
     act::Act,
     ask::Ask,
-    drive,
+    busy::is_busy,
+    join::{join, join_for_script},
     key::Key,
     lane::Gate,
     local,
     session::{Flow, Session},
-    shared::{Shared, Standing, is_busy},
+    shared::{Shared, Standing},
 };
 use crate::{
     protocol::redis::{
@@ -94,8 +95,8 @@ impl Session {
             Some(shared) if waits || (script && shared.is_idle()) || !(script || shared.stands_still(&self.lane)) => {
                 shared
             }
-            _ if script => slot.insert(drive::join_for_script(&self.lane, Key::of(&self.state))),
-            _ => slot.insert(drive::join(&self.lane, Key::of(&self.state))),
+            _ if script => slot.insert(join_for_script(&self.lane, Key::of(&self.state))),
+            _ => slot.insert(join(&self.lane, Key::of(&self.state))),
         };
         self.client.set_shared_id(shared.id());
         if self.client.is_owed_enough() || shared.is_full() {

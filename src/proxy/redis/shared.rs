@@ -5,6 +5,7 @@
 //! Never: a request of a session that needs a connection of its own, a wait for one slow client beyond a short bound.
 
 use super::{
+    busy::is_busy,
     client::Client,
     key::Key,
     lane::Lane,
@@ -107,21 +108,6 @@ impl Shared {
             given_up: Notify::new(),
             heard_us: Cell::new(0),
         })
-    }
-
-    /// True when it carries what such a session asks, scripts or all else.
-    pub fn is_for(&self, key: &Key, scripts: bool) -> bool {
-        self.scripts == scripts && self.key == *key
-    }
-
-    /// For how long the oldest request waits, in microseconds; `None` if there is none.
-    pub fn age_of_oldest(&self, now_us: u32) -> Option<u32> {
-        self.queue.borrow().front().map(|oldest| now_us.wrapping_sub(oldest.at_us))
-    }
-
-    /// True when it is connected and carries nothing.
-    pub fn is_idle(&self) -> bool {
-        self.is_up() && self.queue.borrow().is_empty()
     }
 
     /// Whether it can answer.
@@ -405,11 +391,6 @@ pub struct Dispatched {
     pub used: usize,
     /// The client whose large reply doesn't fit its buffer.
     pub slow: Option<Rc<Client>>,
-}
-
-/// True for the error of a node that is kept by a script: it refuses even `SELECT`, and will be well again.
-pub fn is_busy(error: &[u8]) -> bool {
-    error.starts_with(b"-BUSY ")
 }
 
 /// What clients are told whose request may or may not have run.
