@@ -309,6 +309,7 @@ impl Session {
         if in_flight == 0 {
             self.lane.quiet();
         }
+        self.tell_stuck();
         self.unpin_if_idle();
         self.wants_move().map(Act::Move)
     }
