@@ -75,6 +75,8 @@ pub struct Lane {
     clients: RefCell<HashMap<u64, Rc<Client>>>,
     /// Sessions with an upstream of their own, which have to act when the route moves.
     pub pinned: RefCell<HashMap<u64, Rc<Client>>>,
+    /// True while the node seems to keep writes waiting, and nothing else.
+    pub writes_stopped: Cell<bool>,
     /// Told when the view has changed.
     pub changed: Notify,
     /// Wakes the steward before its time.
@@ -114,6 +116,7 @@ impl Lane {
             parked: RefCell::default(),
             clients: RefCell::default(),
             pinned: RefCell::default(),
+            writes_stopped: Cell::new(false),
             changed: Notify::new(),
             attend: Notify::new(),
             first_parked: Cell::new(None),
@@ -183,6 +186,11 @@ impl Lane {
     /// Changes what sessions may do, until the next view.
     pub fn set_gate(&self, gate: Gate) {
         self.gate.set(gate);
+    }
+
+    /// True while a write may keep its upstream waiting for long.
+    pub fn pauses_writes(&self) -> bool {
+        self.board.pause.is_on() || self.writes_stopped.get()
     }
 
     /// Notes a session that waits for the hold to end.

@@ -48,7 +48,7 @@ impl Session {
             return flow;
         }
         match class.route {
-            Route::Shared if self.lane.board.pause.is_on() && class.may_be_paused() => {
+            Route::Shared if self.lane.pauses_writes() && class.may_be_paused() => {
                 // It would keep waiting what others read.
                 if self.client.outstanding() > 0 { Flow::Quiet } else { Flow::Again(Act::Pin) }
             }

@@ -6,6 +6,7 @@
 use super::{
     client::Ready,
     drive,
+    join::are_writes_stopped,
     lane::{Gate, Lane},
 };
 use crate::{
@@ -109,6 +110,7 @@ fn round(lane: &Rc<Lane>) {
     run_out(lane, &view);
     // Behind it: what is given up here is down by the next round, and not taken to be well again before.
     give_up_silent(lane, &view);
+    lane.writes_stopped.set(are_writes_stopped(lane));
     lane.spares.sweep(None);
     lane.publish_counts();
 }
