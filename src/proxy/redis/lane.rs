@@ -1,7 +1,9 @@
 //! One service on one worker: what its sessions and upstreams share. Everything in here belongs to one thread.
 
 use super::{
+    backlog::Backlog,
     client::{Client, Ready},
+    door::Door,
     shared::Shared,
     spare::Spares,
     turn::Turn,
@@ -69,6 +71,10 @@ pub struct Lane {
     pub shared: RefCell<Vec<Rc<Shared>>>,
     /// Pinned upstreams that nobody uses now.
     pub spares: Spares,
+    /// Whether the server lets in who says no password.
+    pub door: Door,
+    /// Clients with more waiting than fits their buffers.
+    pub backlog: Backlog,
     /// Sessions that wait for the hold to end.
     pub parked: RefCell<Vec<Rc<Client>>>,
     /// All sessions.
@@ -113,6 +119,8 @@ impl Lane {
             node_tls: RefCell::new(tls),
             deny: RefCell::new(Rc::new(deny)),
             shared: RefCell::default(),
+            door: Door::default(),
+            backlog: Backlog::default(),
             parked: RefCell::default(),
             clients: RefCell::default(),
             pinned: RefCell::default(),

@@ -10,7 +10,7 @@ use super::{
     join::{join, join_for_script},
     key::Key,
     lane::Gate,
-    local,
+    local, panic,
     session::{Flow, Session},
     shared::{Shared, Standing},
 };
@@ -28,6 +28,7 @@ use std::rc::Rc;
 impl Session {
     /// Sends one whole request its way.
     pub(super) fn request(&mut self, head: &Head, request: &[u8], deny: &DenyList) -> Flow {
+        panic::point(head, request);
         let class = classify(head, request, deny);
         if (self.lane.gate() != Gate::Open || class.route == Route::Denied)
             && let Some(flow) = self.refused(&class, head, request)
@@ -95,8 +96,8 @@ impl Session {
             Some(shared) if waits || (script && shared.is_idle()) || !(script || shared.stands_still(&self.lane)) => {
                 shared
             }
-            _ if script => slot.insert(join_for_script(&self.lane, Key::of(&self.state))),
-            _ => slot.insert(join(&self.lane, Key::of(&self.state))),
+            _ if script => slot.insert(join_for_script(&self.lane, Key::of(&self.state, self.entry))),
+            _ => slot.insert(join(&self.lane, Key::of(&self.state, self.entry))),
         };
         self.client.set_shared_id(shared.id());
         if self.client.is_owed_enough() || shared.is_full() {
@@ -162,6 +163,13 @@ impl Session {
         pinned.queue.push(request, ask);
         if stuck {
             self.tell_stuck();
+        }
+    }
+
+    /// Sends more of a large request.
+    pub(super) fn stream_on(&mut self, bytes: &[u8]) {
+        if let Some(pinned) = &mut self.pinned {
+            pinned.queue.extend(bytes);
         }
     }
 
