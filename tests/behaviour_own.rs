@@ -90,6 +90,36 @@ fn a_connection_is_called_what_its_client_is_called() {
     assert_eq!(label(&mut shop), "name= lib-name=shop lib-ver=1.2", "the library outlives RESET");
 }
 
+/// A pause that Pointsman wasn't told of: once it is noticed, who writes keeps nobody waiting.
+#[test]
+fn writes_that_the_node_keeps_waiting_do_not_stop_reads() {
+    require_server!("redis7");
+    let side = through();
+    let mut admin = side.admin();
+    expect(&mut admin, "CLIENT PAUSE 100000 WRITE", "+OK\r\n");
+    let mut writers = vec![side.connect()];
+    writers[0].send(&encode(&["SET", "k", "v"]));
+    wait_for("a read passes the write", PATIENCE, || {
+        let mut reader = side.connect();
+        reader.send(&encode(&["GET", "k"]));
+        reader.frame(PATIENCE / 20) != Got::Silence
+    });
+    // Of what came too early some may wait; from some moment on, nothing that reads does.
+    wait_for("ten writers keep no reader waiting", PATIENCE, || {
+        writers.extend((0..10).map(|_| side.connect()));
+        writers.iter_mut().rev().take(10).for_each(|writer| assert!(writer.send(&encode(&["SET", "k", "v"]))));
+        (0..10).all(|_| {
+            let mut reader = side.connect();
+            reader.send(&encode(&["GET", "k"]));
+            reader.frame(PATIENCE / 20) == Got::Frame(b"$-1\r\n".to_vec())
+        })
+    });
+    expect(&mut admin, "CLIENT UNPAUSE", "+OK\r\n");
+    for mut writer in writers {
+        assert_eq!(writer.frame(LIMIT), Got::Frame(b"+OK\r\n".to_vec()));
+    }
+}
+
 #[test]
 fn read_only_lets_reads_through() {
     require_server!("redis7");

@@ -211,12 +211,12 @@ fn never_reads(component: &str, requests: &[u8], rounds: usize, praised: bool) {
     }
     assert!(sent > 0);
     let (mut most, mut slowest) = (0, Duration::ZERO);
-    // Who was praised may have ordered 128 MiB, and this may be a debug build on a busy machine.
-    let limit = Duration::from_secs(if praised { 2 } else { 1 });
+    // What it has ordered until then is kept or dropped, and nobody waits for it to be read: a debug build on a busy machine
+    // has its time. Who was praised may have ordered 128 MiB, which keeps the server itself busy.
+    let limit = if praised { Duration::from_secs(1) } else { Duration::from_millis(150) };
     for _ in 0..200 {
         let asked = Instant::now();
         assert_eq!(neighbour.ask(&["PING"]), b"+PONG\r\n");
-        // Until the greedy one is given up, and what it had ordered was read and dropped.
         slowest = slowest.max(asked.elapsed());
         assert!(slowest < limit, "a neighbour waited for {slowest:?}");
         most = most.max(resident(pointsman(&mut side).id()).saturating_sub(before));

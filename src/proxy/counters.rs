@@ -17,11 +17,14 @@ pub enum Outcome {
     Unknown,
     /// It was sent again on another connection.
     Retried,
+    /// A fault of Pointsman's own ended its session.
+    Fault,
 }
 
 impl Outcome {
     /// All, in the order of [`Counters::commands`].
-    pub const ALL: [Self; 6] = [Self::Answered, Self::Error, Self::Local, Self::Refused, Self::Unknown, Self::Retried];
+    pub const ALL: [Self; 7] =
+        [Self::Answered, Self::Error, Self::Local, Self::Refused, Self::Unknown, Self::Retried, Self::Fault];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +35,7 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Unknown => "unknown",
             Self::Retried => "retried",
+            Self::Fault => "fault",
         }
     }
 }

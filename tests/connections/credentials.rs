@@ -234,3 +234,30 @@ fn a_revoked_password_lets_nobody_in() {
     let last = String::from_utf8(old.until_closed()).expect("text");
     assert!(last.is_empty() || last.starts_with("-WRONGPASS"), "{last}");
 }
+
+/// Who was there stays, and who comes has to log in; and the other way round when the password is taken away.
+#[test]
+fn a_password_set_on_a_running_server_is_asked_of_newcomers() {
+    require_server!("redis7");
+    let server = RedisServer::builder("redis7").user("admin on >a ~* &* +@all").start();
+    let path = DataPath::to(&server);
+    let mut admin = server.raw();
+    assert_eq!(admin.command(&["AUTH", "admin", "a"]), ok());
+    let mut early = path.raw();
+    early.send("SET k v\r\nMULTI\r\nEXEC\r\n").expect("+OK\r\n+OK\r\n*0\r\n");
+    assert_eq!(admin.command(&["CONFIG", "SET", "requirepass", "secret"]), ok());
+    for words in [&["GET", "k"][..], &["MULTI"]] {
+        wait_for("newcomers have to log in", PATIENCE, || {
+            path.raw().command(words) == Reply::Error("NOAUTH Authentication required.".into())
+        });
+    }
+    let mut late = path.raw();
+    assert_eq!(error(late.command(&["GET", "k"])), "NOAUTH Authentication required.");
+    assert_eq!(late.command(&["AUTH", "secret"]), ok());
+    assert_eq!(late.command(&["GET", "k"]), bulk("v"));
+    assert_eq!(late.command(&["RESET"]), Reply::Simple("RESET".into()));
+    assert_eq!(error(late.command(&["GET", "k"])), "NOAUTH Authentication required.");
+    early.send("GET k\r\nMULTI\r\nEXEC\r\n").expect("$1\r\nv\r\n+OK\r\n*0\r\n");
+    assert_eq!(admin.command(&["CONFIG", "SET", "requirepass", ""]), ok());
+    wait_for("nobody has to log in any more", PATIENCE, || path.raw().command(&["GET", "k"]) == bulk("v"));
+}

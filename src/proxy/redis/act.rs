@@ -140,7 +140,7 @@ impl Session {
 
     /// The session becomes this if the server lets it.
     async fn become_state(&mut self, state: State) -> Result<(), Box<[u8]>> {
-        let shared = join(&self.lane, Key::of(&state));
+        let shared = join(&self.lane, Key::of(&state, self.entry));
         match timeout(self.patience(), drive::wait_up(&shared)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err((&*error).into()),
@@ -207,7 +207,7 @@ impl Session {
 
     /// Gets an upstream of its own in the session's state.
     async fn pin(&mut self) -> Result<(), Box<[u8]>> {
-        let key = Key::of(&self.state);
+        let key = Key::of(&self.state, self.entry);
         let spare = self.lane.target().and_then(|target| self.lane.spares.take(&key, &target.node));
         let pinned = match spare {
             Some(spare) => self.reuse(spare),
@@ -251,7 +251,7 @@ impl Session {
         self.twin = None;
         self.warming = None;
         if let Some(pinned) = self.forget_pinned() {
-            let key = Key::of(&self.state);
+            let key = Key::of(&self.state, self.entry);
             if !self.shared.as_ref().is_some_and(|shared| shared.key == key) {
                 self.forget_shared();
             }

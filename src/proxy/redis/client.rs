@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Commands that a client that was slow to read sends on an upstream of its own before it may share again.
+/// Commands that a client with large replies, or slow to read, sends on an upstream of its own before it may share again.
 const SLOW: u8 = 32;
 /// Replies that a client may be owed on a shared upstream at most.
 const WINDOW: u32 = 128;
@@ -244,12 +244,14 @@ impl Client {
         self.window.get() == WINDOW && bytes.saturating_mul(WINDOW as usize) <= room.saturating_mul(count as usize)
     }
 
-    /// Part of a reply came that is too large to be kept whole.
+    /// Part of a reply came that is too large to be kept whole: the next ones are better read on an upstream of its own.
     pub fn narrow(&self) {
         self.window.set(1);
+        self.slow.set(SLOW);
     }
 
-    /// True while it should not share an upstream because it was slow to read; counts a command that went alone.
+    /// True while it should not share an upstream because its replies were large or it was slow to read them; counts a command
+    /// that went alone.
     pub fn is_slow(&self) -> bool {
         let left = self.slow.get();
         self.slow.set(left.saturating_sub(1));
@@ -310,7 +312,7 @@ impl Client {
         make(&mut waiting.bytes);
     }
 
-    /// Asks to be woken when what waits has been written, or the client is gone.
+    /// Asks to be woken when some of what waits has been written, or the client is gone.
     pub fn relieve(&self, waker: &Waker) {
         *self.relief.borrow_mut() = Some(waker.clone());
     }
@@ -321,6 +323,7 @@ impl Client {
         if self.push().is_err() {
             self.close();
         } else if self.has_left() {
+            self.slow.set(SLOW);
             self.wake();
         }
     }
@@ -363,18 +366,21 @@ impl Client {
     fn push(&self) -> io::Result<()> {
         let mut waiting = self.waiting.borrow_mut();
         let Waiting { bytes, at } = &mut *waiting;
+        let before = *at;
         while let Some(rest) = bytes.get(*at..).filter(|rest| !rest.is_empty()) {
             match self.write(rest)? {
                 0 => break,
                 written => *at += written,
             }
         }
+        if *at > before
+            && let Some(relief) = self.relief.borrow_mut().take()
+        {
+            relief.wake();
+        }
         if *at == bytes.len() {
             *at = 0;
             self.pool.give(std::mem::take(bytes));
-            if let Some(relief) = self.relief.borrow_mut().take() {
-                relief.wake();
-            }
         } else if *at > bytes.len() / 2 {
             bytes.drain(..*at);
             *at = 0;

@@ -30,8 +30,10 @@ const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 /// How long the old node may still answer after the route has moved.
 const LAST_WORDS: Duration = Duration::from_millis(50);
-/// How long neighbours wait for one client to take its large reply.
+/// How long a client may take for as many bytes as fit its buffer when there is no room left to keep more of its replies.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// The same while replies to others are behind its own.
+const PATIENCE_OF_OTHERS: Duration = Duration::from_millis(10);
 
 /// Why a connection ended.
 enum End {
@@ -80,6 +82,9 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
     let mut pause = Duration::ZERO;
     loop {
         let kicked = shared.kick.notified();
+        if shared.is_retired() {
+            return;
+        }
         let Some(target) = lane.target() else {
             kicked.await;
             continue;
@@ -127,22 +132,7 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
     }
 }
 
-/// Opens an upstream on the node that the route will move to, beside the one in use.
-pub fn warm_up(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) {
-    if shared.is_warm(node) || shared.warming.replace(true) {
-        return;
-    }
-    let (lane, shared, node) = (Rc::clone(lane), Rc::clone(shared), node.clone());
-    tokio::task::spawn_local(async move {
-        if let Ok(upstream) = attempt(&lane, &shared, &node).await {
-            shared.warm_up(node, upstream);
-        }
-        shared.warming.set(false);
-        lane.attend.notify_one();
-    });
-}
-
-async fn attempt(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) -> Result<Upstream, OpenError> {
+pub(super) async fn attempt(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) -> Result<Upstream, OpenError> {
     let mut setup = Vec::new();
     let replies = shared.key.session().open(&mut setup);
     open(lane, node, &setup, replies, replies).await
@@ -184,7 +174,7 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
 async fn elsewhere(lane: &Lane, shared: &Shared, node: &NodeAddress) {
     loop {
         let kicked = shared.kick.notified();
-        if lane.target().is_none_or(|target| target.node != *node) {
+        if shared.is_retired() || lane.target().is_none_or(|target| target.node != *node) {
             return;
         }
         shared.thaw();
@@ -212,8 +202,12 @@ impl Line {
                 }
                 Ok(done) => {
                     self.inbox.used(done.used);
-                    if let Some(client) = done.slow {
-                        wait_for(&client).await;
+                    if let Some(client) = done.slow
+                        && !lane.backlog.has_room(&client, lane.client_buffer())
+                    {
+                        let others = shared.owes_others(&client);
+                        wait_for(&client, lane.client_buffer(), if others { PATIENCE_OF_OTHERS } else { PATIENCE })
+                            .await;
                     }
                 }
             }
@@ -235,16 +229,17 @@ fn poll_chunk(
     inbox.poll_fill(reader, cx)
 }
 
-/// Gives a client that doesn't fit its reply into its buffer a moment to read; then it alone is closed.
-async fn wait_for(client: &Rc<Client>) {
-    let drained = poll_fn(|cx| {
-        if client.is_closed() || client.waiting() == 0 {
+/// Gives a client that keeps too much waiting a moment to take `room` bytes; then it alone is closed.
+async fn wait_for(client: &Client, room: usize, patience: Duration) {
+    let enough = client.waiting().saturating_sub(room);
+    let taken = poll_fn(|cx| {
+        if client.is_closed() || client.waiting() <= enough {
             return Poll::Ready(());
         }
         client.relieve(cx.waker());
         Poll::Pending
     });
-    if timeout(PATIENCE, drained).await.is_err() {
+    if timeout(patience, taken).await.is_err() {
         client.close();
     }
 }

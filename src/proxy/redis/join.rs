@@ -4,8 +4,11 @@
 //! that keeps others waiting, as long as there may be another.
 
 use super::{drive::begin, key::Key, lane::Lane, shared::Shared};
-use std::rc::Rc;
+use crate::protocol::redis::command::Retry;
+use std::{rc::Rc, time::Duration};
 
+/// How long a write has to wait, and how much later something else has to be answered, before writes are taken to be stopped.
+const STOPPED: Duration = Duration::from_millis(100);
 /// Upstreams of the same login, database and protocol at most.
 const SAME: usize = 4;
 /// The same for scripts.
@@ -30,6 +33,20 @@ pub fn join_for_script(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
     idle.or_else(coming).or_else(youngest).map_or_else(|| begin(lane, key, true), Rc::clone)
 }
 
+/// True while the node keeps a write waiting and answers on another upstream: somebody has told it to pause writes past
+/// Pointsman, most likely.
+pub fn are_writes_stopped(lane: &Lane) -> bool {
+    let now = lane.turn.tick();
+    let shared = lane.shared.borrow();
+    let silent = shared.iter().filter(|one| one.waits_for_write()).map(|one| one.silent_for(now)).max();
+    silent.and_then(|silent| silent.checked_sub(STOPPED)).filter(|silent| !silent.is_zero()).is_some_and(|silent| {
+        shared.iter().any(|one| {
+            let heard = Duration::from_micros(now.wrapping_sub(one.heard_us.get()).into());
+            one.is_up() && heard < silent
+        })
+    })
+}
+
 fn known(lane: &Lane, key: &Key, scripts: bool) -> Vec<Rc<Shared>> {
     lane.shared.borrow().iter().filter(|one| one.scripts == scripts && one.key == *key).map(Rc::clone).collect()
 }
@@ -38,6 +55,10 @@ impl Shared {
     /// True when it is connected and carries nothing.
     pub fn is_idle(&self) -> bool {
         self.is_up() && self.queue.borrow().is_empty()
+    }
+
+    fn waits_for_write(&self) -> bool {
+        !self.scripts && self.queue.borrow().front().is_some_and(|oldest| oldest.retry != Retry::Read)
     }
 
     /// For how long the oldest request waits, in microseconds; `None` if there is none.

@@ -13,17 +13,17 @@ pub struct Key {
     database: u32,
     selector: Selector,
     protocol: Protocol,
+    /// Without a login: the answers of the server's door that came before it was let in.
+    entry: u32,
 }
 
 impl Key {
-    /// The key of a session.
-    pub fn of(session: &Session) -> Self {
-        Self {
-            login: session.login().cloned(),
-            database: session.database(),
-            selector: session.selector().clone(),
-            protocol: session.protocol(),
-        }
+    /// The key of a session that came in after so many answers of the door.
+    pub fn of(session: &Session, entry: u32) -> Self {
+        let login = session.login().cloned();
+        let entry = if login.is_none() { entry } else { 0 };
+        let (database, selector) = (session.database(), session.selector().clone());
+        Self { login, database, selector, protocol: session.protocol(), entry }
     }
 
     /// A session that is nothing but this key: what its upstream has to be told.

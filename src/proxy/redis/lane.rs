@@ -1,7 +1,9 @@
 //! One service on one worker: what its sessions and upstreams share. Everything in here belongs to one thread.
 
 use super::{
+    backlog::Backlog,
     client::{Client, Ready},
+    door::Door,
     shared::Shared,
     spare::Spares,
     turn::Turn,
@@ -69,12 +71,18 @@ pub struct Lane {
     pub shared: RefCell<Vec<Rc<Shared>>>,
     /// Pinned upstreams that nobody uses now.
     pub spares: Spares,
+    /// Whether the server lets in who says no password.
+    pub door: Door,
+    /// Clients with more waiting than fits their buffers.
+    pub backlog: Backlog,
     /// Sessions that wait for the hold to end.
     pub parked: RefCell<Vec<Rc<Client>>>,
     /// All sessions.
     clients: RefCell<HashMap<u64, Rc<Client>>>,
     /// Sessions with an upstream of their own, which have to act when the route moves.
     pub pinned: RefCell<HashMap<u64, Rc<Client>>>,
+    /// True while the node seems to keep writes waiting, and nothing else.
+    pub writes_stopped: Cell<bool>,
     /// Told when the view has changed.
     pub changed: Notify,
     /// Wakes the steward before its time.
@@ -111,9 +119,12 @@ impl Lane {
             node_tls: RefCell::new(tls),
             deny: RefCell::new(Rc::new(deny)),
             shared: RefCell::default(),
+            door: Door::default(),
+            backlog: Backlog::default(),
             parked: RefCell::default(),
             clients: RefCell::default(),
             pinned: RefCell::default(),
+            writes_stopped: Cell::new(false),
             changed: Notify::new(),
             attend: Notify::new(),
             first_parked: Cell::new(None),
@@ -183,6 +194,11 @@ impl Lane {
     /// Changes what sessions may do, until the next view.
     pub fn set_gate(&self, gate: Gate) {
         self.gate.set(gate);
+    }
+
+    /// True while a write may keep its upstream waiting for long.
+    pub fn pauses_writes(&self) -> bool {
+        self.board.pause.is_on() || self.writes_stopped.get()
     }
 
     /// Notes a session that waits for the hold to end.

@@ -6,9 +6,12 @@
 
 mod act;
 mod ask;
+mod backlog;
 mod busy;
 mod client;
+mod door;
 mod drive;
+mod idle;
 mod inbox;
 mod join;
 mod key;
@@ -16,6 +19,7 @@ mod lane;
 mod local;
 mod moving;
 mod open;
+mod panic;
 mod pinned;
 mod pool;
 mod queue;
@@ -28,6 +32,7 @@ mod shared;
 mod spare;
 mod steward;
 mod turn;
+mod warm;
 
 pub use lane::Lane;
 pub use steward::follow;

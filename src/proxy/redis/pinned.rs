@@ -7,9 +7,10 @@
 use super::{
     ask::{Answer, Ask},
     client::Client,
-    inbox::{CHUNK, Inbox},
+    inbox::CHUNK,
     lane::Lane,
     open::Upstream,
+    pool::Pool,
     queue::Queue,
     retry::is_passing,
 };
@@ -28,11 +29,11 @@ use crate::{
 };
 use std::{
     io,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-/// Bytes of replies read at once.
-const READ: usize = 8 * 1024;
+/// The longest incomplete reply that is kept before its beginning is handed on.
+const STREAM: usize = 8 * 1024;
 /// Unwritten request bytes past which the client isn't read.
 const FULL: usize = 64 * 1024;
 /// Unanswered requests past which the client isn't read.
@@ -56,7 +57,8 @@ pub struct Pinned {
     pub queue: Queue<Ask>,
     reader: Reader,
     writer: Writer,
-    inbox: Inbox,
+    /// The beginning of a reply whose end hasn't come: an idle upstream owns no buffer.
+    rest: Vec<u8>,
     scanner: ReplyScanner,
 }
 
@@ -93,7 +95,7 @@ impl Pinned {
             queue,
             reader,
             writer,
-            inbox: Inbox::new(READ),
+            rest: Vec::new(),
             scanner,
         }
     }
@@ -105,7 +107,7 @@ impl Pinned {
 
     /// True when nothing is going on.
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.inbox.unused().is_empty() && self.queue.unwritten().is_empty()
+        self.queue.is_empty() && self.rest.is_empty() && self.queue.unwritten().is_empty()
     }
 
     /// Requests in flight that a switch has to wait for: those that block may be given up and asked again.
@@ -172,13 +174,8 @@ impl Pinned {
                     Poll::Ready(Ok(())) => {}
                 }
             }
-            match self.inbox.poll_fill(&mut self.reader, cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
-                Poll::Ready(Ok(())) => self.stirred = true,
-            }
-            if let Err(error) = self.replies(lane, client, session) {
-                return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, error));
+            if let Err(error) = ready!(self.read_once(cx, lane, client, session)) {
+                return Poll::Ready(error);
             }
             if let Some(client) = client {
                 client.flush();
@@ -189,30 +186,77 @@ impl Pinned {
         }
     }
 
-    /// Hands on what is there.
-    fn replies(&mut self, lane: &Lane, client: Option<&Client>, session: &mut Session) -> Result<(), ReplyError> {
+    /// Reads into the worker's scratch, behind what was kept, and keeps what can't be handed on yet.
+    fn read_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        lane: &Lane,
+        client: Option<&Client>,
+        session: &mut Session,
+    ) -> Poll<io::Result<()>> {
+        let mut scratch = lane.turn.scratch.borrow_mut();
+        let kept = self.rest.len();
+        let Some((head, room)) = scratch.split_at_mut_checked(kept) else {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        };
+        let many = ready!(self.reader.poll_read(cx, room))?;
+        if many == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.stirred = true;
+        head.copy_from_slice(&self.rest);
+        let bytes = scratch.get(..kept + many).unwrap_or_default();
+        let used = self.replies(bytes, lane, client, session).map_err(|error| {
+            // Nothing of this connection can be read any more.
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })?;
+        self.keep(bytes.get(used..).unwrap_or_default(), &lane.turn.pool);
+        Poll::Ready(Ok(()))
+    }
+
+    fn keep(&mut self, rest: &[u8], pool: &Pool) {
+        self.rest.clear();
+        if rest.is_empty() {
+            pool.give(std::mem::take(&mut self.rest));
+            return;
+        }
+        if self.rest.capacity() == 0 {
+            self.rest = pool.take();
+        }
+        self.rest.extend_from_slice(rest);
+    }
+
+    /// Hands on the replies in `buf`; returns how many bytes were used.
+    fn replies(
+        &mut self,
+        buf: &[u8],
+        lane: &Lane,
+        client: Option<&Client>,
+        session: &mut Session,
+    ) -> Result<usize, ReplyError> {
+        let mut used = 0;
         loop {
-            let unused = self.inbox.unused();
+            let unused = buf.get(used..).unwrap_or_default();
             let streaming = self.scanner.streaming();
             let Some(found) = self.scanner.next(unused)? else {
-                if unused.len() >= READ {
+                if unused.len() >= STREAM {
                     let many = self.scanner.take(unused.len());
                     if let Some(client) = client {
                         client.deliver(unused.get(..many).unwrap_or_default(), true);
                     }
-                    self.inbox.used(many);
+                    used += many;
                 }
-                return Ok(());
+                return Ok(used);
             };
             let bytes = unused.get(..found.len).unwrap_or_default();
+            used += found.len;
             if self.queue.len() == 1
                 && self.queue.front().is_some_and(Ask::may_be_asked_again)
                 && is_passing(lane, found, bytes)
             {
                 lane.wrong_role();
                 self.refused = Some(bytes.into());
-                self.inbox.used(found.len);
-                return Ok(());
+                return Ok(used);
             }
             let shown = if streaming {
                 // It was too large to be anything but an answer, and its beginning is out already.
@@ -224,7 +268,6 @@ impl Pinned {
             if let Some(client) = client.filter(|_| shown) {
                 client.deliver(bytes, true);
             }
-            self.inbox.used(found.len);
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     join::{join, join_for_script},
     key::Key,
     lane::Gate,
-    local,
+    local, panic,
     session::{Flow, Session},
     shared::{Shared, Standing},
 };
@@ -28,6 +28,7 @@ use std::rc::Rc;
 impl Session {
     /// Sends one whole request its way.
     pub(super) fn request(&mut self, head: &Head, request: &[u8], deny: &DenyList) -> Flow {
+        panic::point(head, request);
         let class = classify(head, request, deny);
         if (self.lane.gate() != Gate::Open || class.route == Route::Denied)
             && let Some(flow) = self.refused(&class, head, request)
@@ -48,7 +49,7 @@ impl Session {
             return flow;
         }
         match class.route {
-            Route::Shared if self.lane.board.pause.is_on() && class.may_be_paused() => {
+            Route::Shared if self.lane.pauses_writes() && class.may_be_paused() => {
                 // It would keep waiting what others read.
                 if self.client.outstanding() > 0 { Flow::Quiet } else { Flow::Again(Act::Pin) }
             }
@@ -95,8 +96,8 @@ impl Session {
             Some(shared) if waits || (script && shared.is_idle()) || !(script || shared.stands_still(&self.lane)) => {
                 shared
             }
-            _ if script => slot.insert(join_for_script(&self.lane, Key::of(&self.state))),
-            _ => slot.insert(join(&self.lane, Key::of(&self.state))),
+            _ if script => slot.insert(join_for_script(&self.lane, Key::of(&self.state, self.entry))),
+            _ => slot.insert(join(&self.lane, Key::of(&self.state, self.entry))),
         };
         self.client.set_shared_id(shared.id());
         if self.client.is_owed_enough() || shared.is_full() {
@@ -160,6 +161,13 @@ impl Session {
         self.client.set_pinned_in_flight(self.client.pinned_in_flight() + usize::from(ask.is_in_flight()));
         pinned.queue.push(request, ask);
         self.tell_stuck();
+    }
+
+    /// Sends more of a large request.
+    pub(super) fn stream_on(&mut self, bytes: &[u8]) {
+        if let Some(pinned) = &mut self.pinned {
+            pinned.queue.extend(bytes);
+        }
     }
 
     fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {

@@ -20,7 +20,7 @@ use crate::{
         scan::{Limits, RequestError, RequestScanner, Scan, expand_inline},
         session::Session as State,
     },
-    proxy::conn::Reader,
+    proxy::{conn::Reader, counters::Outcome},
 };
 use std::{
     future::poll_fn,
@@ -71,6 +71,8 @@ pub struct Session {
     pub(super) warming: Option<Rc<Warming>>,
     /// When the pinned upstream was last replaced.
     pub(super) relocated: Option<Instant>,
+    /// How often the server's door had given another answer when it came in.
+    pub(super) entry: u32,
     /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
     pub(super) lost_race: bool,
     /// True when it was told that this session can't move.
@@ -106,6 +108,7 @@ impl Session {
             handover: Handover::No,
             warming: None,
             relocated: None,
+            entry: 0,
             lost_race: false,
             told_stuck: false,
             busy: Busy::No,
@@ -120,6 +123,11 @@ impl Session {
 
     /// Serves until the session ends.
     pub async fn run(mut self) {
+        if !self.lane.door.is_fresh() {
+            // Boxed, as below.
+            Box::pin(self.lane.door.knock(&self.lane)).await;
+        }
+        self.entry = self.lane.door.answers();
         loop {
             match poll_fn(|cx| self.poll(cx)).await {
                 Step::End => return,
@@ -202,7 +210,8 @@ impl Session {
             return false;
         }
         match &self.pinned {
-            Some(pinned) => !pinned.is_full(),
+            // Who doesn't read has no more asked for: it would only keep the server busy.
+            Some(pinned) => !pinned.is_full() && self.client.waiting() <= super::inbox::CHUNK,
             None if self.client.is_held() => false,
             None if self.client.waiting() > super::inbox::CHUNK => {
                 self.client.wake_when_quiet();
@@ -375,17 +384,15 @@ impl Session {
     pub(super) fn is_streaming(&self) -> bool {
         self.scanner.streaming()
     }
-
-    fn stream_on(&mut self, bytes: &[u8]) {
-        if let Some(pinned) = &mut self.pinned {
-            pinned.queue.extend(bytes);
-        }
-    }
 }
 
 impl Drop for Session {
     /// Also after a panic: upstreams must not write to a client that nobody serves.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.lane.counters.count(Outcome::Fault, 1);
+            tracing::error!(client = %self.peer, "a session panicked and is closed; please report what was logged before");
+        }
         self.client.close();
         self.lane.leave(self.id);
     }

@@ -27,7 +27,7 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     task::Waker,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::Notify;
 
@@ -38,6 +38,8 @@ const FULL: usize = 1024 * 1024;
 const STILL_US: u32 = 100_000;
 /// An incomplete reply larger than this is handed on as it comes.
 const STREAM: usize = 64 * 1024;
+/// While more than this of a reply is still to come, clients that wait for nothing take another upstream.
+const LARGE: u64 = 256 * 1024;
 
 /// Whether requests can be answered.
 #[derive(Clone)]
@@ -64,17 +66,23 @@ pub struct Shared {
     frozen: Cell<bool>,
     /// The socket didn't take everything: the driver waits for it.
     blocked: Cell<bool>,
+    /// True while much of one reply is still to come.
+    large: Cell<bool>,
     driver: RefCell<Option<Waker>>,
     /// Sessions that wait until less is unanswered.
     crowd: RefCell<Vec<Rc<Client>>>,
     /// A connection to the node that the route will move to.
-    warm: RefCell<Option<(NodeAddress, Upstream)>>,
+    pub(super) warm: RefCell<Option<(NodeAddress, Upstream)>>,
     /// True while one is being opened.
     pub warming: Cell<bool>,
     /// Kept for its room.
     touched: RefCell<Vec<Rc<Client>>>,
     /// What the node refused for its role or state.
     pub(super) aside: RefCell<Aside>,
+    /// Since when no session uses it.
+    pub(super) idle: Cell<Option<Instant>>,
+    /// True when its driver has to end.
+    pub(super) retired: Cell<bool>,
     /// Told when `standing` changes.
     pub changed: Notify,
     /// Told when the driver has to look at the route again.
@@ -97,12 +105,15 @@ impl Shared {
             dirty: Cell::new(false),
             frozen: Cell::new(false),
             blocked: Cell::new(false),
+            large: Cell::new(false),
             driver: RefCell::default(),
             crowd: RefCell::default(),
             warm: RefCell::default(),
             warming: Cell::new(false),
             touched: RefCell::default(),
             aside: RefCell::default(),
+            idle: Cell::new(None),
+            retired: Cell::new(false),
             changed: Notify::new(),
             kick: Notify::new(),
             given_up: Notify::new(),
@@ -125,29 +136,12 @@ impl Shared {
         if self.is_up() { self.queue.borrow().len() as u64 } else { 0 }
     }
 
-    /// An upstream on the next node, for when the route moves there.
-    pub fn warm_up(&self, node: NodeAddress, upstream: Upstream) {
-        *self.warm.borrow_mut() = Some((node, upstream));
-    }
-
-    /// Closes it unless it is on that node: the route doesn't move there after all.
-    pub fn cool(&self, node: Option<&NodeAddress>) {
-        self.warm.borrow_mut().take_if(|(on, _)| Some(&*on) != node);
-    }
-
-    /// True when there is one on that node.
-    pub fn is_warm(&self, node: &NodeAddress) -> bool {
-        self.warm.borrow().as_ref().is_some_and(|(on, _)| on == node)
-    }
-
-    /// Takes it, if it is on that node.
-    pub fn take_warm(&self, node: &NodeAddress) -> Option<Upstream> {
-        self.warm.borrow_mut().take().filter(|(on, _)| on == node).map(|(_, upstream)| upstream)
-    }
-
-    /// True while the oldest request keeps everything behind it waiting. A new connection may be answered (`BUSY`, say), so
-    /// clients that wait for nothing here had better take another one.
+    /// True while the oldest request keeps everything behind it waiting, by its reply's size or without a word. A new connection
+    /// may be answered (`BUSY`, say), so clients that wait for nothing here had better take another one.
     pub fn stands_still(&self, lane: &Lane) -> bool {
+        if self.large.get() {
+            return true;
+        }
         if let Standing::Dead(error) = &*self.standing.borrow() {
             return is_busy(error);
         }
@@ -156,6 +150,11 @@ impl Shared {
         // Once something was sent in this turn, the clock has been read.
         let now = if self.dirty.get() { lane.turn.now_us() } else { lane.turn.tick() };
         now.wrapping_sub(oldest.at_us).min(now.wrapping_sub(self.heard_us.get())) > STILL_US
+    }
+
+    /// True when somebody else's request is unanswered, too.
+    pub fn owes_others(&self, client: &Rc<Client>) -> bool {
+        self.queue.borrow().entries().any(|entry| !Rc::ptr_eq(&entry.client, client))
     }
 
     /// True when sessions should wait before they send more.
@@ -282,6 +281,7 @@ impl Shared {
     /// The connection is gone: what may be is sent on the next one, the rest is answered with an honest error. `cut` is the
     /// number of bytes of the current reply that were already delivered.
     pub fn lost(&self, lane: &Lane, cut: bool) {
+        self.large.set(false);
         self.writer.borrow_mut().take();
         self.set_standing(Standing::Down);
         if cut && let Some(entry) = self.queue.borrow().front() {
@@ -375,6 +375,7 @@ impl Shared {
             used += many;
             slow = slow.or_else(|| (entry.client.waiting() > lane.client_buffer()).then(|| Rc::clone(&entry.client)));
         }
+        self.large.set(scanner.streaming() && scanner.to_come() > LARGE);
         lane.counters.count(Outcome::Error, errors);
         let room = queue.weight() < FULL / 2;
         drop(queue);

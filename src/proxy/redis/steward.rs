@@ -5,8 +5,10 @@
 
 use super::{
     client::Ready,
-    drive,
+    idle,
+    join::are_writes_stopped,
     lane::{Gate, Lane},
+    warm,
 };
 use crate::{
     model::{
@@ -109,7 +111,10 @@ fn round(lane: &Rc<Lane>) {
     run_out(lane, &view);
     // Behind it: what is given up here is down by the next round, and not taken to be well again before.
     give_up_silent(lane, &view);
+    lane.writes_stopped.set(are_writes_stopped(lane));
     lane.spares.sweep(None);
+    idle::retire_idle(lane);
+    lane.backlog.sweep(view.settings.client_buffer);
     lane.publish_counts();
 }
 
@@ -117,7 +122,7 @@ fn round(lane: &Rc<Lane>) {
 fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
     let shared: Vec<_> = lane.shared.borrow().iter().map(Rc::clone).collect();
     for one in &shared {
-        drive::warm_up(lane, one, node);
+        warm::warm_up(lane, one, node);
     }
     shared.iter().all(|one| one.is_warm(node)) && lane.lagging(Ready::Warm) == 0
 }

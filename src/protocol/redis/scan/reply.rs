@@ -147,6 +147,11 @@ impl ReplyScanner {
         take
     }
 
+    /// Bytes of the current reply, from where the next call of [`Self::next`] has to start, that were announced so far.
+    pub fn to_come(&self) -> u64 {
+        self.at
+    }
+
     /// True while the rest of a reply is awaited whose first bytes were taken.
     pub fn streaming(&self) -> bool {
         self.taken
