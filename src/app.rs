@@ -9,6 +9,7 @@ use crate::{
     control::{self, Handle, Parts, Workshop},
     coord::local::Local,
     model::name::{Kind, ServiceName},
+    net::TlsFileError,
     protocol::redis::command::DenyList,
     proxy::{self, Proxy},
     route::Board,
@@ -51,12 +52,21 @@ pub fn run(file: &Path) -> ExitCode {
 /// The store of a service: the one place that knows which kinds there are.
 pub fn store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String> {
     match service.kind {
-        Kind::Redis => match RedisStore::new(service.clone(), &instance(config)) {
-            Ok(store) => Ok(Arc::new(store)),
-            Err(error) => Err(format!("services.{}: {error}", service.name)),
-        },
+        Kind::Redis => told(service, RedisStore::new(service.clone(), &instance(config))),
         kind => Err(format!("services.{}: {} is not supported yet", service.name, kind.as_str())),
     }
+}
+
+/// The store of a service for one who only looks at its nodes.
+pub fn visiting_store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String> {
+    match service.kind {
+        Kind::Redis => told(service, RedisStore::visitor(service.clone(), &instance(config))),
+        kind => Err(format!("services.{}: {} is not supported yet", service.name, kind.as_str())),
+    }
+}
+
+fn told(service: &Service, built: Result<RedisStore, TlsFileError>) -> Result<Arc<dyn Store>, String> {
+    built.map(|store| Arc::new(store) as Arc<dyn Store>).map_err(|error| format!("services.{}: {error}", service.name))
 }
 
 /// What the floor of the configuration can't know, as `file:line:col: error: message`, one line a problem.

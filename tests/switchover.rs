@@ -51,6 +51,27 @@ fn main_holds_everything(load: Load, main: &RedisServer, spare: &RedisServer) {
     assert_eq!(main.info("db0"), spare.info("db0"), "both hold the same");
 }
 
+/// It is away during the switch and comes back as a standby of the old primary.
+#[test]
+fn a_standby_that_was_away_is_made_to_follow_when_it_is_back() {
+    require_server!("redis7");
+    let (main, spare) = RedisServer::pair("redis7");
+    let mut third = RedisServer::builder("redis7").replica_of(&main).start();
+    third.wait_synced();
+    let rig = Rig::start(&[("main", vec![&main, &third]), ("spare", vec![&spare])], "");
+    third.kill();
+    rig.wait_ready();
+    let operation = rig.switch("spare");
+    let told = format!("{} does not follow {} yet", third.address(), spare.address());
+    assert!(operation["detail"].as_str().is_some_and(|detail| detail.contains(&told)), "{operation:#}");
+    rig.wait("its note", |service| service["note"].as_str().is_some_and(|note| note.starts_with(&told)));
+    third.restart();
+    wait_for("it follows", PATIENCE, || third.info("master_port") == spare.port().to_string());
+    rig.wait("no note", |service| service["note"] == "");
+    let kinds = rig.journal("svc=cart").into_iter().map(|record| record["detail"]["what"].clone());
+    assert_eq!(kinds.filter(|what| what == "strayed" || what == "gathered").count(), 2);
+}
+
 #[test]
 fn the_other_standby_follows_the_new_primary() {
     require_server!("redis7");

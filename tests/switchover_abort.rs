@@ -57,6 +57,33 @@ fn interrupted(
     operation
 }
 
+/// Seconds between the fence and the confirmation, in which the fenced primary pinged its standbys.
+#[test]
+fn pings_of_the_fenced_primary_are_no_reason_to_give_up() {
+    require_server!("redis7");
+    let (main, spare) = RedisServer::pair("redis7");
+    main.command(&["CONFIG", "SET", "repl-ping-replica-period", "1"]);
+    let mut rig = Rig::prepare(&[("main", vec![&main]), ("spare", vec![&spare])], "");
+    rig.pointsman = rig.pointsman.environment("POINTSMAN_STOP_AT", "before_act_confirm");
+    rig.pointsman.launch();
+    rig.wait_ready();
+    let mut load = Load::new(rig.port);
+    load.writers(8);
+    load.progress(10);
+    std::thread::scope(|scope| {
+        let switching = scope.spawn(|| rig.switch("spare"));
+        wait_for("it stops", PATIENCE, || is_stopped(rig.pointsman.id()));
+        let offset = || main.info("master_repl_offset").parse::<u64>().expect("an offset");
+        let fenced = offset();
+        wait_for("three PINGs", PATIENCE, || offset() >= fenced + 3 * 14);
+        rig.pointsman.thaw();
+        switching.join().expect("done");
+    });
+    load.progress(10);
+    wait_role(&spare, "master");
+    load.finish(spare.port());
+}
+
 /// Whether a process is stopped, by the kernel's own word.
 fn is_stopped(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();

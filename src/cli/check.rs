@@ -84,7 +84,7 @@ fn name_twins(asked: &mut [Asked]) {
 }
 
 async fn ask(config: &Config, service: &Service) -> Result<Vec<Asked>, String> {
-    let store = crate::app::store(config, &Arc::new(service.clone()))?;
+    let store = crate::app::visiting_store(config, &Arc::new(service.clone()))?;
     let nodes: Vec<NodeAddress> = service.nodes().map(|(_, node)| node.address.clone()).collect();
     let inspections = futures_util::future::join_all(nodes.iter().map(|node| store.inspect(node))).await;
     let svc = service.name.to_string();

@@ -77,7 +77,9 @@ fn what(change: &Change) -> String {
         Change::FenceIntended { node } => format!("fence of {node} intended"),
         Change::Fenced { node, position, .. } => format!("fenced {node} at position {position}"),
         Change::Unfenced { node } => format!("fence of {node} lifted"),
-        Change::LineageSeen { node, lineage } => format!("history of {node}: {}", lineage.id),
+        Change::Strayed { node } => format!("{node} does not follow yet, and is told again until it does"),
+        Change::Gathered { node } => format!("{node} is no stray any more"),
+        Change::LineageSeen { node, lineage, .. } => format!("history of {node}: {}", lineage.id),
         Change::Began { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
             format!("{} began: {}{to}", operation.id, operation.kind)

@@ -136,6 +136,8 @@ fn change_name(change: &Change) -> String {
         Change::FenceIntended { .. } => "fence_intended".into(),
         Change::Fenced { .. } => "fenced".into(),
         Change::Unfenced { .. } => "unfenced".into(),
+        Change::Strayed { .. } => "strayed".into(),
+        Change::Gathered { .. } => "gathered".into(),
         Change::LineageSeen { .. } => "lineage_seen".into(),
         Change::Began { .. } => "began".into(),
         Change::Entered { step, .. } => format!("entered_{}", step.as_str()),

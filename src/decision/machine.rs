@@ -90,8 +90,14 @@ pub struct Machine {
     pub(super) clean_up_at: Duration,
     /// What stopped the last clean-up of a fence, in words.
     pub(super) return_error: String,
+    /// When strays may be told again.
+    pub(super) gather_at: Duration,
+    /// What stopped the last try to make a stray follow, in words.
+    pub(super) stray_errors: BTreeMap<NodeAddress, String>,
     /// The number of the last operation, with those that aren't durable yet.
     pub(super) numbered: u64,
+    /// Orders that wait for new readings of the nodes.
+    pub(super) asked: Vec<super::asking::Asked>,
     tickets: u64,
     effects: Vec<Effect>,
 }
@@ -119,6 +125,9 @@ impl Machine {
             not_before: Duration::ZERO,
             clean_up_at: Duration::ZERO,
             return_error: String::new(),
+            gather_at: Duration::ZERO,
+            stray_errors: BTreeMap::new(),
+            asked: Vec::new(),
             tickets: 0,
             effects: Vec::new(),
         };
@@ -164,10 +173,12 @@ impl Machine {
                 self.know_nodes();
             }
         }
+        self.take_asked(now);
         self.advance_switch(now);
         if self.switch.is_none() {
             self.watch_roles(now);
             self.clean_up(now);
+            self.gather(now);
         }
         self.finish()
     }

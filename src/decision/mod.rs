@@ -4,6 +4,7 @@
 //! no I/O: the driver in `control/` carries effects out and brings their results back as events.
 
 mod abort;
+mod asking;
 mod guards;
 mod health;
 #[cfg(debug_assertions)]
@@ -13,6 +14,7 @@ mod orders;
 mod recovery;
 mod returning;
 mod roles;
+mod settling;
 mod switch;
 mod switchover;
 #[cfg(test)]

@@ -17,8 +17,15 @@ use jiff::SignedDuration;
 use std::time::Duration;
 
 impl Machine {
-    /// Takes an order in.
+    /// Takes an order in, perhaps after a moment.
     pub(super) fn ordered(&mut self, ticket: Ticket, order: &Order, now: Now) {
+        if !self.asks_first(ticket, order, now) {
+            self.take_order(ticket, order, now);
+        }
+    }
+
+    /// Judges an order and begins what it asks for.
+    pub(super) fn take_order(&mut self, ticket: Ticket, order: &Order, now: Now) {
         let operation = self.operation_of(order, now);
         if let Some(refusal) = self.epoch_guard(order) {
             return self.refuse(ticket, operation, vec![refusal], is_dry(&order.command));

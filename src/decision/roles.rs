@@ -89,17 +89,16 @@ impl Machine {
         self.not_before = now.mono + TRY_AGAIN;
         let mode = if self.durable.route.target.is_none() { Mode::Open } else { self.durable.route.mode };
         let epoch = self.route.epoch.max(self.durable.route.epoch).next();
-        let lineage = self.nodes.get(&target.node).and_then(NodeState::fresh).map(|answer| answer.lineage.clone());
+        let answer = self.nodes.get(&target.node).and_then(NodeState::fresh).filter(|_| self.managed());
         let route = Route { epoch, mode, target: Some(target.clone()) };
         let mut drafts = vec![self.draft(RecordKind::Decision, Change::Routed { route: route.clone() }, why)];
-        if let (true, Some(lineage)) = (self.managed(), lineage) {
-            drafts.push(self.lineage_draft(&target.node, lineage));
-        }
+        drafts.extend(answer.map(|answer| self.lineage_draft(&target.node, answer)));
         self.write(drafts, Then::Route(route));
     }
 
-    fn lineage_draft(&self, node: &NodeAddress, lineage: Lineage) -> Draft {
-        let change = Change::LineageSeen { node: node.clone(), lineage };
+    fn lineage_draft(&self, node: &NodeAddress, answer: &Answer) -> Draft {
+        let (lineage, process) = (answer.lineage.clone(), answer.run_id.clone());
+        let change = Change::LineageSeen { node: node.clone(), lineage, process };
         self.draft(RecordKind::Decision, change, "the history that the routed primary continues")
     }
 
@@ -276,15 +275,18 @@ impl Machine {
         }
         let known = self.durable.lineage.as_ref();
         let same_process = self.served.as_ref().is_some_and(|served| served.run_id == answer.run_id);
-        let heir = same_process || known.is_none_or(|known| continues(answer, known));
+        let recorded = self.durable.process == answer.run_id;
+        let heir = same_process
+            || (recorded && !answer.run_id.is_empty())
+            || known.is_none_or(|known| continues(answer, known));
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
         let text = match (heir, shrunk) {
             (true, None) => {
                 self.strange = None;
                 self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
-                if known.is_none_or(|known| known.id != answer.lineage.id) {
+                if !recorded || known.is_none_or(|known| known.id != answer.lineage.id) {
                     self.not_before = now.mono + TRY_AGAIN;
-                    let draft = self.lineage_draft(&routed.node, answer.lineage.clone());
+                    let draft = self.lineage_draft(&routed.node, answer);
                     self.write(vec![draft], Then::Nothing);
                 }
                 return;
@@ -306,7 +308,7 @@ impl Machine {
         let routed = self.route.target.clone()?;
         let answer = self.nodes.get(&routed.node).and_then(NodeState::fresh)?.clone();
         self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
-        Some(self.lineage_draft(&routed.node, answer.lineage))
+        Some(self.lineage_draft(&routed.node, &answer))
     }
 
     /// What each node that doesn't answer was found to do.

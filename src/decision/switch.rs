@@ -1,4 +1,4 @@
-//! A switch under way: what it is, where it stands, what it knows. Its moves stand in `switchover` and `abort`.
+//! A switch under way: what it is, where it stands, what it knows. Its moves stand in `switchover`, `settling` and `abort`.
 
 use super::{
     Now, Ticket,
@@ -7,6 +7,7 @@ use super::{
 use crate::model::{
     action::Action,
     guard::{Guard, Refusal},
+    name::NodeAddress,
     observation::Lineage,
     operation::{Operation, Outcome, Phase, Step},
     record::{Change, Draft, RecordKind},
@@ -117,6 +118,8 @@ pub(super) struct Switch {
     /// The action that the stage waits for.
     pub(super) acting: Option<Ticket>,
     pub(super) side: BTreeSet<Ticket>,
+    /// Standbys that don't follow the new primary, as far as is known.
+    pub(super) strays: BTreeSet<NodeAddress>,
     /// What ends it, kept to be written again where the journal failed.
     pub(super) last_words: Vec<Draft>,
     /// Whether the fence was sent, and so may be set.
@@ -160,6 +163,7 @@ impl Switch {
             handed_over: BTreeSet::new(),
             acting: None,
             side: BTreeSet::new(),
+            strays: BTreeSet::new(),
             last_words: Vec::new(),
             fence_sent: false,
             saved: None,
@@ -292,6 +296,7 @@ impl Machine {
         mut drafts: Vec<Draft>,
         now: Now,
     ) {
+        drafts.extend(self.strays_of(switch));
         switch.close_phase(now);
         switch.operation.outcome = outcome;
         switch.operation.epoch_after = Some(epoch);

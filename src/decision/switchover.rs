@@ -8,7 +8,7 @@
 use super::{
     Now, Ticket,
     guards::Purpose,
-    machine::{Machine, Pending, Then},
+    machine::{Machine, Then},
     switch::{Stage, Switch},
 };
 use crate::model::{
@@ -16,8 +16,7 @@ use crate::model::{
     error::StoreError,
     guard::{Guard, Refusal},
     name::NodeAddress,
-    observation::Part,
-    operation::{Outcome, Step},
+    operation::Step,
     record::{Change, Draft},
     route::Readying,
 };
@@ -25,10 +24,6 @@ use std::time::Duration;
 
 /// Between two tries of an action that must succeed.
 const RETRY: Duration = Duration::from_millis(200);
-/// How long the old primary and the others get to become standbys before the operation ends as partial.
-const RETURN_LIMIT: Duration = Duration::from_secs(15);
-/// How often nodes are looked at while the end is verified.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl Machine {
     /// The first move: the operation is written down.
@@ -86,11 +81,13 @@ impl Machine {
                 switch.position = Some((position, lineage));
                 self.catch_up(&mut switch, now);
             }
+            (Stage::CatchingUp, Ok(Done::CaughtUp)) if switch.caught_up => self.confirm(&mut switch, now),
             (Stage::CatchingUp, Ok(Done::CaughtUp)) => {
                 switch.caught_up = true;
                 self.hand_over(&mut switch, now);
             }
             (Stage::Confirming, Ok(Done::Confirmed)) => self.commit(&mut switch, now),
+            (Stage::Confirming, Ok(Done::Grown { position })) => self.grown(&mut switch, position, now),
             (Stage::Promoting, Ok(Done::Promoted)) => self.serve(&mut switch, now),
             (Stage::Promoting, Err(error)) => self.promote_failed(&mut switch, &error, now),
             (Stage::Demoting, Ok(Done::Demoted)) => switch.tries = 0,
@@ -118,8 +115,10 @@ impl Machine {
     pub(super) fn switch_side_acted(&mut self, ticket: Ticket, node: &NodeAddress, result: Result<Done, StoreError>) {
         if let Some(switch) = self.switch.as_mut() {
             switch.side.remove(&ticket);
-            if let Err(error) = result {
-                switch.say(&format!("{node}: {error}"));
+            match result {
+                Ok(Done::Repointed) => drop(switch.strays.remove(node)),
+                Ok(_) => {}
+                Err(error) => switch.say(&format!("{node}: {error}")),
             }
         }
     }
@@ -242,15 +241,40 @@ impl Machine {
         self.switch_act(switch, Action::Confirm { node: switch.from.node.clone(), position }, limit);
     }
 
+    /// Heartbeats of the fenced primary came between: the candidate applies them too, so that nothing rests on what they look
+    /// like. Tried as long as clients may wait.
+    fn grown(&mut self, switch: &mut Switch, position: u64, now: Now) {
+        let limit = self.settings.failover.hold_timeout;
+        match switch.position.as_mut() {
+            Some((known, _)) if now.mono.saturating_sub(switch.held_since) < limit => {
+                *known = position;
+                self.catch_up(switch, now);
+            }
+            _ => self.abort(switch, &format!("{} did not stand still within {limit:?}", switch.from.node), now),
+        }
+    }
+
     /// The one fsync inside the hold. Without replication it is the new route itself.
     fn commit(&mut self, switch: &mut Switch, now: Now) {
         self.enter(switch, Stage::Committing, Duration::ZERO, now);
-        let draft = if switch.managed {
-            switch.entered(Step::Promote)
+        let drafts = if switch.managed {
+            self.history(switch).into_iter().chain([switch.entered(Step::Promote)]).collect()
         } else {
-            switch.draft(Change::Routed { route: switch.new_route() })
+            vec![switch.draft(Change::Routed { route: switch.new_route() })]
         };
-        self.write(vec![draft], Then::Switch);
+        self.write(drafts, Then::Switch);
+    }
+
+    /// The history that the candidate continues, where the journal doesn't name it yet: the promotion begins a new one, and
+    /// of that one only its parent proves that it is ours. Two switches within a second leave no probe between them.
+    fn history(&self, switch: &Switch) -> Option<Draft> {
+        let answer = |node| self.nodes.get(node).and_then(|node| node.answer.as_ref());
+        let candidate = || Some(answer(&switch.to.node)?.lineage.clone());
+        let lineage = switch.position.as_ref().map(|(_, lineage)| lineage.clone()).or_else(candidate)?;
+        let known = self.durable.lineage.as_ref().is_some_and(|known| known.id == lineage.id);
+        let node = switch.from.node.clone();
+        let process = answer(&node).map(|answer| answer.run_id.clone()).unwrap_or_default();
+        (!known).then(|| switch.draft(Change::LineageSeen { node, lineage, process }))
     }
 
     /// The point of no return. Sent again until it is known to be so.
@@ -279,11 +303,6 @@ impl Machine {
         switch.blocked.clear();
         self.enter(switch, Stage::Serving, Duration::ZERO, now);
         self.publish(switch.new_route(), None, false);
-        // The process that we promoted is the one that serves, whatever history it begins: a second switch may come before the
-        // next probe has told its name. It stands behind the publication, which forgets who was served before.
-        if let Some(answer) = self.nodes.get(&switch.to.node).and_then(super::health::NodeState::fresh) {
-            self.served = Some(super::roles::Served { run_id: answer.run_id.clone(), items: answer.items });
-        }
         self.write(vec![switch.draft(Change::Routed { route: switch.new_route() })], Then::Switch);
     }
 
@@ -292,105 +311,5 @@ impl Machine {
         self.enter(switch, Stage::Serving, Duration::ZERO, now);
         self.publish(switch.new_route(), None, false);
         self.finished(switch, now);
-    }
-
-    fn served(&mut self, switch: &mut Switch, failed: Option<String>, now: Now) {
-        if let Some(error) = failed {
-            switch.say(&format!("the new route serves and is not in the journal: {error}"));
-        }
-        self.enter(switch, Stage::Demoting, RETURN_LIMIT, now);
-        if self.durable.fences.contains_key(&switch.from.node) {
-            self.send_demote(switch);
-        }
-        self.repoint_others(switch);
-    }
-
-    fn send_demote(&mut self, switch: &mut Switch) {
-        let limit = self.act_limit();
-        self.switch_act(switch, Action::Demote { node: switch.from.node.clone(), to: switch.to.node.clone() }, limit);
-    }
-
-    fn repoint_others(&mut self, switch: &mut Switch) {
-        let standby = |node: &super::health::NodeState| {
-            node.fresh().is_some_and(|answer| matches!(answer.part, Part::Standby { .. }))
-        };
-        let others: Vec<NodeAddress> = self
-            .nodes
-            .iter()
-            .filter(|(address, node)| **address != switch.from.node && **address != switch.to.node && standby(node))
-            .map(|(address, _)| address.clone())
-            .collect();
-        for node in others {
-            let action = Action::Repoint { node: node.clone(), to: switch.to.node.clone() };
-            let limit = self.act_limit();
-            let ticket = self.act(action, limit, Pending::SwitchSide(node));
-            switch.side.insert(ticket);
-        }
-    }
-
-    fn verify(&mut self, switch: &mut Switch, now: Now) {
-        let left = switch.deadline.saturating_sub(now.mono);
-        switch.approached = now.mono;
-        self.enter(switch, Stage::Verifying, left, now);
-        self.look_again(switch, now);
-    }
-
-    fn look_again(&mut self, switch: &mut Switch, now: Now) {
-        self.probe(&switch.from.node, now);
-        self.probe(&switch.to.node, now);
-        self.retry(switch, LOOK_AGAIN, now);
-    }
-
-    fn verified(&mut self, switch: &mut Switch, retry: bool, now: Now) {
-        let fresh = |node: &NodeAddress| {
-            self.nodes.get(node).filter(|state| state.seen > switch.approached).and_then(|state| state.fresh())
-        };
-        let new = fresh(&switch.to.node).is_some_and(|answer| matches!(answer.part, Part::Primary { .. }));
-        let old =
-            fresh(&switch.from.node).is_some_and(|answer| matches!(answer.part, Part::Standby { link_up: true, .. }));
-        let fenced = self.durable.fences.contains_key(&switch.from.node);
-        match (new, old, fenced) {
-            (true, true, true) => {
-                let left = switch.deadline.saturating_sub(now.mono);
-                self.enter(switch, Stage::Lifting, left, now);
-                self.send_unfence(switch);
-            }
-            (true, _, false) => self.persist(switch, now),
-            _ if retry => self.look_again(switch, now),
-            _ => {}
-        }
-    }
-
-    pub(super) fn send_unfence(&mut self, switch: &mut Switch) {
-        let limit = self.act_limit();
-        let saved = switch.saved.clone();
-        self.switch_act(switch, Action::Unfence { node: switch.from.node.clone(), saved }, limit);
-    }
-
-    /// Best effort: a node's own file should say what the node is. A failure is said, not counted.
-    fn persist(&mut self, switch: &mut Switch, now: Now) {
-        self.enter(switch, Stage::Persisting, Duration::ZERO, now);
-        let mut nodes = vec![switch.to.node.clone()];
-        nodes.extend(switch.planned.then(|| switch.from.node.clone()));
-        for node in nodes {
-            let limit = self.act_limit();
-            let ticket = self.act(Action::Persist { node: node.clone() }, limit, Pending::SwitchSide(node));
-            switch.side.insert(ticket);
-        }
-    }
-
-    fn finished(&mut self, switch: &mut Switch, now: Now) {
-        let fence = self.durable.fences.contains_key(&switch.from.node);
-        let drafts = fence.then(|| switch.draft(Change::Unfenced { node: switch.from.node.clone() }));
-        self.end(switch, Outcome::Done, switch.last_epoch(), drafts.into_iter().collect(), now);
-    }
-
-    /// The new route serves; the old primary is not yet a standby. The clean-up goes on after the operation's end.
-    fn partial(&mut self, switch: &mut Switch, now: Now) {
-        let why = std::mem::take(&mut switch.blocked);
-        let words =
-            format!("{} is not a standby of {} yet, and is being returned: {why}", switch.from.node, switch.to.node);
-        switch.say(words.trim_end_matches([':', ' ']));
-        self.end(switch, Outcome::Partial, switch.last_epoch(), Vec::new(), now);
     }
 }

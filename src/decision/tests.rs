@@ -1,5 +1,6 @@
 //! The machine in its world: ordinary ways and refusals; every seed's faults and crashes stand in `seeds`.
 
+mod fitness;
 mod seeds;
 
 use super::world::World;
@@ -286,6 +287,24 @@ fn an_empty_restart_blocks_switches_until_an_operator_accepts_it() {
     assert_eq!(world.durable().lineage.unwrap().id, "L9");
 }
 
+/// As Redis does when its first standby attaches.
+#[test]
+fn a_new_name_for_the_history_of_the_same_process_is_no_stranger() {
+    let mut world = World::new(16, Replication::Managed);
+    assert!(world.run_until(LONG, |world| world.durable().lineage.is_some()));
+    for crash in [false, true] {
+        for node in world.nodes.values_mut() {
+            node.lineage.id = format!("fresh-{crash}");
+        }
+        if crash {
+            world.boot();
+        }
+        world.run(Duration::from_secs(3));
+        assert_eq!(world.machine.view(world.now()).state, Standing::Steady, "{crash}");
+        assert_eq!(world.durable().lineage.unwrap().id, format!("fresh-{crash}"));
+    }
+}
+
 #[test]
 fn a_worker_that_never_drains_rolls_the_switch_back() {
     let mut world = steady(13, Replication::Managed);
@@ -298,6 +317,42 @@ fn a_worker_that_never_drains_rolls_the_switch_back() {
     assert_eq!((routed(&world), world.machine.route().epoch), ("a:1", Epoch(3)));
     world.faults.worker_deaf = 0;
     assert!(world.run_until(LONG, ready));
+}
+
+#[test]
+fn a_standby_that_could_not_be_repointed_is_told_again_until_it_follows() {
+    let mut world = steady(15, Replication::Managed);
+    let c = NodeAddress::from("c:1");
+    world.nodes.get_mut(&c).unwrap().stubborn = true;
+    world.order(1, switchover("spare"));
+    let operation = answered(&mut world, 1);
+    assert_eq!(operation.outcome, Outcome::Done);
+    assert!(operation.detail.contains("c:1 does not follow b:1 yet"), "{}", operation.detail);
+    world.run(Duration::from_secs(20));
+    let view = world.machine.view(world.now());
+    assert_eq!(view.state, Standing::Steady);
+    assert!(view.note.starts_with("c:1 does not follow b:1 yet"), "{}", view.note);
+    assert!(view.clusters[1].nodes[1].note.contains("told again every 5 s ("), "{view:?}");
+    // A restart remembers it, and a standby that is away is told when it is back.
+    world.boot();
+    (world.nodes.get_mut(&c).unwrap().stubborn, world.nodes.get_mut(&c).unwrap().up) = (false, false);
+    world.run(Duration::from_secs(20));
+    assert!(world.durable().strays.contains(&c));
+    world.nodes.get_mut(&c).unwrap().up = true;
+    assert!(world.run_until(LONG, |world| world.durable().strays.is_empty()));
+    assert_eq!(world.nodes[&c].follows, Some("b:1".into()));
+    assert_eq!(world.machine.view(world.now()).note, "");
+}
+
+#[test]
+fn heartbeats_of_the_fenced_primary_are_applied_by_the_candidate_and_no_reason_to_give_up() {
+    for seed in 0..8 {
+        let mut world = steady(seed, Replication::Managed);
+        world.faults.pings = 60;
+        world.order(1, switchover("spare"));
+        let operation = answered(&mut world, 1);
+        assert_eq!(operation.outcome, Outcome::Done, "{operation:?}");
+    }
 }
 
 #[test]

@@ -104,7 +104,10 @@ impl Machine {
         match &self.journal_error {
             Some(error) => format!("the journal can't be written: {error}"),
             None if self.route.mode == Mode::ReadOnly => "read only, by an operator".into(),
-            None => String::new(),
+            None => {
+                let mut strays = self.durable.strays.iter();
+                strays.find_map(|node| Some(format!("{node} {}", self.stray_note(node)?))).unwrap_or_default()
+            }
         }
     }
 
@@ -152,6 +155,7 @@ impl Machine {
         let lag = self.routed_node().filter(|_| follows).and_then(|primary| state.lag(primary, now.mono));
         let failure = state.failure(now.mono);
         let said = state.fresh().map(|answer| answer.note.clone()).unwrap_or_default();
+        let said = self.stray_note(address).unwrap_or(said);
         NodeView {
             address: address.clone(),
             health: state.health,

@@ -32,11 +32,14 @@ pub(super) struct Faults {
     pub(super) action_unknown: u64,
     pub(super) write_fails: u64,
     pub(super) worker_deaf: u64,
+    /// Each 20 ms, a primary sends two heartbeats.
+    pub(super) pings: u64,
     /// The step after which the process is killed.
     pub(super) crash_at: Option<u64>,
 }
 
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent faults of one node")]
 pub(super) struct Node {
     pub(super) up: bool,
     pub(super) follows: Option<NodeAddress>,
@@ -47,6 +50,8 @@ pub(super) struct Node {
     pub(super) run_id: String,
     pub(super) setting: String,
     pub(super) fitness_error: bool,
+    /// Refuses to be pointed at another primary.
+    pub(super) stubborn: bool,
 }
 
 #[derive(Clone, Default)]
@@ -76,6 +81,8 @@ pub(super) struct World {
     pub(super) accepted: Vec<Ticket>,
     pub(super) faults: Faults,
     pub(super) stuck: Vec<StuckSession>,
+    /// No node answers what its fitness is.
+    pub(super) deaf_to_fitness: bool,
     pub(super) steps: u64,
     pub(super) crashes: u64,
     pub(super) promotions: Vec<NodeAddress>,
@@ -106,6 +113,7 @@ impl World {
             run_id: format!("run-{name}"),
             setting: "1".into(),
             fitness_error: false,
+            stubborn: false,
         };
         let nodes = ["a:1", "b:1", "c:1"].map(|name| (NodeAddress::from(name), node(name)));
         let mut world = Self {
@@ -117,6 +125,7 @@ impl World {
             accepted: Vec::new(),
             faults: Faults::default(),
             stuck: Vec::new(),
+            deaf_to_fitness: false,
             steps: 0,
             crashes: 0,
             promotions: Vec::new(),
@@ -230,6 +239,7 @@ impl World {
                 Effect::Publish { route, next, .. } => self.published(&route, next.as_ref()),
                 Effect::Act { ticket, action, .. } => self.later(3, Happening::Perform(ticket, action)),
                 Effect::Probe { node } => self.later(3, Happening::Probe(node)),
+                Effect::ReadFitness { .. } if self.deaf_to_fitness => {}
                 Effect::ReadFitness { node } => {
                     let error = StoreError {
                         side: Side::Node,
@@ -312,6 +322,9 @@ impl World {
             {
                 node.position += 7;
             }
+        }
+        for node in self.nodes.values_mut().filter(|node| node.up && node.follows.is_none()) {
+            node.position += if self.dice.percent(self.faults.pings) { 28 } else { 0 };
         }
         self.replicate();
         if self.dice.percent(20) {

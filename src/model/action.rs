@@ -20,7 +20,8 @@ pub enum Action {
         /// Whose history it must be.
         lineage: Lineage,
     },
-    /// Read the fenced primary's position again, and fail (not retryable) if it isn't `position` or the fence is gone; answers [`Done::Confirmed`].
+    /// Read the fenced primary's position again, and fail (not retryable) if it isn't `position` or the fence is gone; answers
+    /// [`Done::Confirmed`], or [`Done::Grown`] where only heartbeats came after it.
     Confirm {
         /// The fenced primary.
         node: NodeAddress,
@@ -94,6 +95,11 @@ pub enum Done {
     CaughtUp,
     /// The fenced primary hasn't moved.
     Confirmed,
+    /// It is fenced, and grew by what may only be heartbeats: the candidate must have applied them too before it is promoted.
+    Grown {
+        /// Where the primary is now.
+        position: u64,
+    },
     /// The candidate is the primary.
     Promoted,
     /// The old primary is a standby.

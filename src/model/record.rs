@@ -58,12 +58,26 @@ pub enum Change {
         /// The node.
         node: NodeAddress,
     },
+    /// A standby that a switch could not make follow the new primary: it is told again until it does.
+    Strayed {
+        /// The standby.
+        node: NodeAddress,
+    },
+    /// It follows, or is not configured any more.
+    Gathered {
+        /// The standby.
+        node: NodeAddress,
+    },
     /// The history that the routed primary continues, so that a stranger is recognised after a restart.
     LineageSeen {
         /// The routed node.
         node: NodeAddress,
         /// Its history.
         lineage: Lineage,
+        /// The server process that was seen with it: as long as that one runs, whatever name it gives its history is ours. Redis
+        /// takes a new name without a parent when it keeps a backlog for the first time. Empty where it isn't known.
+        #[serde(default)]
+        process: String,
     },
     /// An operation began.
     Began {

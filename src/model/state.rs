@@ -50,8 +50,12 @@ pub struct ServiceState {
     pub since: Option<Timestamp>,
     /// Fences that are set or may be.
     pub fences: BTreeMap<NodeAddress, Fence>,
+    /// Standbys that a switch could not make follow the routed primary.
+    pub strays: BTreeSet<NodeAddress>,
     /// The history of the routed primary.
     pub lineage: Option<Lineage>,
+    /// The server process that was seen with it; empty if none is known.
+    pub process: String,
     /// The operation that has not ended.
     pub underway: Option<Underway>,
     /// Clusters taken out.
@@ -104,7 +108,15 @@ impl ServiceState {
             Change::Unfenced { node } => {
                 self.fences.remove(node);
             }
-            Change::LineageSeen { lineage, .. } => self.lineage = Some(lineage.clone()),
+            Change::Strayed { node } => {
+                self.strays.insert(node.clone());
+            }
+            Change::Gathered { node } => {
+                self.strays.remove(node);
+            }
+            Change::LineageSeen { lineage, process, .. } => {
+                (self.lineage, self.process) = (Some(lineage.clone()), process.clone());
+            }
             Change::Began { operation, from, to } => {
                 self.number(operation);
                 self.underway = Some(Underway {

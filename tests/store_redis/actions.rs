@@ -64,13 +64,34 @@ async fn a_fence_stops_writes_for_good_and_unfencing_puts_the_setting_back() {
 }
 
 #[tokio::test]
-async fn a_lag_limit_of_zero_would_switch_the_fence_off_and_is_mended() {
+async fn a_lag_limit_of_zero_would_switch_the_fence_off_and_is_changed_as_long_as_it_stands() {
     require_server!("redis7");
     let primary = RedisServer::builder("redis7").set("min-replicas-max-lag", "0").start();
     let store = store_of(&[&primary]);
-    fence(&store, &node(&primary)).await.unwrap();
-    primary.command(&["CLIENT", "UNPAUSE"]);
-    assert!(primary.command(&["SET", "a", "1"]).text().starts_with("NOREPLICAS"));
+    let at = node(&primary);
+    // The second time as after a crash, when a fence is found set.
+    for _ in 0..2 {
+        fence(&store, &at).await.unwrap();
+        primary.command(&["CLIENT", "UNPAUSE"]);
+        assert!(primary.command(&["SET", "a", "1"]).text().starts_with("NOREPLICAS"));
+    }
+    let unfence = Action::Unfence { node: at, saved: None };
+    store.act(&unfence).await.unwrap();
+    assert_eq!(setting(&primary, "min-replicas-max-lag"), "0");
+    assert_eq!(primary.command(&["SET", "a", "1"]).text(), "OK");
+    primary.command(&["CONFIG", "SET", "min-replicas-max-lag", "7"]);
+    store.act(&unfence).await.unwrap();
+    assert_eq!(setting(&primary, "min-replicas-max-lag"), "7", "somebody's own value is left alone");
+}
+
+#[tokio::test]
+async fn a_standby_that_was_taken_for_a_primary_keeps_its_lag_limit() {
+    require_server!("redis7");
+    let (primary, replica) = RedisServer::pair("redis7");
+    replica.command(&["CONFIG", "SET", "min-replicas-max-lag", "0"]);
+    let store = store_of(&[&primary, &replica]);
+    fence(&store, &node(&replica)).await.unwrap_err();
+    assert_eq!(setting(&replica, "min-replicas-max-lag"), "0");
 }
 
 #[tokio::test]
@@ -126,7 +147,12 @@ async fn the_ping_of_a_fenced_primary_is_no_write() {
     wait_for("a PING", PATIENCE, || offset() > before);
     let (position, ..) = fence(&store, &at).await.unwrap();
     wait_for("the next PING", PATIENCE, || offset() > position);
-    assert_eq!(store.act(&Action::Confirm { node: at, position }).await, Ok(Done::Confirmed));
+    assert_eq!(store.act(&Action::Confirm { node: at.clone(), position }).await, Ok(Done::Confirmed));
+    wait_for("two more", PATIENCE, || offset() > position + 14);
+    match store.act(&Action::Confirm { node: at, position }).await {
+        Ok(Done::Grown { position: now }) => assert!(now > position + 14 && (now - position) % 14 == 0),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -232,6 +232,19 @@ async fn another_manager_of_the_same_service_is_seen_by_name() {
 }
 
 #[tokio::test]
+async fn who_only_looks_is_no_manager() {
+    require_server!("redis7");
+    let server = RedisServer::start("redis7");
+    let addresses = super::setup::addresses(&[&server]);
+    let visitor = RedisStore::visitor(service(&addresses, "", ""), "elsewhere").unwrap();
+    answered(visitor.probe(&node(&server)).await);
+    assert!(visitor.inspect(&node(&server)).await.version.is_some());
+    assert!(server.command(&["CLIENT", "LIST"]).text().contains("name=pointsman-check:cart:elsewhere"));
+    let seen = answered(store_of(&[&server]).probe(&node(&server)).await);
+    assert!(seen.other_managers.is_empty(), "{:?}", seen.other_managers);
+}
+
+#[tokio::test]
 async fn a_node_with_tls_is_probed_and_a_stranger_is_rejected() {
     require_server!("redis7");
     let folders = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

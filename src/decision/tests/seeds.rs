@@ -16,7 +16,9 @@ use std::{collections::BTreeMap, time::Duration};
 fn heals(world: &mut World, seed: u64) {
     world.faults = Faults::default();
     assert!(
-        world.run_until(Duration::from_mins(5), |world| world.settled() && world.machine.route().mode == Mode::Open),
+        world.run_until(Duration::from_mins(5), |world| {
+            world.settled() && world.machine.route().mode == Mode::Open && world.durable().strays.is_empty()
+        }),
         "seed {seed} doesn't heal: {:?} {:?}",
         world.machine.view(world.now()),
         world.durable()
@@ -25,6 +27,8 @@ fn heals(world: &mut World, seed: u64) {
     let primaries: Vec<&NodeAddress> =
         world.nodes.iter().filter(|(_, node)| node.follows.is_none()).map(|(address, _)| address).collect();
     assert_eq!(primaries, [&route.node], "seed {seed}");
+    let mut standbys = world.nodes.values().filter_map(|node| node.follows.as_ref());
+    assert!(standbys.all(|of| *of == route.node), "seed {seed}: not every standby follows {}", route.node);
     assert!(world.nodes.values().all(|node| !node.fenced), "seed {seed}: a fence is left");
     assert_eq!(world.durable().route, *world.machine.route(), "seed {seed}");
     one_end_each(world);
@@ -64,6 +68,51 @@ fn a_crash_after_every_step_of_a_switch_ends_well() {
     assert!(outcomes.get("rolled_back").is_some_and(|count| *count > 10), "{outcomes:?}");
 }
 
+/// Switches as soon as a guard lets it through, without waiting for anything else.
+fn switch_at_once(world: &mut World, ticket: u64, to: &str) {
+    let open = |world: &World| world.machine.view(world.now()).switchover_ready.ready;
+    assert!(world.run_until(LONG, open), "{:?}", world.machine.view(world.now()));
+    world.order(ticket, switchover(to));
+}
+
+#[test]
+fn switches_in_quick_succession_are_never_taken_for_a_strange_history() {
+    for seed in 0..8 {
+        let mut world = steady(seed, Replication::Managed);
+        for ticket in 1..=6 {
+            switch_at_once(&mut world, ticket, if ticket % 2 == 1 { "spare" } else { "main" });
+            assert_eq!(answered(&mut world, ticket).outcome, Outcome::Done, "seed {seed}");
+        }
+        // The nodes' histories are looked at again after a second.
+        world.run(Duration::from_secs(3));
+        heals(&mut world, seed);
+    }
+}
+
+#[test]
+fn a_crash_in_a_third_quick_switch_finds_the_history_it_knows() {
+    let third = || {
+        let mut world = steady(1, Replication::Managed);
+        for (ticket, to) in [(1, "spare"), (2, "main"), (3, "spare")] {
+            switch_at_once(&mut world, ticket, to);
+            if ticket < 3 {
+                answered(&mut world, ticket);
+            }
+        }
+        world
+    };
+    let mut world = third();
+    let first = world.steps;
+    answered(&mut world, 3);
+    for crash_at in first + 1..=world.steps + 20 {
+        let mut world = third();
+        world.faults.crash_at = Some(crash_at);
+        assert!(world.run_until(LONG, |world| world.crashes == 1), "no crash at {crash_at}");
+        world.run(Duration::from_secs(3));
+        heals(&mut world, crash_at);
+    }
+}
+
 #[test]
 fn random_faults_and_crashes_end_well() {
     let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
@@ -76,6 +125,7 @@ fn random_faults_and_crashes_end_well() {
             action_unknown: dice.below(20),
             write_fails: dice.below(6),
             worker_deaf: dice.below(10),
+            pings: dice.below(2) * 30,
             crash_at: (dice.below(2) == 0).then(|| world.steps + dice.below(120)),
         };
         world.order(1, switchover("spare"));

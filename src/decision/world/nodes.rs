@@ -102,6 +102,9 @@ impl World {
             }
             Action::CatchUp { position, .. } if node.position >= *position => Done::CaughtUp,
             Action::Confirm { position, .. } if node.fenced && node.position == *position => Done::Confirmed,
+            Action::Confirm { position, .. } if node.fenced && (node.position - position) % 14 == 0 => {
+                Done::Grown { position: node.position }
+            }
             Action::CatchUp { .. } | Action::Confirm { .. } => return Err(()),
             Action::Promote { .. } => {
                 if node.follows.take().is_some() {
@@ -116,6 +119,7 @@ impl World {
                 node.lineage = to_lineage.ok_or(())?;
                 Done::Demoted
             }
+            Action::Repoint { .. } if node.stubborn => return Err(()),
             Action::Repoint { to, .. } => {
                 node.follows = Some(to.clone());
                 Done::Repointed

@@ -19,17 +19,23 @@ const PAUSE: &str = "CLIENT PAUSE 5000 WRITE";
 const UNPAUSE: &str = "CLIENT UNPAUSE";
 const GET_FENCE: &str = "CONFIG GET min-replicas-to-write";
 const REPLICATION: &str = "INFO replication";
-/// What the lag limit is set to where it is 0, since 0 switches the fence's setting off. Redis's own default, in seconds.
-const LAG_LIMIT: &str = "10";
-/// The bytes of the PING that a primary puts into its replication stream now and then, fenced or not. No write is so short.
+const GET_LAG: &str = "CONFIG GET min-replicas-max-lag";
+/// What the lag limit is set to where it is 0, since 0 switches the fence's setting off. Nobody's own choice of seconds, so it
+/// tells by itself that there was 0, whatever crash comes between: no journal needs to know.
+const LAG_WAS_ZERO: &str = "1001";
+/// The bytes of the PING that a primary puts into its replication stream now and then, fenced or not. No write is so short,
+/// but several may be as long as some PINGs.
 const PING_BYTES: u64 = 14;
+const LAG_BACK: &str = "CONFIG SET min-replicas-max-lag 0";
+/// A candidate that takes longer to catch up is worth a line in the log: all clients wait for it.
+const SLOW: Duration = Duration::from_millis(100);
 /// Polls of a candidate before they are spaced out: most have caught up by then.
 const EAGER_POLLS: u32 = 50;
 
 /// Pause, fence, read the position: in one round trip, which a server runs in one go.
 pub(super) async fn fence(node: &Node) -> Result<Done, StoreError> {
     let set = format!("CONFIG SET min-replicas-to-write {FENCE}");
-    let commands = [PAUSE, GET_FENCE, "CONFIG GET min-replicas-max-lag", set.as_str(), REPLICATION];
+    let commands = [PAUSE, GET_FENCE, GET_LAG, set.as_str(), REPLICATION];
     let result = fence_in_one(node, &commands).await;
     if result.is_err() {
         // Writes shall not wait for a fence that failed. If this fails too, the pause ends by itself.
@@ -50,13 +56,16 @@ async fn fence_in_one(node: &Node, commands: &[&str; 5]) -> Result<Done, StoreEr
     let value = |index: usize| replies.get(index).and_then(config_value);
     let (before, lag) = (value(1).unwrap_or_default(), value(2).unwrap_or_default());
     if lag == "0" {
-        replies = node.run(&[&format!("CONFIG SET min-replicas-max-lag {LAG_LIMIT}"), REPLICATION]).await?;
+        replies = node.run(&[&format!("CONFIG SET min-replicas-max-lag {LAG_WAS_ZERO}"), REPLICATION]).await?;
     }
     let replication = section(node, replies.last())?;
     if replication.get("role") != Some("master") {
         // The setting has no meaning on a standby, but must not wait there for its promotion.
         let back = format!("CONFIG SET min-replicas-to-write {before}");
         node.run(&[&back]).await?;
+        if lag == "0" {
+            node.run(&[LAG_BACK]).await?;
+        }
         return Err(node.fatal("is no primary and can't be fenced"));
     }
     // A fence that is found set is one of ours, left by a crash: what was before it isn't known any more.
@@ -75,8 +84,9 @@ fn lacks_pause(error: &str) -> bool {
 
 /// Polls until the candidate has applied `position`, at most as long as `limit`.
 pub(super) async fn catch_up(node: &Node, position: u64, of: &Lineage, limit: Duration) -> Result<Done, StoreError> {
-    let deadline = Instant::now() + limit;
-    let mut polls = 0_u32;
+    let started = Instant::now();
+    let deadline = started + limit;
+    let (mut polls, mut behind) = (0_u32, None);
     loop {
         let replies = node.run(&[REPLICATION]).await?;
         let replication = section(node, replies.last())?;
@@ -89,7 +99,13 @@ pub(super) async fn catch_up(node: &Node, position: u64, of: &Lineage, limit: Du
         if up && id != of.id {
             return Err(node.fatal(format!("follows another history ({id}) than the primary's ({})", of.id)));
         }
+        // What was missing at first tells a standby that had much to apply from a machine that had no time for us.
+        let behind = *behind.get_or_insert(position.saturating_sub(applied));
         if up && applied >= position {
+            if started.elapsed() > SLOW {
+                let (node, took) = (&node.address, started.elapsed());
+                tracing::warn!(%node, ?took, behind, polls, "the candidate was slow to catch up");
+            }
             return Ok(Done::CaughtUp);
         }
         if Instant::now() >= deadline {
@@ -119,10 +135,11 @@ pub(super) async fn confirm(node: &Node, position: u64) -> Result<Done, StoreErr
     if replication.get("role") != Some("master") || fence.is_none_or(|value| value < FENCE) {
         return Err(node.fatal("is not fenced any more"));
     }
-    if now != position && now != position + PING_BYTES {
-        return Err(node.fatal(format!("moved from {position} to {now} although it is fenced")));
+    match now.checked_sub(position) {
+        Some(0 | PING_BYTES) => Ok(Done::Confirmed),
+        Some(grown) if grown % PING_BYTES == 0 => Ok(Done::Grown { position: now }),
+        _ => Err(node.fatal(format!("moved from {position} to {now} although it is fenced"))),
     }
-    Ok(Done::Confirmed)
 }
 
 /// Makes the node a primary.
@@ -171,13 +188,16 @@ async fn follow(node: &Node, first: &[&str], host: &str, port: u16) -> Result<()
     }
 }
 
-/// Puts the setting back, if it is still the fence's; a value that somebody set since is left alone.
+/// Puts the settings back, if they are still the fence's; a value that somebody set since is left alone.
 pub(super) async fn unfence(node: &Node, saved: Option<&str>) -> Result<Done, StoreError> {
-    let replies = node.run(&[GET_FENCE]).await?;
+    let replies = node.run(&[GET_FENCE, GET_LAG]).await?;
     let fenced = replies.first().and_then(config_value).and_then(|value| value.parse::<u64>().ok());
     if fenced.is_some_and(|value| value >= FENCE) {
         let saved = saved.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
         node.run(&[&format!("CONFIG SET min-replicas-to-write {saved}")]).await?;
+    }
+    if replies.get(1).and_then(config_value).as_deref() == Some(LAG_WAS_ZERO) {
+        node.run(&[LAG_BACK]).await?;
     }
     match node.run(&[UNPAUSE]).await {
         Err(error) if error.maybe_done || error.detail.contains("NOPERM") => Err(error),

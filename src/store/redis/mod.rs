@@ -26,6 +26,7 @@ use crate::{
     net::{ClientTls, TlsFileError},
 };
 use arc_swap::ArcSwap;
+use client::name_prefix;
 use node::Node;
 pub use rights::MINIMAL_ACL;
 use std::{collections::HashMap, sync::Arc};
@@ -37,6 +38,8 @@ const FENCE: u64 = 1000;
 #[derive(Debug)]
 pub struct RedisStore {
     instance: String,
+    /// What our connections' names begin with.
+    prefix: fn(&str) -> String,
     state: ArcSwap<State>,
 }
 
@@ -52,26 +55,43 @@ impl RedisStore {
     /// A store for `service`. `instance` tells this Pointsman from others at the nodes and must stay the same over restarts:
     /// the name of a connection that died with its host may be seen there for minutes. Reads the files of `node_tls`.
     pub fn new(service: Arc<Service>, instance: &str) -> Result<Self, TlsFileError> {
+        Self::build(service, instance, name_prefix)
+    }
+
+    /// As [`RedisStore::new`] for one who only looks (`check --connect`), so that the manager who is seen at the nodes by name
+    /// isn't joined by a second one for a moment. A manager with the same `instance` is not reported as another one.
+    pub fn visitor(service: Arc<Service>, instance: &str) -> Result<Self, TlsFileError> {
+        Self::build(service, instance, |service| format!("pointsman-check:{service}:"))
+    }
+
+    fn build(service: Arc<Service>, instance: &str, prefix: fn(&str) -> String) -> Result<Self, TlsFileError> {
         // A connection's name has no blanks or control characters.
         let instance: String = instance.chars().map(|c| if c.is_ascii_graphic() { c } else { '-' }).collect();
-        let state = ArcSwap::from_pointee(State::build(service, &instance)?);
-        Ok(Self { instance, state })
+        let name = prefix(service.name.as_str()) + &instance;
+        let state = ArcSwap::from_pointee(State::build(service, &name)?);
+        Ok(Self { instance, prefix, state })
     }
 
     /// Takes new settings over and reads the files of `node_tls` again. Actions under way end on the old ones. After an
     /// error the old settings stay.
     pub fn configure(&self, service: Arc<Service>) -> Result<(), TlsFileError> {
-        self.state.store(Arc::new(State::build(service, &self.instance)?));
+        let name = self.name(&service);
+        self.state.store(Arc::new(State::build(service, &name)?));
         Ok(())
+    }
+
+    /// What our connections are called at the nodes.
+    fn name(&self, service: &Service) -> String {
+        (self.prefix)(service.name.as_str()) + &self.instance
     }
 
     /// The node of that address, also one that the configuration no longer has: it may still be fenced.
     fn node(&self, address: &NodeAddress) -> (Arc<State>, Arc<Node>) {
         let state = self.state.load_full();
-        let node =
-            state.nodes.get(address).cloned().unwrap_or_else(|| {
-                Arc::new(Node::new(address.clone(), &state.service, &self.instance, state.tls.clone()))
-            });
+        let node = state.nodes.get(address).cloned().unwrap_or_else(|| {
+            let name = self.name(&state.service);
+            Arc::new(Node::new(address.clone(), &state.service, name, state.tls.clone()))
+        });
         (state, node)
     }
 
@@ -99,9 +119,10 @@ impl RedisStore {
 }
 
 impl State {
-    fn build(service: Arc<Service>, instance: &str) -> Result<Self, TlsFileError> {
+    fn build(service: Arc<Service>, name: &str) -> Result<Self, TlsFileError> {
         let tls = service.node_tls.as_ref().map(ClientTls::load).transpose()?;
-        let build = |address: &NodeAddress| Arc::new(Node::new(address.clone(), &service, instance, tls.clone()));
+        let build =
+            |address: &NodeAddress| Arc::new(Node::new(address.clone(), &service, name.to_owned(), tls.clone()));
         let nodes = service.nodes().map(|(_, node)| (node.address.clone(), build(&node.address))).collect();
         Ok(Self { service, tls, nodes })
     }

@@ -4,7 +4,7 @@
 //! slow action never delays a probe. Never a call without a deadline.
 
 use super::{
-    client::{CallError, Connection, Login, Pipeline, name_prefix},
+    client::{CallError, Connection, Login, Pipeline},
     reply::{Reply, error},
 };
 use crate::{
@@ -43,12 +43,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(address: NodeAddress, service: &Service, instance: &str, tls: Option<ClientTls>) -> Self {
+    pub(super) fn new(address: NodeAddress, service: &Service, name: String, tls: Option<ClientTls>) -> Self {
         let credentials = service.credentials.as_ref().and_then(|login| {
             let user = login.username.clone().unwrap_or_else(|| DEFAULT_USER.to_owned());
             Some((user, login.password.clone()?))
         });
-        let name = format!("{}{instance}", name_prefix(service.name.as_str()));
         Self {
             endpoint: Endpoint::new(address.as_str(), tls),
             address,
