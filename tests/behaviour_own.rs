@@ -97,6 +97,29 @@ fn writes_that_the_node_keeps_waiting_do_not_stop_reads() {
     }
 }
 
+/// Connections of one's own are used by one client after the other: each time they are called what the client is called.
+#[test]
+fn a_connection_is_called_what_its_client_is_called() {
+    require_server!("redis8");
+    let side = Kind::plain("redis8").through();
+    let label = |wire: &mut Wire| {
+        let list = String::from_utf8(wire.ask(&["CLIENT", "LIST", "TYPE", "normal"])).expect("text");
+        let own = list.lines().find(|line| line.contains(" cmd=client|list ")).expect("its own line").to_owned();
+        let words = own.split(' ').filter(|word| word.starts_with("name=") || word.starts_with("lib-"));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let (mut shop, mut other) = (side.connect(), side.connect());
+    expect(&mut shop, "CLIENT SETNAME web", "+OK\r\n");
+    expect(&mut shop, "CLIENT SETINFO lib-name shop", "+OK\r\n");
+    expect(&mut shop, "CLIENT SETINFO lib-ver 1.2", "+OK\r\n");
+    for _ in 0..2 {
+        assert_eq!(label(&mut shop), "name=web lib-name=shop lib-ver=1.2");
+        assert_eq!(label(&mut other), "name= lib-name= lib-ver=");
+    }
+    expect(&mut shop, "RESET", "+RESET\r\n");
+    assert_eq!(label(&mut shop), "name= lib-name=shop lib-ver=1.2", "the library outlives RESET");
+}
+
 #[test]
 fn read_only_lets_reads_through() {
     require_server!("redis7");

@@ -230,12 +230,11 @@ impl Session {
     }
 
     fn reuse(&self, spare: Spare) -> Pinned {
-        let renamed = spare.name.as_deref() != self.state.name();
+        let mut requests = Vec::new();
+        let replies = self.state.relabel(&spare.label, &mut requests);
         let mut pinned = Pinned::new(spare.upstream, spare.node);
-        if renamed {
-            let mut request = Vec::new();
-            reply::request(&mut request, &[b"CLIENT", b"SETNAME", self.state.name().unwrap_or_default()]);
-            pinned.queue.push(&request, Ask::OWN);
+        for _ in 0..replies {
+            pinned.queue.push(&std::mem::take(&mut requests), Ask::OWN);
         }
         pinned
     }
@@ -257,8 +256,8 @@ impl Session {
                 self.forget_shared();
             }
             let node = pinned.node.clone();
-            let (name, since) = (self.state.name().map(Into::into), Instant::now());
-            self.lane.spares.put(Spare { key, node, name, upstream: pinned.into_upstream(), since });
+            let (label, since) = (self.state.label().clone(), Instant::now());
+            self.lane.spares.put(Spare { key, node, label, upstream: pinned.into_upstream(), since });
         }
     }
 
@@ -310,6 +309,7 @@ impl Session {
         if in_flight == 0 {
             self.lane.quiet();
         }
+        self.tell_stuck();
         self.unpin_if_idle();
         self.wants_move().map(Act::Move)
     }

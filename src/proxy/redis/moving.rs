@@ -356,10 +356,13 @@ impl Session {
         (self.state.in_multi() && self.state.queued().is_none()).then(|| "transaction too large to be kept".to_owned())
     }
 
-    /// Tells operators whether this session can move.
-    pub(super) fn tell_stuck(&self) {
+    /// Tells operators, and the switch that waits for it, whether this session can move, if that has changed.
+    pub(super) fn tell_stuck(&mut self) {
         let why = self.stuck_reason();
-        self.lane.set_stuck(self.id, why.map(|why| StuckSession { client: self.peer.to_string(), why }));
+        if self.told_stuck != why.is_some() {
+            self.told_stuck = why.is_some();
+            self.lane.set_stuck(self.id, why.map(|why| StuckSession { client: self.peer.to_string(), why }));
+        }
     }
 
     /// Opens an upstream of its own in the session's state.

@@ -157,13 +157,10 @@ impl Session {
         }
         pinned.fresh = false;
         let ask = Ask::new(class, request, &mut self.state);
-        let stuck = pinned.forever.is_some() || self.state.in_multi();
         // Counted anew once a turn; here, once a request, that would take ever longer the more are unanswered.
         self.client.set_pinned_in_flight(self.client.pinned_in_flight() + usize::from(ask.is_in_flight()));
         pinned.queue.push(request, ask);
-        if stuck {
-            self.tell_stuck();
-        }
+        self.tell_stuck();
     }
 
     /// Sends more of a large request.

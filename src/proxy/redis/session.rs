@@ -75,6 +75,8 @@ pub struct Session {
     pub(super) entry: u32,
     /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
     pub(super) lost_race: bool,
+    /// True when it was told that this session can't move.
+    pub(super) told_stuck: bool,
     /// Whether a script kept the node too busy for an upstream of its own.
     pub(super) busy: Busy,
     pub(super) id: u64,
@@ -108,6 +110,7 @@ impl Session {
             relocated: None,
             entry: 0,
             lost_race: false,
+            told_stuck: false,
             busy: Busy::No,
             peer,
             reader,

@@ -3,7 +3,7 @@
 use super::super::Protocol;
 use super::super::reply::request;
 use super::login::Login;
-use super::state::{ReplyMode, Selector, Session};
+use super::state::{Label, ReplyMode, Selector, Session};
 
 /// What comes back for what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,25 +32,33 @@ impl Session {
         replies
     }
 
+    /// Appends what gives a connection with the label `was` this session's. Returns the number of replies.
+    pub fn relabel(&self, was: &Label, out: &mut Vec<u8>) -> usize {
+        let mut replies = 0;
+        let mut say = |verb: &[&[u8]], was: Option<&[u8]>, is: Option<&[u8]>| {
+            if was != is {
+                let last = is.unwrap_or_default();
+                request(out, &[&[&b"CLIENT"[..]], verb, &[last]].concat());
+                replies += 1;
+            }
+        };
+        let (is, was) = (self.label().parts(), was.parts());
+        say(&[b"SETNAME"], was[0], is[0]);
+        say(&[b"SETINFO", b"LIB-NAME"], was[1], is[1]);
+        say(&[b"SETINFO", b"LIB-VER"], was[2], is[2]);
+        replies
+    }
+
     /// Appends everything that brings a fresh *pinned* upstream into this session's state, but for the transaction (see
     /// [`Session::queued`]) and the watch, which is lost.
     /// `redirect` is the new server's id of the connection that tracking is redirected to.
     pub fn replay(&self, out: &mut Vec<u8>, redirect: Option<u64>) -> Replay {
         let mut count = Replay { replies: self.open(out), confirmations: 0 };
+        count.replies += self.relabel(&Label::default(), out);
         let mut say = |args: &[&[u8]]| {
             request(out, args);
             count.replies += 1;
         };
-        if let Some(name) = &self.name {
-            say(&[b"CLIENT", b"SETNAME", name]);
-        }
-        if let Some(library) = &self.library {
-            for (option, value) in [(&b"LIB-NAME"[..], &library.name), (b"LIB-VER", &library.version)] {
-                if let Some(value) = value {
-                    say(&[b"CLIENT", b"SETINFO", option, value]);
-                }
-            }
-        }
         if self.no_evict {
             say(&[b"CLIENT", b"NO-EVICT", b"ON"]);
         }
