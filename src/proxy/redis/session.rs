@@ -55,6 +55,7 @@ enum Step {
 }
 
 /// A session.
+#[expect(clippy::struct_excessive_bools, reason = "each is set and cleared on its own")]
 pub struct Session {
     pub(super) lane: Rc<Lane>,
     pub(super) client: Rc<Client>,
