@@ -78,6 +78,8 @@ impl Session {
     pub(super) fn forget_shared(&mut self) {
         self.shared = None;
         self.scripts = None;
+        // Another upstream may get the same id once this one is gone.
+        self.client.set_shared_id(0);
     }
 
     pub(super) fn share(&mut self, retry: Retry, script: bool, request: &[u8]) -> Flow {
@@ -110,6 +112,7 @@ impl Session {
             }
             self.client.flush();
             *slot = None;
+            self.client.set_shared_id(0);
             return Flow::Done;
         }
         shared.send(&self.lane, &self.client, request, retry);
