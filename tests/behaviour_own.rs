@@ -47,8 +47,13 @@ fn a_deleted_user_is_refused() {
     expect(&mut logged_in, "AUTH app secret", "+OK\r\n");
     expect(&mut logged_in, "SET k v", "+OK\r\n");
     expect(&mut admin, "ACL DELUSER app", ":1\r\n");
-    expect(&mut logged_in, "GET k", WRONGPASS);
-    assert_eq!(logged_in.frame(LIMIT), Got::Closed);
+    // The server has closed the shared connection, and the session ends when no other is to be had: with or without this request.
+    logged_in.send(&encode(&["GET", "k"]));
+    let mut said = logged_in.frame(LIMIT);
+    if said == Got::Frame(WRONGPASS.into()) {
+        said = logged_in.frame(LIMIT);
+    }
+    assert_eq!(said, Got::Closed);
     expect(&mut side.connect(), "GET k", "$1\r\nv\r\n");
 }
 
@@ -131,6 +136,7 @@ fn read_only_lets_reads_through() {
     expect(&mut wire, "EXEC", "*0\r\n");
     pointsman.cli_expect(&["mode", "cart", "read_only"], 0);
     let refused = "-READONLY pointsman: service cart is read only for now\r\n";
+    wait_for("the mode holds", PATIENCE, || wire.ask(&["SET", "other", "w"]) == refused.as_bytes());
     for line in
         ["SET k w", "DEL k", "PUBLISH c m", "EVAL return(1) 0", "FCALL f 0", "NOPE", "BLPOP l 0", "XADD s * f v"]
     {

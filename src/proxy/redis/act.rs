@@ -72,7 +72,7 @@ impl Session {
             Act::Select(database) => self.select(database).await.err(),
             Act::KillScript(request) => self.kill_script(&request).await.err(),
             Act::Lost => {
-                self.relocate().await;
+                self.relocate(true).await;
                 None
             }
             Act::Move(step) => {

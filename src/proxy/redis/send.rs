@@ -149,8 +149,9 @@ impl Session {
             {
                 pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
             }
-            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) if pinned.forever.is_none() => {
-                pinned.forever = Some(local::describe(why, class, request));
+            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) => {
+                pinned.doubtful = why == Why::Unknown && pinned.forever.is_none();
+                pinned.forever.get_or_insert_with(|| local::describe(why, class, request));
             }
             _ => {}
         }
@@ -163,7 +164,6 @@ impl Session {
         // Counted anew once a turn; here, once a request, that would take ever longer the more are unanswered.
         self.client.set_pinned_in_flight(self.client.pinned_in_flight() + usize::from(ask.is_in_flight()));
         pinned.queue.push(request, ask);
-        self.tell_stuck();
     }
 
     /// Sends more of a large request.
