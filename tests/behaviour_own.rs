@@ -47,8 +47,13 @@ fn a_deleted_user_is_refused() {
     expect(&mut logged_in, "AUTH app secret", "+OK\r\n");
     expect(&mut logged_in, "SET k v", "+OK\r\n");
     expect(&mut admin, "ACL DELUSER app", ":1\r\n");
-    expect(&mut logged_in, "GET k", WRONGPASS);
-    assert_eq!(logged_in.frame(LIMIT), Got::Closed);
+    // The server has closed the shared connection, and the session ends when no other is to be had: with or without this request.
+    logged_in.send(&encode(&["GET", "k"]));
+    let mut said = logged_in.frame(LIMIT);
+    if said == Got::Frame(WRONGPASS.into()) {
+        said = logged_in.frame(LIMIT);
+    }
+    assert_eq!(said, Got::Closed);
     expect(&mut side.connect(), "GET k", "$1\r\nv\r\n");
 }
 
@@ -65,29 +70,6 @@ fn a_killed_connection_is_replaced() {
     });
     expect(&mut side.connect(), "PUBLISH news hello", ":1\r\n");
     assert_eq!(subscriber.frame(LIMIT), Got::Frame(b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n".to_vec()));
-}
-
-/// Connections of one's own are used by one client after the other: each time they are called what the client is called.
-#[test]
-fn a_connection_is_called_what_its_client_is_called() {
-    require_server!("redis8");
-    let side = Kind::plain("redis8").through();
-    let label = |wire: &mut Wire| {
-        let list = String::from_utf8(wire.ask(&["CLIENT", "LIST", "TYPE", "normal"])).expect("text");
-        let own = list.lines().find(|line| line.contains(" cmd=client|list ")).expect("its own line").to_owned();
-        let words = own.split(' ').filter(|word| word.starts_with("name=") || word.starts_with("lib-"));
-        words.collect::<Vec<_>>().join(" ")
-    };
-    let (mut shop, mut other) = (side.connect(), side.connect());
-    expect(&mut shop, "CLIENT SETNAME web", "+OK\r\n");
-    expect(&mut shop, "CLIENT SETINFO lib-name shop", "+OK\r\n");
-    expect(&mut shop, "CLIENT SETINFO lib-ver 1.2", "+OK\r\n");
-    for _ in 0..2 {
-        assert_eq!(label(&mut shop), "name=web lib-name=shop lib-ver=1.2");
-        assert_eq!(label(&mut other), "name= lib-name= lib-ver=");
-    }
-    expect(&mut shop, "RESET", "+RESET\r\n");
-    assert_eq!(label(&mut shop), "name= lib-name=shop lib-ver=1.2", "the library outlives RESET");
 }
 
 /// A pause that Pointsman wasn't told of: once it is noticed, who writes keeps nobody waiting.
@@ -120,6 +102,29 @@ fn writes_that_the_node_keeps_waiting_do_not_stop_reads() {
     }
 }
 
+/// Connections of one's own are used by one client after the other: each time they are called what the client is called.
+#[test]
+fn a_connection_is_called_what_its_client_is_called() {
+    require_server!("redis8");
+    let side = Kind::plain("redis8").through();
+    let label = |wire: &mut Wire| {
+        let list = String::from_utf8(wire.ask(&["CLIENT", "LIST", "TYPE", "normal"])).expect("text");
+        let own = list.lines().find(|line| line.contains(" cmd=client|list ")).expect("its own line").to_owned();
+        let words = own.split(' ').filter(|word| word.starts_with("name=") || word.starts_with("lib-"));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let (mut shop, mut other) = (side.connect(), side.connect());
+    expect(&mut shop, "CLIENT SETNAME web", "+OK\r\n");
+    expect(&mut shop, "CLIENT SETINFO lib-name shop", "+OK\r\n");
+    expect(&mut shop, "CLIENT SETINFO lib-ver 1.2", "+OK\r\n");
+    for _ in 0..2 {
+        assert_eq!(label(&mut shop), "name=web lib-name=shop lib-ver=1.2");
+        assert_eq!(label(&mut other), "name= lib-name= lib-ver=");
+    }
+    expect(&mut shop, "RESET", "+RESET\r\n");
+    assert_eq!(label(&mut shop), "name= lib-name=shop lib-ver=1.2", "the library outlives RESET");
+}
+
 #[test]
 fn read_only_lets_reads_through() {
     require_server!("redis7");
@@ -131,6 +136,7 @@ fn read_only_lets_reads_through() {
     expect(&mut wire, "EXEC", "*0\r\n");
     pointsman.cli_expect(&["mode", "cart", "read_only"], 0);
     let refused = "-READONLY pointsman: service cart is read only for now\r\n";
+    wait_for("the mode holds", PATIENCE, || wire.ask(&["SET", "other", "w"]) == refused.as_bytes());
     for line in
         ["SET k w", "DEL k", "PUBLISH c m", "EVAL return(1) 0", "FCALL f 0", "NOPE", "BLPOP l 0", "XADD s * f v"]
     {

@@ -8,6 +8,7 @@ use common::redis_server::RedisServer;
 use common::{PATIENCE, wait_for};
 use pointsman::model::route::{Mode, Readying};
 use pointsman::model::signal::Signal;
+use pointsman::proxy::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +19,11 @@ fn ok() -> Reply {
 
 fn bulk(text: &str) -> Reply {
     Reply::Bulk(text.as_bytes().to_vec())
+}
+
+/// Blocked pops that were asked again after a loss.
+fn reissued(path: &DataPath) -> u64 {
+    path.counters().commands[Outcome::Reissued as usize]
 }
 
 #[test]
@@ -218,6 +224,7 @@ fn a_crash_moves_sessions_and_says_what_is_unknown() {
     assert_eq!(subscriber.reply(), Reply::Array(vec![bulk("message"), bulk("news"), bulk("1")]));
     assert_eq!(writer.command(&["RPUSH", "queue", "x"]), Reply::Integer(1));
     assert_eq!(popper.reply(), Reply::Array(vec![bulk("queue"), bulk("x")]));
+    assert_eq!(reissued(&path), 1, "a pop that may have taken something is counted");
 }
 
 #[test]
@@ -243,4 +250,5 @@ fn what_a_demoted_node_refuses_is_sent_again_on_the_new_route() {
     assert_eq!(multi.reply(), Reply::Array(vec![Reply::Integer(1)]));
     assert_eq!(writer.command(&["RPUSH", "queue", "x"]), Reply::Integer(1));
     assert_eq!(popper.reply(), Reply::Array(vec![bulk("queue"), bulk("x")]));
+    assert_eq!(reissued(&path), 0, "the node had said that the pop took nothing");
 }

@@ -17,14 +17,24 @@ pub enum Outcome {
     Unknown,
     /// It was sent again on another connection.
     Retried,
+    /// A blocked pop was asked again after a loss: an element that it had taken in that moment is lost.
+    Reissued,
     /// A fault of Pointsman's own ended its session.
     Fault,
 }
 
 impl Outcome {
     /// All, in the order of [`Counters::commands`].
-    pub const ALL: [Self; 7] =
-        [Self::Answered, Self::Error, Self::Local, Self::Refused, Self::Unknown, Self::Retried, Self::Fault];
+    pub const ALL: [Self; 8] = [
+        Self::Answered,
+        Self::Error,
+        Self::Local,
+        Self::Refused,
+        Self::Unknown,
+        Self::Retried,
+        Self::Reissued,
+        Self::Fault,
+    ];
 
     /// The label's value.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +45,7 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Unknown => "unknown",
             Self::Retried => "retried",
+            Self::Reissued => "reissued",
             Self::Fault => "fault",
         }
     }

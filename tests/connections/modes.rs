@@ -57,7 +57,7 @@ fn a_transaction_with_a_refused_command_is_aborted() {
     assert!(matches!(raw.command(&["CONFIG", "GET", "maxmemory"]), Reply::Array(_)), "only CONFIG SET is denied");
 
     path.publish(Mode::ReadOnly, &server, None);
-    wait_for("writes are refused", PATIENCE, || matches!(raw.command(&["DEL", "n"]), Reply::Error(_)));
+    wait_for("writes are refused", PATIENCE, || matches!(raw.command(&["DEL", "other"]), Reply::Error(_)));
     raw.send("MULTI\r\nGET n\r\nSET n 5\r\nEXEC\r\nGET n\r\nMULTI\r\nGET n\r\nEXEC\r\n");
     assert_eq!(raw.reply(), ok());
     assert_eq!(raw.reply(), queued);
@@ -67,4 +67,29 @@ fn a_transaction_with_a_refused_command_is_aborted() {
     assert_eq!(raw.reply(), ok());
     assert_eq!(raw.reply(), queued);
     assert_eq!(raw.reply(), Reply::Array(vec![bulk("1")]));
+}
+
+/// What can't move holds a switch up: no longer than it has to, and not for a command that no server has.
+#[test]
+fn what_cannot_move_is_told_for_as_long_as_it_is_so() {
+    require_server!("redis7");
+    // Renamed, it stands for a module's command, which Pointsman doesn't know.
+    let server = RedisServer::builder("redis7").with_file().set("rename-command", "ECHO MODULE.ECHO").start();
+    let path = DataPath::to(&server);
+    let stuck = || path.board.stuck();
+    let (mut mistaken, mut large, mut module) = (path.raw(), path.raw(), path.raw());
+    assert!(error(mistaken.command(&["NOSUCH.COMMAND", "x"])).starts_with("ERR unknown command"));
+    mistaken.send("PING\r\n").expect("+PONG\r\n");
+    wait_for("a mistake keeps nothing", PATIENCE, || stuck().is_empty());
+
+    let value = "x".repeat(70_000);
+    large.send("MULTI\r\n").expect("+OK\r\n");
+    large.request(&["SET", "large", &value]).expect("+QUEUED\r\n");
+    wait_for("a large transaction is told", PATIENCE, || stuck().len() == 1);
+    large.send("EXEC\r\n").expect("*1\r\n+OK\r\n");
+    wait_for("it is over", PATIENCE, || stuck().is_empty());
+
+    assert_eq!(module.command(&["MODULE.ECHO", "x"]), bulk("x"));
+    assert!(error(module.command(&["NOSUCH.COMMAND"])).starts_with("ERR unknown command"));
+    wait_for("it is told", PATIENCE, || stuck().len() == 1);
 }

@@ -72,7 +72,7 @@ impl Session {
             Act::Select(database) => self.select(database).await.err(),
             Act::KillScript(request) => self.kill_script(&request).await.err(),
             Act::Lost => {
-                self.relocate().await;
+                self.relocate(true).await;
                 None
             }
             Act::Move(step) => {
@@ -125,8 +125,8 @@ impl Session {
     async fn select(&mut self, database: u32) -> Result<(), Box<[u8]>> {
         let mut state = self.state.clone();
         state.apply(Change::Database(database));
-        if database == 0 && state.login().is_some() {
-            // A connection is there already when it opens. Whether this user may go back, the server says.
+        if database == 0 && self.state.selects_as_another() {
+            // A connection is there already when it opens. Whether this user may go there, the server says.
             let mut setup = Vec::new();
             let replies = state.open(&mut setup) + 1;
             reply::request(&mut setup, &[b"SELECT", b"0"]);

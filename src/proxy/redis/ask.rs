@@ -34,12 +34,20 @@ pub struct Ask {
     pub pauses: bool,
     /// Set when it blocks, with the time since when.
     pub block: Option<Box<(Block, Instant)>>,
+    /// True for a command that may not exist.
+    pub unknown: bool,
 }
 
 impl Ask {
     /// A request of Pointsman's own, with one reply.
-    pub const OWN: Self =
-        Self { answer: Answer::Swallowed, change: None, retry: Retry::Read, pauses: false, block: None };
+    pub const OWN: Self = Self {
+        answer: Answer::Swallowed,
+        change: None,
+        retry: Retry::Read,
+        pauses: false,
+        block: None,
+        unknown: false,
+    };
 
     /// Something of Pointsman's own that is answered in this way.
     pub fn own(answer: Answer) -> Self {
@@ -49,6 +57,11 @@ impl Ask {
     /// True when a switch has to wait for its answer.
     pub fn is_in_flight(&self) -> bool {
         self.block.is_none() && self.answer != Answer::Silence
+    }
+
+    /// True when it blocks, and takes what it returns from the data.
+    pub fn takes(&self) -> bool {
+        self.block.as_ref().is_some_and(|block| block.0.takes)
     }
 
     /// True for what no client asked.
@@ -78,18 +91,18 @@ impl Ask {
         if let Some(Change::Reply(mode)) = change {
             session.apply(Change::Reply(mode));
             let answer = if mode == ReplyMode::On { Answer::One } else { Answer::Silence };
-            return Self { answer, change: None, retry: Retry::Never, pauses: false, block: None };
+            return Self { answer, change: None, retry: Retry::Never, pauses: false, block: None, unknown: false };
         }
         if answer == Answer::Silence {
             // Nobody will say whether it worked; most likely it did.
             if let Some(change) = change {
                 session.apply(change);
             }
-            return Self { answer, change: None, retry: Retry::Never, pauses: false, block: None };
+            return Self { answer, change: None, retry: Retry::Never, pauses: false, block: None, unknown: false };
         }
         let block = class.block.map(|block| Box::new((block, Instant::now())));
         let pauses = class.spec.is_some_and(|spec| spec.kind == Kind::Once && matches!(spec.name, "PAUSE" | "UNPAUSE"));
-        Self { answer, change: change.map(Box::new), retry: class.retry, pauses, block }
+        Self { answer, change: change.map(Box::new), retry: class.retry, pauses, block, unknown: class.spec.is_none() }
     }
 }
 

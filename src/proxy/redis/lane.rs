@@ -16,7 +16,7 @@ use crate::{
         signal::{Signal, StuckSession},
     },
     net::{ClientTls, Endpoint},
-    protocol::redis::command::DenyList,
+    protocol::redis::command::{DenyList, pause_length},
     proxy::counters::Counters,
     route::{Board, Gauge, View},
 };
@@ -194,6 +194,15 @@ impl Lane {
     /// Changes what sessions may do, until the next view.
     pub fn set_gate(&self, gate: Gate) {
         self.gate.set(gate);
+    }
+
+    /// The node has accepted a `CLIENT PAUSE` or `CLIENT UNPAUSE`. One that is only queued is taken for done: at worst writes have
+    /// upstreams of their own for nothing.
+    pub fn note_pause(&self, request: &[u8]) {
+        match pause_length(request) {
+            Some(length) => self.board.pause.begin(length),
+            None => self.board.pause.end(),
+        }
     }
 
     /// True while a write may keep its upstream waiting for long.

@@ -119,7 +119,6 @@ pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) 
             session.state.apply(Change::Reset);
             session.entry = session.lane.door.answers();
             session.forget_shared();
-            session.client.set_shared_id(0);
             session.client.say(|out| reply::status(out, "RESET"));
             session.client.flush();
             Flow::Done

@@ -31,6 +31,7 @@ mod session;
 mod shared;
 mod spare;
 mod steward;
+mod stuck;
 mod turn;
 mod warm;
 

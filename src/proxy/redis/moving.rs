@@ -16,7 +16,6 @@ use crate::{
     model::{
         name::NodeAddress,
         route::{Mode, Readying},
-        signal::StuckSession,
     },
     protocol::redis::{
         command::{Remaining, Retry, block_timeout, rewrite_timeout},
@@ -54,11 +53,7 @@ impl Session {
     pub(super) fn wants_move(&mut self) -> Option<Move> {
         let pinned = self.pinned.as_ref()?;
         let view = self.lane.view();
-        if view.route.mode == Mode::Hold
-            && view.cut_sessions
-            && self.stuck_reason().is_some()
-            && pinned.in_flight() == 0
-        {
+        if view.route.mode == Mode::Hold && view.cut_sessions && self.is_stuck() && pinned.in_flight() == 0 {
             return Some(Move::Cut);
         }
         // A change of sides ends with the switch that it was for, even if another one was ordered meanwhile.
@@ -101,7 +96,7 @@ impl Session {
         match step {
             Move::WarmUp(node) => self.warm_up(node),
             Move::HandOver => self.hand_over(),
-            Move::Go => self.relocate().await,
+            Move::Go => self.relocate(false).await,
             Move::Cut => {
                 self.client.close();
                 // Without it nothing more is asked of this session, and no switch waits for it.
@@ -180,7 +175,8 @@ impl Session {
     }
 
     /// Goes on with an upstream on the route's node, as soon as there is one, after a move or a loss.
-    pub(super) async fn relocate(&mut self) {
+    /// After a move nothing was under way, so that a blocked pop has taken nothing.
+    pub(super) async fn relocate(&mut self, lost: bool) {
         let Some(mut old) = self.pinned.take() else { return };
         self.handover = Handover::No;
         // Nothing of it holds a switch up while it is on its way.
@@ -189,7 +185,7 @@ impl Session {
         if self.relocated.replace(Instant::now()).is_some_and(|before| before.elapsed() < OFTEN) {
             sleep(super::act::PAUSE).await;
         }
-        if old.is_cut() || self.is_streaming() || self.stuck_reason().is_some() {
+        if old.is_cut() || self.is_streaming() || self.is_stuck() {
             self.client.close();
             return;
         }
@@ -209,7 +205,7 @@ impl Session {
                 }
             }
         }
-        let mut asks = self.sort(asks);
+        let mut asks = self.sort(asks, lost);
         if self.state.in_multi() && self.state.queued().is_none() {
             self.client.say(|out| reply::refusal(out, LOST));
             self.client.end();
@@ -238,6 +234,7 @@ impl Session {
             self.client.flush();
         }
         pinned.forever = old.forever;
+        pinned.doubtful = old.doubtful;
         self.pinned = Some(pinned);
         self.client.set_ready(Ready::No);
     }
@@ -314,7 +311,7 @@ impl Session {
     }
 
     /// What of the unanswered requests is sent again; the others are answered with an honest error.
-    fn sort(&mut self, asks: Vec<(Vec<u8>, bool, Ask)>) -> Vec<(Vec<u8>, Ask)> {
+    fn sort(&mut self, asks: Vec<(Vec<u8>, bool, Ask)>, after_loss: bool) -> Vec<(Vec<u8>, Ask)> {
         let mut multi = self.state.in_multi();
         let mut last = None;
         for (index, (bytes, sent, ask)) in asks.iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
@@ -329,9 +326,10 @@ impl Session {
             multi &= !exec;
         }
         let mut again = Vec::new();
-        for (index, (bytes, _, ask)) in asks.into_iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
+        for (index, (bytes, sent, ask)) in asks.into_iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
             if last.is_none_or(|last| index > last) {
-                self.lane.counters.count(Outcome::Retried, 1);
+                let popped = after_loss && sent && ask.retry != Retry::Read && ask.takes();
+                self.lane.counters.count(if popped { Outcome::Reissued } else { Outcome::Retried }, 1);
                 again.push((shortened(bytes, &ask), ask));
                 continue;
             }
@@ -345,24 +343,6 @@ impl Session {
         }
         self.client.flush();
         again
-    }
-
-    /// Why this session can't move, if it can't.
-    pub(super) fn stuck_reason(&self) -> Option<String> {
-        let pinned = self.pinned.as_ref()?;
-        if let Some(why) = pinned.forever.as_ref().filter(|why| why.starts_with("unknown command")) {
-            return Some(why.clone());
-        }
-        (self.state.in_multi() && self.state.queued().is_none()).then(|| "transaction too large to be kept".to_owned())
-    }
-
-    /// Tells operators, and the switch that waits for it, whether this session can move, if that has changed.
-    pub(super) fn tell_stuck(&mut self) {
-        let why = self.stuck_reason();
-        if self.told_stuck != why.is_some() {
-            self.told_stuck = why.is_some();
-            self.lane.set_stuck(self.id, why.map(|why| StuckSession { client: self.peer.to_string(), why }));
-        }
     }
 
     /// Opens an upstream of its own in the session's state.

@@ -18,7 +18,7 @@ use crate::{
     model::name::NodeAddress,
     protocol::redis::{
         Protocol,
-        command::pause_length,
+        command::Retry,
         scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
         session::{Change, Session},
     },
@@ -47,6 +47,8 @@ pub struct Pinned {
     pub node: NodeAddress,
     /// Why it stays for as long as the session, if it does.
     pub forever: Option<String>,
+    /// True while the only reason for that is a command that may not exist at all.
+    pub doubtful: bool,
     /// The error by which the node refused the only unanswered request for its role or state; that one is asked again.
     pub refused: Option<Box<[u8]>>,
     /// True when bytes went or came since this was last looked at.
@@ -89,6 +91,7 @@ impl Pinned {
         Self {
             node,
             forever: None,
+            doubtful: false,
             refused: None,
             stirred: true,
             fresh: true,
@@ -263,7 +266,13 @@ impl Pinned {
                 settle(&mut self.queue, session, found, b"+");
                 true
             } else {
-                judge(&mut self.queue, session, lane, found, bytes)?
+                let doubted = self.doubtful && self.queue.front().is_some_and(|ask| ask.unknown);
+                let shown = judge(&mut self.queue, session, lane, found, bytes)?;
+                if doubted && !self.queue.front().is_some_and(|ask| ask.unknown) {
+                    self.doubtful = false;
+                    self.forever.take_if(|_| bytes.starts_with(b"-ERR unknown command"));
+                }
+                shown
             };
             if let Some(client) = client.filter(|_| shown) {
                 client.deliver(bytes, true);
@@ -307,22 +316,13 @@ fn judge(
         return Ok(true);
     }
     if reply.kind != ReplyKind::Error && queue.front().is_some_and(|ask| ask.pauses) {
-        note_pause(lane, queue.front_bytes());
+        lane.note_pause(queue.front_bytes());
     }
     if queue.front().is_some_and(|ask| !ask.is_own()) {
         lane.counters.count(Outcome::Answered, 1);
         lane.counters.count(Outcome::Error, u64::from(reply.kind == ReplyKind::Error));
     }
     settle(queue, session, reply, bytes).ok_or(ReplyError::Length)
-}
-
-/// The node has accepted a `CLIENT PAUSE` or `CLIENT UNPAUSE`. One that is only queued is taken for done: at worst writes have
-/// upstreams of their own for nothing.
-fn note_pause(lane: &Lane, request: &[u8]) {
-    match pause_length(request) {
-        Some(length) => lane.board.pause.begin(length),
-        None => lane.board.pause.end(),
-    }
 }
 
 /// Takes out what was written and gets no answer.
@@ -361,8 +361,11 @@ fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[
     if !own && session.in_multi() && bytes.starts_with(b"+QUEUED") {
         session.queue(queue.front_bytes());
     }
-    if bytes.starts_with(b"-UNBLOCKED force") && queue.front().is_some_and(|ask| ask.block.is_some()) {
-        // The node was demoted; it closes the connection next, and the request is issued again elsewhere.
+    if bytes.starts_with(b"-UNBLOCKED force")
+        && let Some(ask) = queue.front_mut().filter(|ask| ask.block.is_some())
+    {
+        // The node was demoted; it closes the connection next, and the request, which took nothing, is issued again elsewhere.
+        ask.retry = Retry::Read;
         return Some(false);
     }
     let ask = queue.answered()?;

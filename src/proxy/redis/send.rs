@@ -78,6 +78,8 @@ impl Session {
     pub(super) fn forget_shared(&mut self) {
         self.shared = None;
         self.scripts = None;
+        // Another upstream may get the same id once this one is gone.
+        self.client.set_shared_id(0);
     }
 
     pub(super) fn share(&mut self, retry: Retry, script: bool, request: &[u8]) -> Flow {
@@ -110,6 +112,7 @@ impl Session {
             }
             self.client.flush();
             *slot = None;
+            self.client.set_shared_id(0);
             return Flow::Done;
         }
         shared.send(&self.lane, &self.client, request, retry);
@@ -146,8 +149,9 @@ impl Session {
             {
                 pinned.queue.push(b"*1\r\n$4\r\nPING\r\n", Ask::OWN);
             }
-            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) if pinned.forever.is_none() => {
-                pinned.forever = Some(local::describe(why, class, request));
+            Route::Pinned(why @ (Why::Unknown | Why::Identity | Why::Cluster)) => {
+                pinned.doubtful = why == Why::Unknown && pinned.forever.is_none();
+                pinned.forever.get_or_insert_with(|| local::describe(why, class, request));
             }
             _ => {}
         }
@@ -160,7 +164,6 @@ impl Session {
         // Counted anew once a turn; here, once a request, that would take ever longer the more are unanswered.
         self.client.set_pinned_in_flight(self.client.pinned_in_flight() + usize::from(ask.is_in_flight()));
         pinned.queue.push(request, ask);
-        self.tell_stuck();
     }
 
     /// Sends more of a large request.

@@ -55,6 +55,7 @@ enum Step {
 }
 
 /// A session.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may hold with any other")]
 pub struct Session {
     pub(super) lane: Rc<Lane>,
     pub(super) client: Rc<Client>,
@@ -75,7 +76,7 @@ pub struct Session {
     pub(super) entry: u32,
     /// True when a watch was lost by a move: EXEC has to answer that the race was lost.
     pub(super) lost_race: bool,
-    /// True when it was told that this session can't move.
+    /// True when operators were told that it can't move.
     pub(super) told_stuck: bool,
     /// Whether a script kept the node too busy for an upstream of its own.
     pub(super) busy: Busy,

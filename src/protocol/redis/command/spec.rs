@@ -168,7 +168,8 @@ pub fn find(name: &[u8]) -> Option<&'static Spec> {
     let mut at = slot(name);
     // The table has free slots, so this ends.
     while let Some(spec) = INDEX.get(at).and_then(|&i| COMMANDS.get(usize::from(i))) {
-        if spec.name.as_bytes().eq_ignore_ascii_case(name) {
+        // The table is in capitals, so only one side's case has to be folded.
+        if spec.name.len() == name.len() && name.iter().map(u8::to_ascii_uppercase).eq(spec.name.bytes()) {
             return Some(spec);
         }
         at = (at + 1) % SLOTS;

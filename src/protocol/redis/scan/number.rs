@@ -19,9 +19,20 @@ const LONGEST: usize = 20;
 /// `\r` ends the line, and `\n` must follow: not every server looks, but those that do close the connection.
 #[inline]
 pub(super) fn number(buf: &[u8], from: usize, searched: usize) -> Number {
-    // The common case first: few digits, all there. Eighteen digits can't overflow.
+    // Nearly every header line has one digit or two.
+    match buf.get(from..).unwrap_or_default() {
+        [one @ b'0'..=b'9', b'\r', b'\n', ..] => Number::Value(i64::from(one - b'0'), from + 3),
+        [ten @ b'1'..=b'9', one @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Number::Value(i64::from(ten - b'0') * 10 + i64::from(one - b'0'), from + 4)
+        }
+        line => longer(line, from, searched),
+    }
+}
+
+/// More digits, all there: eighteen can't overflow.
+#[inline(never)]
+fn longer(line: &[u8], from: usize, searched: usize) -> Number {
     let mut value: i64 = 0;
-    let line = buf.get(from..).unwrap_or_default();
     for (i, &byte) in line.iter().enumerate().take(18) {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {

@@ -108,6 +108,9 @@ impl ReplyScanner {
     #[inline]
     pub fn next(&mut self, buf: &[u8]) -> Result<Option<Reply>, ReplyError> {
         if !self.busy {
+            if let Some(reply) = whole(buf) {
+                return Ok(Some(reply));
+            }
             if buf.is_empty() {
                 return Ok(None);
             }
@@ -243,6 +246,23 @@ impl ReplyScanner {
         self.at = at as u64;
         false
     }
+}
+
+/// Nearly every reply: one short value, all of it in `buf`. `None`: it has to be looked at closely.
+#[inline]
+fn whole(buf: &[u8]) -> Option<Reply> {
+    let &first = buf.first()?;
+    let end = match first {
+        b'+' | b':' => buf.iter().position(|&byte| byte == b'\r')?,
+        b'$' => match number(buf, 1, 0) {
+            Number::Value(-1, behind) => behind - 2,
+            Number::Value(len, start) => start.checked_add(usize::try_from(len).ok()?)?,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let len = end.checked_add(2)?;
+    (buf.get(end..len)? == b"\r\n").then_some(Reply { len, kind: ReplyKind::Value(first), streamed: false })
 }
 
 fn kind(top: u8) -> ReplyKind {

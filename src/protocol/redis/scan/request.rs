@@ -196,6 +196,11 @@ impl RequestScanner {
     pub fn next(&mut self, buf: &[u8], limits: &Limits) -> Result<Scan, RequestError> {
         let fresh = self.argc == 0;
         if fresh {
+            if self.searched == 0
+                && let Some(head) = whole(buf, limits)
+            {
+                return Ok(Scan::Complete(head));
+            }
             match buf.first() {
                 None => return Ok(Scan::NeedMore),
                 Some(b'*') => {}
@@ -334,5 +339,36 @@ impl RequestScanner {
             }
             None => self.cut(buf.len(), 0, RequestError::InlineTooBig),
         }
+    }
+}
+
+/// Nearly every request: short enough for every limit, and all of it in `buf`. `None`: it has to be looked at closely.
+#[inline]
+fn whole(buf: &[u8], limits: &Limits) -> Option<Head> {
+    let longest = limits.max_bulk.min(UNAUTHENTICATED_BULK);
+    let (argc, mut at) = header(buf, 0, b'*', HEAD_ARGS as u64)?;
+    let mut head = Head::new(u32::try_from(argc).ok()?);
+    for span in head.spans.iter_mut().take(usize::try_from(argc).ok()?) {
+        let (len, start) = header(buf, at, b'$', longest)?;
+        *span = Span { start: u32::try_from(start).ok()?, len: u32::try_from(len).ok()? };
+        let end = start + usize::try_from(len).ok()?;
+        at = end + 2;
+        if buf.get(end..at) != Some(b"\r\n") {
+            return None;
+        }
+    }
+    head.known = u8::try_from(argc).ok()?;
+    head.len = at;
+    (argc > 0).then_some(head)
+}
+
+/// The number of the header line at `at` and the offset behind the line, if the number is at most `most`.
+#[inline]
+fn header(buf: &[u8], at: usize, kind: u8, most: u64) -> Option<(u64, usize)> {
+    match number(buf, at + 1, 0) {
+        Number::Value(value, next) if buf.get(at) == Some(&kind) => {
+            Some((u64::try_from(value).ok().filter(|&value| value <= most)?, next))
+        }
+        _ => None,
     }
 }

@@ -33,7 +33,13 @@ fn finds_arguments_and_end() {
 fn every_split_gives_the_same() {
     let many: Vec<Vec<u8>> = (0..25).map(|i| vec![b'a'; i]).collect();
     let many: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
-    for bytes in [frame(&[b"PING"]), frame(&[b"SET", b"k", b"\r\n$3\r\n*1\r\n"]), frame(&many)] {
+    let long = [b'x'; 123];
+    for bytes in [
+        frame(&[b"PING"]),
+        frame(&[b"SET", b"k", b"\r\n$3\r\n*1\r\n"]),
+        frame(&[b"SET", b"", b"twelve bytes", &long]),
+        frame(&many),
+    ] {
         let Ok(Scan::Complete(expected)) = whole(&bytes) else { panic!("a whole request") };
         for cut in 0..bytes.len() {
             let mut scanner = RequestScanner::default();
