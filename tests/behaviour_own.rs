@@ -72,6 +72,61 @@ fn a_killed_connection_is_replaced() {
     assert_eq!(subscriber.frame(LIMIT), Got::Frame(b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n".to_vec()));
 }
 
+/// A pause that Pointsman wasn't told of: once it is noticed, who writes keeps nobody waiting.
+#[test]
+fn writes_that_the_node_keeps_waiting_do_not_stop_reads() {
+    require_server!("redis7");
+    let side = through();
+    let mut admin = side.admin();
+    expect(&mut admin, "CLIENT PAUSE 100000 WRITE", "+OK\r\n");
+    let mut writers = vec![side.connect()];
+    writers[0].send(&encode(&["SET", "k", "v"]));
+    wait_for("a read passes the write", PATIENCE, || {
+        let mut reader = side.connect();
+        reader.send(&encode(&["GET", "k"]));
+        reader.frame(PATIENCE / 20) != Got::Silence
+    });
+    // Of what came too early some may wait; from some moment on, nothing that reads does.
+    wait_for("ten writers keep no reader waiting", PATIENCE, || {
+        writers.extend((0..10).map(|_| side.connect()));
+        writers.iter_mut().rev().take(10).for_each(|writer| assert!(writer.send(&encode(&["SET", "k", "v"]))));
+        (0..10).all(|_| {
+            let mut reader = side.connect();
+            reader.send(&encode(&["GET", "k"]));
+            reader.frame(PATIENCE / 20) == Got::Frame(b"$-1\r\n".to_vec())
+        })
+    });
+    expect(&mut admin, "CLIENT UNPAUSE", "+OK\r\n");
+    for mut writer in writers {
+        assert_eq!(writer.frame(LIMIT), Got::Frame(b"+OK\r\n".to_vec()));
+    }
+}
+
+/// Connections of one's own are used by one client after the other: each time they are called what the client is called.
+#[test]
+fn a_connection_is_called_what_its_client_is_called() {
+    require_server!("redis8");
+    let side = Kind::plain("redis8").through();
+    let label = |wire: &mut Wire| {
+        let list = String::from_utf8(wire.ask(&["CLIENT", "LIST", "TYPE", "normal"])).expect("text");
+        // Pointsman itself asks for the list, too.
+        let asks = |line: &&str| line.contains(" cmd=client|list ") && !line.contains(" name=pointsman:");
+        let own = list.lines().find(asks).expect("its own line").to_owned();
+        let words = own.split(' ').filter(|word| word.starts_with("name=") || word.starts_with("lib-"));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let (mut shop, mut other) = (side.connect(), side.connect());
+    expect(&mut shop, "CLIENT SETNAME web", "+OK\r\n");
+    expect(&mut shop, "CLIENT SETINFO lib-name shop", "+OK\r\n");
+    expect(&mut shop, "CLIENT SETINFO lib-ver 1.2", "+OK\r\n");
+    for _ in 0..2 {
+        assert_eq!(label(&mut shop), "name=web lib-name=shop lib-ver=1.2");
+        assert_eq!(label(&mut other), "name= lib-name= lib-ver=");
+    }
+    expect(&mut shop, "RESET", "+RESET\r\n");
+    assert_eq!(label(&mut shop), "name= lib-name=shop lib-ver=1.2", "the library outlives RESET");
+}
+
 #[test]
 fn read_only_lets_reads_through() {
     require_server!("redis7");

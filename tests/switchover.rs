@@ -15,11 +15,35 @@ use common::{
 use load::Load;
 use rig::{Rig, fence, wait_role};
 
-/// 50 writers, transactions, watchers, pipelines, blocked readers, subscribers of both protocols: there and back again.
 #[test]
 fn a_switch_there_and_back_disturbs_nobody() {
     require_server!("redis7");
-    let (rig, main, spare) = Rig::pair("");
+    there_and_back("redis7", 1);
+}
+
+#[test]
+fn with_redis_8_too() {
+    require_server!("redis8");
+    there_and_back("redis8", 1);
+}
+
+#[test]
+fn with_valkey_too() {
+    require_server!("valkey");
+    there_and_back("valkey", 1);
+}
+
+#[test]
+fn with_two_workers_too() {
+    require_server!("redis8");
+    there_and_back("redis8", 2);
+}
+
+/// 50 writers, transactions, watchers, pipelines, blocked readers, subscribers of both protocols: there and back again.
+#[track_caller]
+fn there_and_back(component: &str, workers: usize) {
+    let (main, spare) = RedisServer::pair(component);
+    let rig = Rig::with_workers(&[("main", vec![&main]), ("spare", vec![&spare])], workers);
     let load = Load::everything(rig.port);
     load.progress(20);
     for (to, new, old) in [("spare", &spare, &main), ("main", &main, &spare)] {
@@ -29,7 +53,9 @@ fn a_switch_there_and_back_disturbs_nobody() {
         let operation = rig.switch(to);
         load.progress(20);
         let felt = load.longest_wait();
-        println!("to {to}: longest wait before {before:?}, over the switch {felt:?}; {operation}");
+        println!(
+            "{component}, {workers} workers, to {to}: longest wait before {before:?}, over the switch {felt:?}; {operation}"
+        );
 
         assert!(operation["epoch_after"].as_u64() > Some(epoch), "{operation:#}");
         assert_eq!(operation["lost"]["count"], 0, "{operation:#}");

@@ -166,7 +166,8 @@ fn a_session_that_ends_in_time_delays_the_switch_only() {
     require_server!("redis7");
     let (rig, _main, spare) = Rig::pair("");
     rig.wait_ready();
-    let stuck = unmovable(&rig);
+    let (stuck, mut ended) = (unmovable(&rig), unmovable(&rig));
+    assert_eq!(ended.command(&["DISCARD"]).text(), "OK");
     std::thread::scope(|scope| {
         let switching = scope.spawn(|| rig.switch("spare"));
         rig.wait("in its approach", |service| service["state"] == "switching");
@@ -176,6 +177,7 @@ fn a_session_that_ends_in_time_delays_the_switch_only() {
         switching.join().expect("switched");
     });
     wait_role(&spare, "master");
+    assert_eq!(ended.command(&["PING"]).text(), "PONG", "a transaction that is over holds nobody up");
 }
 
 #[test]

@@ -266,6 +266,13 @@ impl Machine {
                 refusals.push(Refusal::new(Guard::Fit, format!("{address} was not compared since the order")));
             }
         }
+        // A standby that was copied a moment ago is sent nothing more before it has acknowledged its copy, which it does once a
+        // second: that second belongs before the hold.
+        let received = self.nodes.get(&switch.to.node).and_then(NodeState::fresh).map(|answer| answer.received);
+        if self.managed() && (switch.mark.is_none() || received < switch.mark) {
+            let words = format!("{} has not received yet what was written before the order", switch.to.node);
+            refusals.push(Refusal::new(Guard::Lag, words));
+        }
         if switch.warm.len() < self.workers {
             let (warm, all) = (switch.warm.len(), self.workers);
             let detail = format!("{warm} of {all} workers have their connections to {} ready", switch.to.node);

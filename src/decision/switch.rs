@@ -124,6 +124,8 @@ pub(super) struct Switch {
     pub(super) tries: u32,
     /// When the approach began: what was seen before is not enough to commit on.
     pub(super) approached: Duration,
+    /// Where the primary was at its first probe of the approach: the candidate must have received that before it closes.
+    pub(super) mark: Option<u64>,
     pub(super) held_since: Duration,
     pub(super) warm: BTreeSet<usize>,
     /// Workers that saw the hold: they send nothing more to the old node.
@@ -175,6 +177,7 @@ impl Switch {
             retry_at: None,
             tries: 0,
             approached: now.mono,
+            mark: None,
             held_since: now.mono,
             warm: BTreeSet::new(),
             held: BTreeSet::new(),

@@ -175,12 +175,16 @@ impl Machine {
 
     /// Everything still runs; the hold begins when every guard holds on facts that are newer than the order.
     fn approached(&mut self, switch: &mut Switch, over: bool, now: Now) {
+        let from = self.nodes.get(&switch.from.node).filter(|node| node.seen > switch.approached);
+        switch.mark = switch.mark.or_else(|| Some(from?.fresh()?.received));
         let mut refusals = self.readiness(Purpose::Commit(switch), &switch.to, now);
         refusals.retain(|refusal| !switch.overrides(refusal.name));
         if refusals.is_empty() {
             self.close(switch, now);
         } else if over {
             self.refuse_switch(switch, refusals, now);
+        } else if switch.mark.is_some() {
+            self.probe(&switch.to.node, now);
         }
     }
 

@@ -90,6 +90,23 @@ fn a_planned_switch_moves_there_and_back_with_all_roles() {
 }
 
 #[test]
+fn a_standby_that_receives_nothing_is_waited_for_before_the_hold() {
+    let mut world = steady(13, Replication::Managed);
+    let starve = |world: &mut World, starved| {
+        ["b:1", "c:1"]
+            .iter()
+            .for_each(|name| world.nodes.get_mut(&NodeAddress::from(*name)).unwrap().starved = starved);
+    };
+    starve(&mut world, true);
+    world.run(Duration::from_millis(50));
+    world.order(1, switchover("spare"));
+    let held = world.run_until(Duration::from_millis(800), |world| world.machine.route().mode == Mode::Hold);
+    assert!(!held, "applications run on while it receives nothing");
+    starve(&mut world, false);
+    assert_eq!(answered(&mut world, 1).outcome, Outcome::Done);
+}
+
+#[test]
 fn independent_clusters_only_move_the_route() {
     let mut world = steady(3, Replication::None);
     world.order(1, switchover("spare"));

@@ -50,6 +50,8 @@ pub(super) struct Node {
     pub(super) run_id: String,
     pub(super) setting: String,
     pub(super) fitness_error: bool,
+    /// Its link is up and nothing comes, as after a copy that it has not acknowledged yet.
+    pub(super) starved: bool,
     /// Refuses to be pointed at another primary.
     pub(super) stubborn: bool,
 }
@@ -113,6 +115,7 @@ impl World {
             run_id: format!("run-{name}"),
             setting: "1".into(),
             fitness_error: false,
+            starved: false,
             stubborn: false,
         };
         let nodes = ["a:1", "b:1", "c:1"].map(|name| (NodeAddress::from(name), node(name)));

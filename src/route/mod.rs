@@ -3,6 +3,10 @@
 //! Down: control publishes a [`View`]; workers load it before they send, and are woken when it changes. Up: workers send
 //! [`Signal`]s through a bounded mailbox and keep gauges that control reads. It never decides, never blocks a worker.
 
+mod pause;
+
+pub use pause::Pause;
+
 use crate::{
     config::Service,
     model::{
@@ -53,6 +57,8 @@ pub struct Gauge {
 /// One service's board.
 #[derive(Debug)]
 pub struct Board {
+    /// Whether the routed node keeps writes waiting because an application has told it to.
+    pub pause: Pause,
     view: ArcSwap<View>,
     changed: watch::Sender<()>,
     mailbox: mpsc::Sender<Signal>,
@@ -65,6 +71,7 @@ impl Board {
     pub fn new(view: View, workers: usize) -> (Arc<Self>, mpsc::Receiver<Signal>) {
         let (mailbox, signals) = mpsc::channel(MAILBOX);
         let board = Self {
+            pause: Pause::default(),
             view: ArcSwap::from_pointee(view),
             changed: watch::Sender::new(()),
             mailbox,
@@ -82,6 +89,10 @@ impl Board {
     /// Replaces the view and wakes the workers. Only control calls it.
     pub fn publish(&self, view: View) {
         debug_assert!(view.route.epoch >= self.view.load().route.epoch, "an epoch never goes backward");
+        if view.route.target != self.view.load().route.target {
+            // It was the other node that was told.
+            self.pause.end();
+        }
         self.view.store(Arc::new(view));
         self.changed.send_replace(());
     }

@@ -11,9 +11,14 @@ use crate::require_server;
 use crate::{bulk, error, ok};
 
 fn server_of_users() -> RedisServer {
-    RedisServer::builder("redis7")
+    users_of("redis7")
+}
+
+fn users_of(component: &str) -> RedisServer {
+    RedisServer::builder(component)
         .user("reader on >r ~* &* +@read +@connection +acl|whoami")
         .user("writer on >w ~* &* +@all")
+        .user("stayer on >s ~* &* +@all -select")
         .start()
 }
 
@@ -29,7 +34,24 @@ fn same(server: &RedisServer, path: &DataPath, commands: &[&[&str]]) {
 #[test]
 fn the_servers_own_words() {
     require_server!("redis7");
-    let users = server_of_users();
+    own_words("redis7");
+}
+
+#[test]
+fn the_own_words_of_redis_8() {
+    require_server!("redis8");
+    own_words("redis8");
+}
+
+#[test]
+fn the_own_words_of_valkey() {
+    require_server!("valkey");
+    own_words("valkey");
+}
+
+#[track_caller]
+fn own_words(component: &str) {
+    let users = users_of(component);
     same(
         &users,
         &DataPath::to(&users),
@@ -51,7 +73,7 @@ fn the_servers_own_words() {
             &["AUTH", "a", "b", "c"],
         ],
     );
-    let locked = RedisServer::builder("redis7").set("requirepass", "secret").start();
+    let locked = RedisServer::builder(component).set("requirepass", "secret").start();
     same(
         &locked,
         &DataPath::to(&locked),
@@ -69,6 +91,32 @@ fn the_servers_own_words() {
             &["GET", "k"],
         ],
     );
+}
+
+/// Who logs in keeps the database that was selected before, though this user may not select any.
+#[test]
+fn a_database_outlives_a_login() {
+    require_server!("redis7");
+    let server = server_of_users();
+    let path = DataPath::to(&server);
+    let commands: [&[&str]; 10] = [
+        &["SELECT", "3"],
+        &["AUTH", "stayer", "s"],
+        &["SET", "where", "3"],
+        &["SELECT", "4"],
+        &["MULTI"],
+        &["GET", "where"],
+        &["EXEC"],
+        &["HELLO", "2", "AUTH", "writer", "w"],
+        &["SELECT", "3"],
+        &["GET", "where"],
+    ];
+    let mut raw = path.raw();
+    let replies: Vec<_> = commands.iter().map(|command| raw.command(command)).collect();
+    assert_eq!(replies[..3], [ok(), ok(), ok()]);
+    assert!(error(replies[3].clone()).starts_with("NOPERM"));
+    assert_eq!(replies[4..7], [ok(), Reply::Simple("QUEUED".into()), Reply::Array(vec![bulk("3")])]);
+    assert_eq!(replies[8..], [ok(), bulk("3")]);
 }
 
 #[test]

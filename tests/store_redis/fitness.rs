@@ -36,6 +36,31 @@ async fn each_difference_is_named_with_both_values_and_no_password_is() {
     assert!(store.compare(&ours, &ours).is_empty());
 }
 
+/// Older servers list a user's commands in an order that differs from process to process: the same rights fit all the same.
+async fn the_same_rights_fit(component: &str, rules: &str) {
+    let servers = [(); 3].map(|()| RedisServer::builder(component).user(rules).start());
+    let store = store_of(&servers.iter().collect::<Vec<_>>());
+    let first = store.fitness(&node(&servers[0])).await.unwrap();
+    for server in &servers[1..] {
+        let other = store.fitness(&node(server)).await.unwrap();
+        assert_eq!(store.compare(&first, &other), [], "{component}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_rights_fit_in_any_order() {
+    require_server!("redis7");
+    let rules = "app on >word resetkeys -@all +info +role +config|get +config|set +config|rewrite +client|list +client|kill \
+                 +get +set +del +acl|list +acl|dryrun +replicaof";
+    the_same_rights_fit("redis7", rules).await;
+    require_server!("redis6");
+    the_same_rights_fit(
+        "redis6",
+        "app on >word ~* -@all +info +role +config +client +get +set +del +@list -lpush -rpush",
+    )
+    .await;
+}
+
 async fn missing_rights(component: &str) {
     let server = RedisServer::builder(component).user("weak on >word ~* +@all -replicaof -client").start();
     let store = store_as(&[&server], "weak", "word");

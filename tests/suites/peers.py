@@ -6,7 +6,9 @@ Results go to target/suites/NAME-SERVER-{direct,pointsman}.{log,passed}.
 """
 
 import argparse
+import collections
 import contextlib
+import functools
 import os
 import pathlib
 import random
@@ -24,13 +26,17 @@ DIFFERENCES = REPOSITORY / "docs/redis-suites.md"
 
 
 def arguments(purpose):
-    """The command line that all runners have."""
+    """The command line that all runners have; a runner may add to it."""
     parser = argparse.ArgumentParser(description=purpose)
     parser.add_argument("--server", default="redis7", choices=["redis7", "redis8"])
     parser.add_argument("--only", choices=["direct", "pointsman"], help="one side; compared with the other side's last result")
     parser.add_argument("--pointsman", default=str(REPOSITORY / "target/release/pointsman"), help="the program")
     parser.add_argument("rest", nargs="*", help="more arguments for the suite, after --")
-    return parser.parse_args()
+    return parser
+
+
+# Ports given lately: who got one may not listen on it yet.
+GIVEN = collections.deque(maxlen=16)
 
 
 def free_port():
@@ -39,7 +45,10 @@ def free_port():
     while True:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", random.randint(first, last)))
-            return listener.getsockname()[1]
+            port = listener.getsockname()[1]
+            if port not in GIVEN:
+                GIVEN.append(port)
+                return port
 
 
 def wait_for_port(port, process, seconds=20):
@@ -105,6 +114,17 @@ def pointsman(program, node, spare):
                 yield port
 
 
+@contextlib.contextmanager
+def serving(options, settings, through):
+    """A fresh server, and in front of it a fresh Pointsman if asked for; gives the port to connect to."""
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(redis(options.server, *settings))
+        if through:
+            spare = stack.enter_context(redis(options.server, *settings))
+            port = stack.enter_context(pointsman(options.pointsman, port, spare))
+        yield port
+
+
 def passed_file(suite, server, side):
     return RESULTS / f"{suite}-{server}-{side}.passed"
 
@@ -117,22 +137,14 @@ def named():
 def run(suite, options, settings, execute):
     """Runs both sides (or one) and compares them.
 
-    `execute(endpoint, log, left_out)` gives the set of passed tests; `with endpoint() as port` starts a fresh server, and in
-    front of it a fresh Pointsman if it is its turn, so that what one part of a suite leaves behind or breaks stays there.
+    `execute(endpoint, log, left_out)` gives the set of passed tests; `with endpoint() as port` is `serving`, so that what one
+    part of a suite leaves behind or breaks stays there.
     `left_out` are tests that need not be run, because they can't pass on this side.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     for side in [options.only] if options.only else ["direct", "pointsman"]:
 
-        @contextlib.contextmanager
-        def endpoint(through=side == "pointsman"):
-            with contextlib.ExitStack() as stack:
-                port = stack.enter_context(redis(options.server, *settings))
-                if through:
-                    spare = stack.enter_context(redis(options.server, *settings))
-                    port = stack.enter_context(pointsman(options.pointsman, port, spare))
-                yield port
-
+        endpoint = functools.partial(serving, options, settings, side == "pointsman")
         log = RESULTS / f"{suite}-{options.server}-{side}.log"
         began = time.monotonic()
         passed = execute(endpoint, log, named() if side == "pointsman" else set())
@@ -152,6 +164,8 @@ def compare(suite, server):
     unnamed = lost - named()
     for test in sorted(unnamed):
         print(f"fails only through Pointsman: {test}")
+    for test in sorted(through & direct & named()):
+        print(f"named, and passes: {test}")
     counts = f"named {len(lost) - len(unnamed)}, not named {len(unnamed)}"
     print(f"{suite} {server}: direct {len(direct)}, through Pointsman {len(through & direct)}, {counts}")
     if not direct:

@@ -24,6 +24,17 @@ impl Rig {
         rig
     }
 
+    /// As [`Rig::start`], with so many worker threads.
+    #[track_caller]
+    pub fn with_workers(clusters: &[(&str, Vec<&RedisServer>)], workers: usize) -> Self {
+        let mut rig = Self::prepare(clusters, "");
+        let file = std::fs::read_to_string(rig.pointsman.config_file()).expect("just written");
+        rig.pointsman.write_config(&format!("workers = {workers}\n{file}"));
+        rig.pointsman.launch();
+        rig.wait_steady();
+        rig
+    }
+
     /// As [`Rig::start`], not yet started.
     pub fn prepare(clusters: &[(&str, Vec<&RedisServer>)], settings: &str) -> Self {
         let port = free_port();

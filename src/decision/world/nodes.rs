@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, time::Duration};
 impl World {
     pub(super) fn replicate(&mut self) {
         let before = self.nodes.clone();
-        for node in self.nodes.values_mut().filter(|node| node.up) {
+        for node in self.nodes.values_mut().filter(|node| node.up && !node.starved) {
             if let Some(primary) = node.follows.as_ref().and_then(|of| before.get(of)).filter(|primary| primary.up) {
                 node.position = primary.position;
                 node.items = primary.items;

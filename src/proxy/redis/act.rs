@@ -2,8 +2,10 @@
 
 use super::{
     ask::Ask,
+    busy::{Busy, is_busy},
     client::Ready,
     drive,
+    join::join,
     key::Key,
     moving::Move,
     open::{OpenError, open},
@@ -17,7 +19,7 @@ use crate::{
         Protocol,
         command::Retry,
         reply,
-        session::{Change, Hello, Login as Credentials, Session as State},
+        session::{Change, Hello, Login as Credentials, Selector, Session as State},
     },
     proxy::counters::Outcome,
 };
@@ -96,12 +98,23 @@ impl Session {
         if let Some(hello) = login.hello {
             state.apply(Change::Hello(hello.protocol, None, hello.name));
         }
-        self.become_state(state).await?;
+        let before = match self.state.selector() {
+            Selector::Itself => Selector::Before(self.state.login().cloned()),
+            before @ Selector::Before(_) => before.clone(),
+        };
+        match self.become_state(state.clone()).await {
+            Err(error) if state.database() != 0 && error.starts_with(b"-NOPERM ") => {
+                // Redis keeps the database over AUTH, whatever the new user may do.
+                state.set_selector(before);
+                self.become_state(state).await?;
+            }
+            outcome => outcome?,
+        }
         if is_hello {
             let mut request = Vec::new();
             let version: &[u8] = if self.state.protocol() == Protocol::Resp3 { b"3" } else { b"2" };
             reply::request(&mut request, &[b"HELLO", version]);
-            self.share(Retry::Read, &request);
+            self.share(Retry::Read, false, &request);
         } else {
             self.client.say(reply::ok);
             self.client.flush();
@@ -112,6 +125,13 @@ impl Session {
     async fn select(&mut self, database: u32) -> Result<(), Box<[u8]>> {
         let mut state = self.state.clone();
         state.apply(Change::Database(database));
+        if database == 0 && self.state.selects_as_another() {
+            // A connection is there already when it opens. Whether this user may go there, the server says.
+            let mut setup = Vec::new();
+            let replies = state.open(&mut setup) + 1;
+            reply::request(&mut setup, &[b"SELECT", b"0"]);
+            self.open_somewhere(&setup, replies, replies).await?;
+        }
         self.become_state(state).await?;
         self.client.say(reply::ok);
         self.client.flush();
@@ -120,7 +140,7 @@ impl Session {
 
     /// The session becomes this if the server lets it.
     async fn become_state(&mut self, state: State) -> Result<(), Box<[u8]>> {
-        let shared = drive::join(&self.lane, Key::of(&state, self.entry));
+        let shared = join(&self.lane, Key::of(&state, self.entry));
         match timeout(self.patience(), drive::wait_up(&shared)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err((&*error).into()),
@@ -129,6 +149,7 @@ impl Session {
         self.state = state;
         self.client.set_shared_id(shared.id());
         self.shared = Some(shared);
+        self.scripts = None;
         Ok(())
     }
 
@@ -192,6 +213,10 @@ impl Session {
             Some(spare) => self.reuse(spare),
             None => match self.open_pinned().await {
                 Ok(pinned) => pinned,
+                Err(error) if is_busy(&error) => {
+                    self.busy = Busy::Refused(error);
+                    return Ok(());
+                }
                 Err(error) => {
                     // The request can't be carried, and what follows it may rely on it.
                     self.client.end();
@@ -205,12 +230,11 @@ impl Session {
     }
 
     fn reuse(&self, spare: Spare) -> Pinned {
-        let renamed = spare.name.as_deref() != self.state.name();
+        let mut requests = Vec::new();
+        let replies = self.state.relabel(&spare.label, &mut requests);
         let mut pinned = Pinned::new(spare.upstream, spare.node);
-        if renamed {
-            let mut request = Vec::new();
-            reply::request(&mut request, &[b"CLIENT", b"SETNAME", self.state.name().unwrap_or_default()]);
-            pinned.queue.push(&request, Ask::OWN);
+        for _ in 0..replies {
+            pinned.queue.push(&std::mem::take(&mut requests), Ask::OWN);
         }
         pinned
     }
@@ -229,11 +253,11 @@ impl Session {
         if let Some(pinned) = self.forget_pinned() {
             let key = Key::of(&self.state, self.entry);
             if !self.shared.as_ref().is_some_and(|shared| shared.key == key) {
-                self.shared = None;
+                self.forget_shared();
             }
             let node = pinned.node.clone();
-            let (name, since) = (self.state.name().map(Into::into), Instant::now());
-            self.lane.spares.put(Spare { key, node, name, upstream: pinned.into_upstream(), since });
+            let (label, since) = (self.state.label().clone(), Instant::now());
+            self.lane.spares.put(Spare { key, node, label, upstream: pinned.into_upstream(), since });
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Ask {
     pub change: Option<Box<Change>>,
     /// May it be sent again?
     pub retry: Retry,
+    /// True for `CLIENT PAUSE` and `CLIENT UNPAUSE`.
+    pub pauses: bool,
     /// Set when it blocks, with the time since when.
     pub block: Option<Box<(Block, Instant)>>,
     /// True for a command that may not exist.
@@ -38,8 +40,14 @@ pub struct Ask {
 
 impl Ask {
     /// A request of Pointsman's own, with one reply.
-    pub const OWN: Self =
-        Self { answer: Answer::Swallowed, change: None, retry: Retry::Read, block: None, unknown: false };
+    pub const OWN: Self = Self {
+        answer: Answer::Swallowed,
+        change: None,
+        retry: Retry::Read,
+        pauses: false,
+        block: None,
+        unknown: false,
+    };
 
     /// Something of Pointsman's own that is answered in this way.
     pub fn own(answer: Answer) -> Self {
@@ -83,17 +91,18 @@ impl Ask {
         if let Some(Change::Reply(mode)) = change {
             session.apply(Change::Reply(mode));
             let answer = if mode == ReplyMode::On { Answer::One } else { Answer::Silence };
-            return Self { answer, change: None, retry: Retry::Never, block: None, unknown: false };
+            return Self { answer, change: None, retry: Retry::Never, pauses: false, block: None, unknown: false };
         }
         if answer == Answer::Silence {
             // Nobody will say whether it worked; most likely it did.
             if let Some(change) = change {
                 session.apply(change);
             }
-            return Self { answer, change: None, retry: Retry::Never, block: None, unknown: false };
+            return Self { answer, change: None, retry: Retry::Never, pauses: false, block: None, unknown: false };
         }
         let block = class.block.map(|block| Box::new((block, Instant::now())));
-        Self { answer, change: change.map(Box::new), retry: class.retry, block, unknown: class.spec.is_none() }
+        let pauses = class.spec.is_some_and(|spec| spec.kind == Kind::Once && matches!(spec.name, "PAUSE" | "UNPAUSE"));
+        Self { answer, change: change.map(Box::new), retry: class.retry, pauses, block, unknown: class.spec.is_none() }
     }
 }
 

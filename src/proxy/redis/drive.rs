@@ -3,12 +3,13 @@
 //! One task an upstream, for as long as sessions use it. Reconnects are paced: 10 ms, doubled up to a second, with jitter.
 
 use super::{
+    busy::is_busy,
     client::Client,
     inbox::Inbox,
     key::Key,
     lane::Lane,
     open::{OpenError, Upstream, open},
-    shared::{Shared, Standing, is_busy},
+    shared::{Shared, Standing},
 };
 use crate::{
     model::{name::NodeAddress, route::Mode, signal::Signal},
@@ -44,17 +45,9 @@ enum End {
     Moved,
 }
 
-/// Upstreams of the same login, database and protocol at most.
-const SAME: usize = 4;
-
-/// The upstream of that login, database and protocol, made if there is none, or none that doesn't stand still.
-pub fn join(lane: &Rc<Lane>, key: Key) -> Rc<Shared> {
-    let known: Vec<_> = lane.shared.borrow().iter().filter(|one| one.key == key).map(Rc::clone).collect();
-    let best = known.iter().find(|one| !one.stands_still(lane));
-    if let Some(best) = best.or(known.get(SAME - 1)) {
-        return Rc::clone(best);
-    }
-    let shared = Shared::new(key);
+/// Begins an upstream: its driver lives for as long as sessions use it.
+pub fn begin(lane: &Rc<Lane>, key: Key, scripts: bool) -> Rc<Shared> {
+    let shared = Shared::new(key, scripts);
     lane.shared.borrow_mut().push(Rc::clone(&shared));
     tokio::task::spawn_local(drive(Rc::clone(lane), Rc::clone(&shared)));
     shared

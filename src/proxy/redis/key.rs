@@ -2,7 +2,7 @@
 
 use crate::protocol::redis::{
     Protocol,
-    session::{Change, Login, Session},
+    session::{Change, Login, Selector, Session},
 };
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub struct Key {
     login: Option<Arc<Login>>,
     database: u32,
+    selector: Selector,
     protocol: Protocol,
     /// Without a login: the answers of the server's door that came before it was let in.
     entry: u32,
@@ -21,7 +22,8 @@ impl Key {
     pub fn of(session: &Session, entry: u32) -> Self {
         let login = session.login().cloned();
         let entry = if login.is_none() { entry } else { 0 };
-        Self { login, database: session.database(), protocol: session.protocol(), entry }
+        let (database, selector) = (session.database(), session.selector().clone());
+        Self { login, database, selector, protocol: session.protocol(), entry }
     }
 
     /// A session that is nothing but this key: what its upstream has to be told.
@@ -29,6 +31,7 @@ impl Key {
         let mut session = Session::default();
         session.apply(Change::Hello(Some(self.protocol), self.login.clone(), None));
         session.apply(Change::Database(self.database));
+        session.set_selector(self.selector.clone());
         session
     }
 }

@@ -16,7 +16,7 @@ use crate::{
         signal::{Signal, StuckSession},
     },
     net::{ClientTls, Endpoint},
-    protocol::redis::command::DenyList,
+    protocol::redis::command::{DenyList, pause_length},
     proxy::counters::Counters,
     route::{Board, Gauge, View},
 };
@@ -81,6 +81,8 @@ pub struct Lane {
     clients: RefCell<HashMap<u64, Rc<Client>>>,
     /// Sessions with an upstream of their own, which have to act when the route moves.
     pub pinned: RefCell<HashMap<u64, Rc<Client>>>,
+    /// True while the node seems to keep writes waiting, and nothing else.
+    pub writes_stopped: Cell<bool>,
     /// Told when the view has changed.
     pub changed: Notify,
     /// Wakes the steward before its time.
@@ -122,6 +124,7 @@ impl Lane {
             parked: RefCell::default(),
             clients: RefCell::default(),
             pinned: RefCell::default(),
+            writes_stopped: Cell::new(false),
             changed: Notify::new(),
             attend: Notify::new(),
             first_parked: Cell::new(None),
@@ -191,6 +194,20 @@ impl Lane {
     /// Changes what sessions may do, until the next view.
     pub fn set_gate(&self, gate: Gate) {
         self.gate.set(gate);
+    }
+
+    /// The node has accepted a `CLIENT PAUSE` or `CLIENT UNPAUSE`. One that is only queued is taken for done: at worst writes have
+    /// upstreams of their own for nothing.
+    pub fn note_pause(&self, request: &[u8]) {
+        match pause_length(request) {
+            Some(length) => self.board.pause.begin(length),
+            None => self.board.pause.end(),
+        }
+    }
+
+    /// True while a write may keep its upstream waiting for long.
+    pub fn pauses_writes(&self) -> bool {
+        self.board.pause.is_on() || self.writes_stopped.get()
     }
 
     /// Notes a session that waits for the hold to end.

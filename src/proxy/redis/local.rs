@@ -75,7 +75,7 @@ pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) 
     let args: Vec<&[u8]> = (0..count).filter_map(|index| head.arg(request, index)).collect();
     if is_refused_everywhere(local, &args) {
         // It changes nothing, and the words differ between versions: the server says them.
-        return session.share(Retry::Read, request);
+        return session.share(Retry::Read, false, request);
     }
     match local {
         Local::Auth => match parse_auth(&args) {
@@ -83,7 +83,7 @@ pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) 
             Err(text) => say_error(session, &text),
         },
         Local::Hello => match parse_hello(&args) {
-            Ok(Hello { protocol: None, .. }) => session.share(Retry::Read, request),
+            Ok(Hello { protocol: None, .. }) => session.share(Retry::Read, false, request),
             Ok(mut hello) => {
                 let login = hello.login.take().map(Arc::new);
                 Flow::Then(Act::Login(Box::new(Login { login, hello: Some(hello) })))
@@ -91,7 +91,10 @@ pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) 
             Err(text) => say_error(session, &text),
         },
         Local::Select => match parse_select(&args) {
-            Ok(database) if database == session.state.database() => say_ok(session),
+            // Whether it may, the server says.
+            Ok(database) if database == session.state.database() && !session.state.selects_as_another() => {
+                session.share(Retry::Read, false, request)
+            }
             Ok(database) => Flow::Then(Act::Select(database)),
             Err(text) => say_error(session, &text),
         },
@@ -115,8 +118,7 @@ pub fn answer(session: &mut Session, local: Local, head: &Head, request: &[u8]) 
         Local::Reset => {
             session.state.apply(Change::Reset);
             session.entry = session.lane.door.answers();
-            session.shared = None;
-            session.client.set_shared_id(0);
+            session.forget_shared();
             session.client.say(|out| reply::status(out, "RESET"));
             session.client.flush();
             Flow::Done

@@ -7,11 +7,13 @@
 mod act;
 mod ask;
 mod backlog;
+mod busy;
 mod client;
 mod door;
 mod drive;
 mod idle;
 mod inbox;
+mod join;
 mod key;
 mod lane;
 mod local;

@@ -305,7 +305,8 @@ fn judge(
     if confirms && let Some(shown) = confirmed(queue, session) {
         return Ok(shown);
     }
-    // With `CLIENT REPLY OFF` subscriptions are confirmed all the same, since Redis 7.0.6, though nothing waits for it.
+    // With `CLIENT REPLY OFF` Redis 7.0.15, 8.0.6 and Valkey 9.1 confirm subscriptions all the same, though nothing waits for it;
+    // Redis 6.0.16 sends nothing, not even messages (measured).
     let told = confirms || verb.is_some_and(|verb| verb.ends_with(b"message"));
     let unasked = reply.kind == ReplyKind::Push
         || (told && session.protocol() == Protocol::Resp2 && session.subscribed())
@@ -313,6 +314,9 @@ fn judge(
         || (session.monitoring() && matches!(bytes, [b'+', b'0'..=b'9', ..]));
     if unasked {
         return Ok(true);
+    }
+    if reply.kind != ReplyKind::Error && queue.front().is_some_and(|ask| ask.pauses) {
+        lane.note_pause(queue.front_bytes());
     }
     if queue.front().is_some_and(|ask| !ask.is_own()) {
         lane.counters.count(Outcome::Answered, 1);

@@ -6,12 +6,13 @@
 use super::{
     act::Act,
     ask::Ask,
-    drive,
+    busy::is_busy,
+    join::{join, join_for_script},
     key::Key,
     lane::Gate,
     local, panic,
     session::{Flow, Session},
-    shared::{Standing, is_busy},
+    shared::{Shared, Standing},
 };
 use crate::{
     protocol::redis::{
@@ -22,6 +23,7 @@ use crate::{
     },
     proxy::counters::Outcome,
 };
+use std::rc::Rc;
 
 impl Session {
     /// Sends one whole request its way.
@@ -43,9 +45,16 @@ impl Session {
             self.ask(&class, request);
             return Flow::Done;
         }
+        if let Some(flow) = self.busy(&class) {
+            return flow;
+        }
         match class.route {
+            Route::Shared if self.lane.pauses_writes() && class.may_be_paused() => {
+                // It would keep waiting what others read.
+                if self.client.outstanding() > 0 { Flow::Quiet } else { Flow::Again(Act::Pin) }
+            }
             Route::Shared if self.client.outstanding() == 0 && self.client.is_slow() => Flow::Again(Act::Pin),
-            Route::Shared => self.share(class.retry, request),
+            Route::Shared => self.share(class.retry, class.runs_script(), request),
             Route::Local(local) => self.local(local, head, request),
             _ if self.client.outstanding() > 0 => Flow::Quiet,
             Route::Pinned(Why::Once) if local::kills_script(&class, head, request) => {
@@ -55,22 +64,55 @@ impl Session {
         }
     }
 
-    pub(super) fn share(&mut self, retry: Retry, request: &[u8]) -> Flow {
-        let shared = match &self.shared {
-            Some(shared) if self.client.outstanding() > 0 || !shared.stands_still(&self.lane) => shared,
-            _ => self.shared.insert(drive::join(&self.lane, Key::of(&self.state, self.entry))),
+    /// True when the shared upstream that it used last is one for scripts.
+    fn shares_with_scripts(&self) -> bool {
+        self.scripts.as_ref().is_some_and(|one| one.id() == self.client.shared_id())
+    }
+
+    /// The shared upstream that it used last.
+    pub(super) fn current_shared(&self) -> Option<&Rc<Shared>> {
+        if self.shares_with_scripts() { self.scripts.as_ref() } else { self.shared.as_ref() }
+    }
+
+    /// Forgets the shared upstreams: the session is somebody else.
+    pub(super) fn forget_shared(&mut self) {
+        self.shared = None;
+        self.scripts = None;
+        // Another upstream may get the same id once this one is gone.
+        self.client.set_shared_id(0);
+    }
+
+    pub(super) fn share(&mut self, retry: Retry, script: bool, request: &[u8]) -> Flow {
+        let mut script = script;
+        let waits = self.client.outstanding() > 0;
+        if waits {
+            // What follows a script goes the same way; a script goes another way than what it follows.
+            let with_scripts = self.shares_with_scripts();
+            if script && !with_scripts {
+                return Flow::Quiet;
+            }
+            script = with_scripts;
+        }
+        let slot = if script { &mut self.scripts } else { &mut self.shared };
+        let shared = match slot {
+            Some(shared) if waits || (script && shared.is_idle()) || !(script || shared.stands_still(&self.lane)) => {
+                shared
+            }
+            _ if script => slot.insert(join_for_script(&self.lane, Key::of(&self.state, self.entry))),
+            _ => slot.insert(join(&self.lane, Key::of(&self.state, self.entry))),
         };
+        self.client.set_shared_id(shared.id());
         if self.client.is_owed_enough() || shared.is_full() {
             return Flow::Room;
         }
-        self.client.set_shared_id(shared.id());
         if let Standing::Dead(error) = shared.standing() {
             self.client.say(|out| out.extend_from_slice(&error));
             if !is_busy(&error) {
                 return self.end();
             }
             self.client.flush();
-            self.shared = None;
+            *slot = None;
+            self.client.set_shared_id(0);
             return Flow::Done;
         }
         shared.send(&self.lane, &self.client, request, retry);
@@ -122,6 +164,13 @@ impl Session {
         // Counted anew once a turn; here, once a request, that would take ever longer the more are unanswered.
         self.client.set_pinned_in_flight(self.client.pinned_in_flight() + usize::from(ask.is_in_flight()));
         pinned.queue.push(request, ask);
+    }
+
+    /// Sends more of a large request.
+    pub(super) fn stream_on(&mut self, bytes: &[u8]) {
+        if let Some(pinned) = &mut self.pinned {
+            pinned.queue.extend(bytes);
+        }
     }
 
     fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {

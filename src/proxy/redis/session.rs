@@ -7,6 +7,7 @@
 
 use super::{
     act::Act,
+    busy::Busy,
     client::Client,
     lane::{Gate, Lane},
     moving::Warming,
@@ -60,6 +61,8 @@ pub struct Session {
     pub(super) client: Rc<Client>,
     pub(super) state: State,
     pub(super) shared: Option<Rc<Shared>>,
+    /// The shared upstream that its last script took.
+    pub(super) scripts: Option<Rc<Shared>>,
     pub(super) pinned: Option<Box<Pinned>>,
     /// An upstream on the next node, while a switch is prepared.
     pub(super) twin: Option<Box<Twin>>,
@@ -75,6 +78,8 @@ pub struct Session {
     pub(super) lost_race: bool,
     /// True when operators were told that it can't move.
     pub(super) told_stuck: bool,
+    /// Whether a script kept the node too busy for an upstream of its own.
+    pub(super) busy: Busy,
     pub(super) id: u64,
     pub(super) peer: Box<str>,
     reader: Reader,
@@ -98,6 +103,7 @@ impl Session {
             client,
             state: State::default(),
             shared: None,
+            scripts: None,
             pinned: None,
             twin: None,
             handover: Handover::No,
@@ -106,6 +112,7 @@ impl Session {
             entry: 0,
             lost_race: false,
             told_stuck: false,
+            busy: Busy::No,
             peer,
             reader,
             scanner: RequestScanner::default(),
@@ -167,7 +174,7 @@ impl Session {
                     self.resume = true;
                     if self.client.is_owed_enough() {
                         self.client.wake_when_owed_less();
-                    } else if let Some(shared) = &self.shared {
+                    } else if let Some(shared) = self.current_shared() {
                         shared.wake_when_room(&self.client);
                     }
                     return Poll::Pending;
@@ -351,6 +358,9 @@ impl Session {
             // What follows of it can't be told from new requests by the client's own count, so the session ends.
             return if matches!(flow, Flow::Done) { (0, self.end()) } else { (0, self.scan_again(flow)) };
         }
+        if let Some(flow) = self.busy(&class) {
+            return if matches!(flow, Flow::Done) { (0, self.end()) } else { (0, self.scan_again(flow)) };
+        }
         if self.pinned.is_none() {
             let flow = if self.client.outstanding() > 0 { Flow::Quiet } else { Flow::Again(Act::Pin) };
             return (0, self.scan_again(flow));
@@ -374,12 +384,6 @@ impl Session {
     /// True while the rest of a large request is awaited.
     pub(super) fn is_streaming(&self) -> bool {
         self.scanner.streaming()
-    }
-
-    fn stream_on(&mut self, bytes: &[u8]) {
-        if let Some(pinned) = &mut self.pinned {
-            pinned.queue.extend(bytes);
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! Never: a request of a session that needs a connection of its own, a wait for one slow client beyond a short bound.
 
 use super::{
+    busy::is_busy,
     client::Client,
     key::Key,
     lane::Lane,
@@ -55,6 +56,8 @@ pub enum Standing {
 pub struct Shared {
     /// What it is logged in as.
     pub key: Key,
+    /// True for one of scripts: these may run for long, and the node then answers (`BUSY`) on the others.
+    pub scripts: bool,
     pub(super) queue: RefCell<Queue<Entry>>,
     writer: RefCell<Option<Writer>>,
     standing: RefCell<Standing>,
@@ -92,9 +95,10 @@ pub struct Shared {
 
 impl Shared {
     /// A shared upstream that nobody drives yet.
-    pub fn new(key: Key) -> Rc<Self> {
+    pub fn new(key: Key, scripts: bool) -> Rc<Self> {
         Rc::new(Self {
             key,
+            scripts,
             queue: RefCell::default(),
             writer: RefCell::default(),
             standing: RefCell::new(Standing::Down),
@@ -388,11 +392,6 @@ pub struct Dispatched {
     pub used: usize,
     /// The client whose large reply doesn't fit its buffer.
     pub slow: Option<Rc<Client>>,
-}
-
-/// True for the error of a node that is kept by a script: it refuses even `SELECT`, and will be well again.
-pub fn is_busy(error: &[u8]) -> bool {
-    error.starts_with(b"-BUSY ")
 }
 
 /// What clients are told whose request may or may not have run.

@@ -1,10 +1,10 @@
 //! Pinned upstreams between two uses: a transaction now and then should not cost a connection each time.
 //!
-//! Input: upstreams whose session needs them no more and that hold no state but login, database, protocol and name. Output: one
+//! Input: upstreams whose session needs them no more and that hold no state but login, database, protocol and label. Output: one
 //! of them for a session of the same kind. Never: one whose server has closed it.
 
 use super::{key::Key, open::Upstream};
-use crate::model::name::NodeAddress;
+use crate::{model::name::NodeAddress, protocol::redis::session::Label};
 use std::{
     cell::RefCell,
     time::{Duration, Instant},
@@ -21,8 +21,8 @@ pub struct Spare {
     pub key: Key,
     /// Where it is connected to.
     pub node: NodeAddress,
-    /// The name it was given.
-    pub name: Option<Box<[u8]>>,
+    /// What it is called.
+    pub label: Label,
     /// The connection.
     pub upstream: Upstream,
     /// Since when it isn't used.
@@ -48,9 +48,9 @@ impl Spares {
         loop {
             let mut spares = self.0.borrow_mut();
             let at = spares.iter().rposition(|spare| spare.key == *key && spare.node == *node)?;
-            let Spare { key, node, name, upstream, since } = spares.remove(at);
+            let Spare { key, node, label, upstream, since } = spares.remove(at);
             if let Some(upstream) = upstream.alive() {
-                return Some(Spare { key, node, name, upstream, since });
+                return Some(Spare { key, node, label, upstream, since });
             }
         }
     }

@@ -6,6 +6,7 @@
 use super::{
     client::Ready,
     idle,
+    join::are_writes_stopped,
     lane::{Gate, Lane},
     warm,
 };
@@ -111,6 +112,7 @@ fn round(lane: &Rc<Lane>) {
     run_out(lane, &view);
     // Behind it: what is given up here is down by the next round, and not taken to be well again before.
     give_up_silent(lane, &view);
+    lane.writes_stopped.set(are_writes_stopped(lane));
     lane.spares.sweep(None);
     idle::retire_idle(lane);
     lane.backlog.sweep(view.settings.client_buffer);
@@ -131,8 +133,10 @@ fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
 fn give_up_silent(lane: &Rc<Lane>, view: &View) {
     let now = lane.turn.tick();
     let (window, limit) = (view.settings.health.hang_window, view.settings.failover.hold_timeout);
+    let pause_over = lane.board.pause.over_for();
     let over = |silent: Duration| {
-        let over = silent > window + limit;
+        // A node that was told to keep writes waiting doesn't hang.
+        let over = silent.min(pause_over) > window + limit;
         if over {
             lane.outage_began_before(silent.saturating_sub(window));
         }

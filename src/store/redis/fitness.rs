@@ -8,6 +8,7 @@ use super::{
     node::Node,
     reply::{Info, Reply, config_value, error, text},
     rights,
+    rules::in_one_order,
 };
 use crate::model::{
     error::StoreError,
@@ -108,11 +109,12 @@ fn add_users(facts: &mut BTreeMap<String, String>, reply: Option<&Reply>) {
     for line in lines.iter().filter_map(text) {
         let mut words = line.split_whitespace().skip(1);
         let Some(name) = words.next() else { continue };
-        let rules: Vec<String> = words
+        let mut rules: Vec<String> = words
             // Newer versions spell out what is the default in older ones.
             .filter(|rule| !matches!(*rule, "sanitize-payload" | "resetchannels"))
             .map(|rule| rule.strip_prefix('#').map_or_else(|| rule.to_owned(), |hash| format!("#{}", digest(hash))))
             .collect();
+        in_one_order(&mut rules);
         facts.insert(format!("{USER}{name}"), rules.join(" "));
     }
 }

@@ -12,6 +12,7 @@ mod node;
 mod probe;
 mod reply;
 mod rights;
+mod rules;
 
 use super::{BoxFuture, Inspection, Store};
 use crate::{

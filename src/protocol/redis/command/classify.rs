@@ -120,6 +120,18 @@ pub struct Class {
     pub spec: Option<&'static Spec>,
 }
 
+impl Class {
+    /// True for what runs a script or a function, which may take as long as it likes.
+    pub fn runs_script(&self) -> bool {
+        self.spec.is_some_and(|spec| matches!(spec.kind, Kind::Script | Kind::Eval | Kind::ScriptRo))
+    }
+
+    /// True for what `CLIENT PAUSE ... WRITE` may stop: all that is or may become a write, or is replicated.
+    pub fn may_be_paused(&self) -> bool {
+        self.retry != Retry::Read || self.spec.is_some_and(|spec| spec.name == "PFCOUNT")
+    }
+}
+
 /// A range or a count up to this many values isn't called huge.
 const SMALL: i64 = 128;
 

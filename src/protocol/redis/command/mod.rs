@@ -17,4 +17,4 @@ pub use classify::{Block, Class, Local, Retry, Route, Timeout, Why, classify};
 pub use deny::{DenyList, UnknownCommand};
 pub use spec::{Flags, Kind, Spec, all_names, find};
 pub(in crate::protocol::redis) use timeout::arguments;
-pub use timeout::{Remaining, block_timeout, rewrite_timeout};
+pub use timeout::{Remaining, block_timeout, pause_length, rewrite_timeout};

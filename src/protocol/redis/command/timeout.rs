@@ -45,6 +45,12 @@ pub fn rewrite_timeout(frame: &[u8], place: Timeout, remaining: Remaining) -> Ve
     [before, format!("${}\r\n{text}", text.len()).as_bytes(), after].concat()
 }
 
+/// How long a `CLIENT PAUSE` lasts; `None` for `CLIENT UNPAUSE`.
+pub fn pause_length(frame: &[u8]) -> Option<Duration> {
+    let (start, end) = arguments(frame)?.get(2).copied()?;
+    std::str::from_utf8(frame.get(start..end)?).ok()?.parse().ok().map(Duration::from_millis)
+}
+
 /// Where the timeout's text is in the frame.
 fn span(frame: &[u8], place: Timeout) -> Option<(usize, usize)> {
     let args = arguments(frame)?;
@@ -109,6 +115,12 @@ mod tests {
             assert_eq!(block_timeout(&bytes, place), Some(Remaining::For(Duration::from_millis(was))), "{line}");
             assert_eq!(rewrite_timeout(&bytes, place, left), frame(becomes), "{line}");
         }
+    }
+
+    #[test]
+    fn a_pause_says_how_long() {
+        assert_eq!(pause_length(&frame("CLIENT PAUSE 1500 WRITE")), Some(Duration::from_millis(1500)));
+        assert_eq!(pause_length(&frame("CLIENT UNPAUSE")), None);
     }
 
     #[test]

@@ -15,4 +15,4 @@ mod tests;
 pub use change::{Change, Channel};
 pub use login::{Hello, Login, Refusal, arity, parse_auth, parse_hello, parse_select, parse_setinfo, parse_setname};
 pub use replay::Replay;
-pub use state::{QUEUE_MAX, ReplyMode, Session, Tracking};
+pub use state::{Label, QUEUE_MAX, ReplyMode, Selector, Session, Tracking};

@@ -2,7 +2,8 @@
 
 use super::super::Protocol;
 use super::super::reply::request;
-use super::state::{ReplyMode, Session};
+use super::login::Login;
+use super::state::{Label, ReplyMode, Selector, Session};
 
 /// What comes back for what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,22 +17,35 @@ pub struct Replay {
 impl Session {
     /// Appends what a *shared* upstream of this session's kind needs: protocol, login, database. Returns the number of replies.
     pub fn open(&self, out: &mut Vec<u8>) -> usize {
-        let mut replies = 1;
-        let user = self.login.as_ref().map(|login| login.user.as_deref());
-        let password = self.login.as_ref().map(|login| login.password.expose()).unwrap_or_default();
-        match (self.protocol, user) {
-            (Protocol::Resp3, None) => request(out, &[b"HELLO", b"3"]),
-            (Protocol::Resp3, Some(user)) => {
-                request(out, &[b"HELLO", b"3", b"AUTH", user.unwrap_or(b"default"), password]);
-            }
-            (Protocol::Resp2, Some(Some(user))) => request(out, &[b"AUTH", user, password]),
-            (Protocol::Resp2, Some(None)) => request(out, &[b"AUTH", password]),
-            (Protocol::Resp2, None) => replies = 0,
-        }
+        let first = match &self.selector {
+            Selector::Itself => &self.login,
+            Selector::Before(login) => login,
+        };
+        let mut replies = log_in(out, self.protocol, first.as_deref());
         if self.database != 0 {
             request(out, &[b"SELECT", self.database.to_string().as_bytes()]);
             replies += 1;
         }
+        if self.selects_as_another() {
+            replies += log_in(out, self.protocol, self.login.as_deref());
+        }
+        replies
+    }
+
+    /// Appends what gives a connection with the label `was` this session's. Returns the number of replies.
+    pub fn relabel(&self, was: &Label, out: &mut Vec<u8>) -> usize {
+        let mut replies = 0;
+        let mut say = |verb: &[&[u8]], was: Option<&[u8]>, is: Option<&[u8]>| {
+            if was != is {
+                let last = is.unwrap_or_default();
+                request(out, &[&[&b"CLIENT"[..]], verb, &[last]].concat());
+                replies += 1;
+            }
+        };
+        let (is, was) = (self.label().parts(), was.parts());
+        say(&[b"SETNAME"], was[0], is[0]);
+        say(&[b"SETINFO", b"LIB-NAME"], was[1], is[1]);
+        say(&[b"SETINFO", b"LIB-VER"], was[2], is[2]);
         replies
     }
 
@@ -40,20 +54,11 @@ impl Session {
     /// `redirect` is the new server's id of the connection that tracking is redirected to.
     pub fn replay(&self, out: &mut Vec<u8>, redirect: Option<u64>) -> Replay {
         let mut count = Replay { replies: self.open(out), confirmations: 0 };
+        count.replies += self.relabel(&Label::default(), out);
         let mut say = |args: &[&[u8]]| {
             request(out, args);
             count.replies += 1;
         };
-        if let Some(name) = &self.name {
-            say(&[b"CLIENT", b"SETNAME", name]);
-        }
-        if let Some(library) = &self.library {
-            for (option, value) in [(&b"LIB-NAME"[..], &library.name), (b"LIB-VER", &library.version)] {
-                if let Some(value) = value {
-                    say(&[b"CLIENT", b"SETINFO", option, value]);
-                }
-            }
-        }
         if self.no_evict {
             say(&[b"CLIENT", b"NO-EVICT", b"ON"]);
         }
@@ -90,4 +95,20 @@ impl Session {
         }
         count
     }
+}
+
+/// Appends what a fresh connection needs to speak this protocol as this user. Returns the number of replies.
+fn log_in(out: &mut Vec<u8>, protocol: Protocol, login: Option<&Login>) -> usize {
+    let user = login.map(|login| login.user.as_deref());
+    let password = login.map(|login| login.password.expose()).unwrap_or_default();
+    match (protocol, user) {
+        (Protocol::Resp3, None) => request(out, &[b"HELLO", b"3"]),
+        (Protocol::Resp3, Some(user)) => {
+            request(out, &[b"HELLO", b"3", b"AUTH", user.unwrap_or(b"default"), password]);
+        }
+        (Protocol::Resp2, Some(Some(user))) => request(out, &[b"AUTH", user, password]),
+        (Protocol::Resp2, Some(None)) => request(out, &[b"AUTH", password]),
+        (Protocol::Resp2, None) => return 0,
+    }
+    1
 }

@@ -21,6 +21,16 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// As whom a database is selected. Redis keeps the database over `AUTH`, also for a user that may not `SELECT` it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Selector {
+    /// As the user that the session is.
+    #[default]
+    Itself,
+    /// As the user that it was, before it logs in as the one that it is.
+    Before(Option<Arc<Login>>),
+}
+
 /// `CLIENT TRACKING ON` with its options.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tracking {
@@ -55,10 +65,29 @@ impl Tracking {
 }
 
 /// What `CLIENT SETINFO` tells of the client's library.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Library {
     pub(super) name: Option<Box<[u8]>>,
     pub(super) version: Option<Box<[u8]>>,
+}
+
+/// What a connection is called in `CLIENT LIST`, by `CLIENT SETNAME` and `CLIENT SETINFO`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Label {
+    pub(super) name: Option<Box<[u8]>>,
+    pub(super) library: Option<Arc<Library>>,
+}
+
+impl Label {
+    /// The client's name, its library's name and version.
+    pub(super) fn parts(&self) -> [Option<&[u8]>; 3] {
+        let library = self.library.as_deref();
+        [
+            self.name.as_deref(),
+            library.and_then(|library| library.name.as_deref()),
+            library.and_then(|library| library.version.as_deref()),
+        ]
+    }
 }
 
 /// State that few sessions have.
@@ -96,10 +125,10 @@ impl Rare {
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent switch of the protocol")]
 pub struct Session {
     pub(super) login: Option<Arc<Login>>,
-    pub(super) name: Option<Box<[u8]>>,
-    pub(super) library: Option<Box<Library>>,
+    pub(super) label: Label,
     pub(super) rare: Option<Box<Rare>>,
     pub(super) database: u32,
+    pub(super) selector: Selector,
     pub(super) protocol: Protocol,
     pub(super) reply: ReplyMode,
     pub(super) no_evict: bool,
@@ -125,9 +154,29 @@ impl Session {
         self.database
     }
 
+    /// True when its connections select its database before they log in as who it is.
+    pub fn selects_as_another(&self) -> bool {
+        self.selector != Selector::Itself
+    }
+
+    /// As whom a connection of this session selects its database.
+    pub fn selector(&self) -> &Selector {
+        &self.selector
+    }
+
+    /// Changes that, until the next login or `SELECT`.
+    pub fn set_selector(&mut self, selector: Selector) {
+        self.selector = selector;
+    }
+
     /// The name given by `CLIENT SETNAME`.
     pub fn name(&self) -> Option<&[u8]> {
-        self.name.as_deref()
+        self.label.name.as_deref()
+    }
+
+    /// What its connection is called.
+    pub fn label(&self) -> &Label {
+        &self.label
     }
 
     /// `CLIENT REPLY`'s mode. `Skip` lasts for one request: see [`Self::skipped`].
@@ -198,14 +247,23 @@ impl Session {
         match change {
             Change::Hello(protocol, login, name) => {
                 self.protocol = protocol.unwrap_or(self.protocol);
+                if login.is_some() {
+                    self.selector = Selector::Itself;
+                }
                 self.login = login.or(self.login.take());
-                self.name = name.or(self.name.take()).filter(|name| !name.is_empty());
+                self.label.name = name.or(self.label.name.take()).filter(|name| !name.is_empty());
             }
-            Change::Login(login) => self.login = Some(login),
-            Change::Database(database) => self.database = database,
-            Change::Name(name) => self.name = Some(name).filter(|name| !name.is_empty()),
-            Change::LibraryName(name) => self.library.get_or_insert_default().name = Some(name),
-            Change::LibraryVersion(version) => self.library.get_or_insert_default().version = Some(version),
+            Change::Login(login) => {
+                self.login = Some(login);
+                self.selector = Selector::Itself;
+            }
+            Change::Database(database) => {
+                self.database = database;
+                self.selector = Selector::Itself;
+            }
+            Change::Name(name) => self.label.name = Some(name).filter(|name| !name.is_empty()),
+            Change::LibraryName(name) => self.library().name = Some(name),
+            Change::LibraryVersion(version) => self.library().version = Some(version),
             Change::NoEvict(on) => self.no_evict = on,
             Change::NoTouch(on) => self.no_touch = on,
             Change::Reply(mode) => self.reply = mode,
@@ -226,8 +284,11 @@ impl Session {
             Change::Unwatch => self.watch = false,
             Change::Exec => self.end_multi(true),
             Change::Discard => self.end_multi(false),
-            // The server forgets everything but the databases' number 0 and the default user.
-            Change::Reset => *self = Self::default(),
+            // The server forgets everything but the client's library.
+            Change::Reset => {
+                let library = self.label.library.take();
+                *self = Self { label: Label { name: None, library }, ..Self::default() };
+            }
         }
     }
 
@@ -273,6 +334,10 @@ impl Session {
                 self.apply(change);
             }
         }
+    }
+
+    fn library(&mut self) -> &mut Library {
+        Arc::make_mut(self.label.library.get_or_insert_default())
     }
 
     fn rare(&mut self) -> &mut Rare {

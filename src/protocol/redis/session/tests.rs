@@ -86,6 +86,30 @@ fn resp2_logins() {
 }
 
 #[test]
+fn a_connection_that_served_another_client_gets_this_ones_label() {
+    let relabelled = |was: &[&str], is: &[&str]| {
+        let mut out = Vec::new();
+        let replies = session(is).relabel(session(was).label(), &mut out);
+        (String::from_utf8(out).expect("text").replace("\r\n", " "), replies)
+    };
+    let (named, shop) = (["CLIENT SETNAME a"], ["CLIENT SETINFO lib-name shop", "CLIENT SETINFO lib-ver 1"]);
+    assert_eq!(relabelled(&shop, &shop), (String::new(), 0));
+    assert_eq!(relabelled(&named, &[]).0, "*3 $6 CLIENT $7 SETNAME $0  ");
+    let (text, replies) = relabelled(&named, &shop);
+    assert_eq!(replies, 3, "{text}");
+    assert!(
+        text.contains("SETNAME $0 ") && text.contains("LIB-NAME $4 shop") && text.contains("LIB-VER $1 1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_reset_forgets_all_but_the_library() {
+    let session = session(&["SELECT 4", "CLIENT SETNAME web", "CLIENT SETINFO lib-name shop", "RESET"]);
+    assert_eq!(replayed(&session, None).0, ["CLIENT SETINFO LIB-NAME shop"]);
+}
+
+#[test]
 fn pinning_state_comes_back_and_goes_away() {
     for (on, again, off) in [
         ("CLIENT NO-EVICT on", "CLIENT NO-EVICT ON", "CLIENT NO-EVICT off"),
