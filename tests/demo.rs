@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// A demo of six seconds: a switch after two, one back after four.
+/// A demo of six seconds and a crash: a switch after two, one back after four.
 fn demo() -> Child {
     let mut command = Command::new(program());
     command.args(["demo", "--seconds", "6", "--redis-server"]).arg(servers_folder().join("redis7/redis-server"));
@@ -46,7 +46,10 @@ fn it_keeps_its_promises_and_leaves_nothing() {
     let output = demo.wait_with_output().expect("its end");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    for line in said.lines().rev().take(2) {
+    let mut last = said.lines().rev();
+    let crash = last.next().unwrap_or_default();
+    assert!(crash.starts_with("demo store=redis operation=crash errors=0 stall_ms="), "{said}");
+    for line in last.take(2) {
         let stall = line.strip_prefix("demo store=redis operation=planned errors=0 stall_ms=");
         let stall = stall.and_then(|rest| rest.strip_suffix(" lost=0")).and_then(|ms| ms.parse::<f64>().ok());
         assert!(stall.is_some(), "{line}\n{said}");

@@ -1,4 +1,5 @@
-//! `pointsman demo`: real servers, a real Pointsman, a visible load, a planned switch there and back, and what was felt.
+//! `pointsman demo`: real servers, a real Pointsman, a visible load, a planned switch there and back, a primary that is killed,
+//! and what was felt.
 //!
 //! Inputs: the path of a redis-server. Output: text on standard output whose last lines are for scripts, and an exit code
 //! that is 0 only if the promises held. It starts processes of its own and ends them in every case; after a
@@ -13,6 +14,7 @@ macro_rules! say {
     }};
 }
 
+mod crash;
 mod load;
 mod process;
 mod resp;
@@ -29,7 +31,7 @@ pub struct Options {
     /// The redis-server to start.
     #[arg(long, default_value = "redis-server")]
     redis_server: PathBuf,
-    /// How long the load runs, in seconds; a switch at a third and one back at two thirds.
+    /// How long the load runs before the crash, in seconds; a switch at a third and one back at two thirds.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(6..=3600))]
     seconds: u64,
     /// The kinds of stores to show; this version has redis.
@@ -37,7 +39,7 @@ pub struct Options {
     stores: String,
 }
 
-/// Runs the demo; the code is 0 only if nothing failed, nothing was lost and every switch was done.
+/// Runs the demo; the code is 0 only if nothing failed, nothing was lost in a planned switch, and every switch was done.
 pub fn main(options: &Options) -> ExitCode {
     if let Some(store) = options.stores.split_whitespace().find(|store| *store != "redis") {
         eprintln!("pointsman: demo: this version shows redis only, not {store}");

@@ -39,7 +39,7 @@ impl Scene {
         scene.redis(redis_server, "spare", servers[1], Some(servers[0]))?;
         scene.wait("the standby follows its primary", async |scene: &Self| follows(scene.servers[1]).await).await?;
         scene.pointsman()?;
-        scene.wait("Pointsman is ready for a switch", async |scene: &Self| scene.ready().await).await?;
+        scene.wait_ready().await?;
         Ok(scene)
     }
 
@@ -89,6 +89,13 @@ impl Scene {
         self.folder.path().join(format!("{name}.log"))
     }
 
+    /// Kills one of the processes as `kill -9` does.
+    pub(super) async fn kill(&mut self, name: &str) {
+        if let Some(at) = self.processes.iter().position(|(other, _)| *other == name) {
+            self.processes.remove(at).1.end().await;
+        }
+    }
+
     /// Waits for a condition, or says why it can't come true.
     async fn wait(&mut self, what: &str, holds: impl AsyncFn(&Self) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
@@ -122,7 +129,12 @@ impl Scene {
 
     async fn ready(&self) -> bool {
         let Ok((_, status)) = self.ask(&["status", "demo", "--json"]).await else { return false };
-        status["services"][0]["switchover_ready"]["ready"] == true
+        ["switchover_ready", "failover_ready"].iter().all(|purpose| status["services"][0][purpose]["ready"] == true)
+    }
+
+    /// Waits until every switch would be let through again.
+    pub(super) async fn wait_ready(&mut self) -> Result<(), String> {
+        self.wait("Pointsman is ready for a switch", async |scene: &Self| scene.ready().await).await
     }
 
     /// Runs the own binary as an operator would; gives its exit code and its JSON.

@@ -1,6 +1,6 @@
-//! The show: a line a second, two switches, and the lines for scripts at the end.
+//! The show: a line a second, two switches, a crash, and the lines for scripts at the end.
 
-use super::{Options, load::Load, scene::Scene, tally::Tally};
+use super::{Options, crash::crash, load::Load, scene::Scene, tally::Tally};
 use std::{
     cell::Cell,
     io::IsTerminal,
@@ -65,6 +65,8 @@ async fn whole(options: &Options, verdict: &Cell<Option<bool>>) -> Result<bool, 
     load.stop(LAST_ONES).await;
     let lost = load.lost().await.map_err(|error| format!("reading back: {error}"))?;
     say!("read back at the end: {}; lost {lost}", load.summary());
+    scene.wait_ready().await?;
+    let crash = crash(&mut scene, &tally).await?;
     for words in tally.words.borrow().iter() {
         say!("  ! {words}");
     }
@@ -74,6 +76,9 @@ async fn whole(options: &Options, verdict: &Cell<Option<bool>>) -> Result<bool, 
         let stall = switch.stall.as_secs_f64() * 1000.0;
         say!("demo store=redis operation=planned errors={} stall_ms={stall:.1} lost={}", switch.errors, switch.lost);
     }
+    let gap = crash.gap.as_secs_f64() * 1000.0;
+    let (errors, unknown, lost) = (crash.errors, crash.unknown, crash.lost);
+    say!("demo store=redis operation=crash errors={errors} stall_ms={gap:.1} lost={lost} unknown={unknown}");
     verdict.set(Some(kept));
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
         linger(&scene).await;
@@ -140,7 +145,6 @@ async fn linger(scene: &Scene) {
     say!("  export POINTSMAN_ADMIN={admin}");
     say!("  pointsman status --watch");
     say!("  pointsman history demo");
-    say!("  pointsman switchover demo --to spare --reason 'I want to see it'");
-    say!("  redis-cli -p {}     (the servers themselves: {} and {})", scene.port, scene.servers[0], scene.servers[1]);
+    say!("  redis-cli -p {}     (the server that is left: {})", scene.port, scene.servers[1]);
     std::future::pending::<()>().await;
 }
