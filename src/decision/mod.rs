@@ -16,6 +16,8 @@ mod parking;
 mod recovery;
 mod returning;
 mod roles;
+#[cfg(test)]
+mod storm;
 mod switch;
 mod switchover;
 #[cfg(test)]
