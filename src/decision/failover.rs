@@ -8,6 +8,7 @@ use super::{
     Now,
     evidence::{Cause, Verdict},
     guards::Purpose,
+    health::NodeState,
     machine::{Machine, Then},
     switch::{Stage, Switch},
 };
@@ -120,7 +121,7 @@ impl Machine {
     }
 
     /// What keeps Pointsman from switching by itself, and an operator not.
-    fn own_guards(&self, now: Now) -> Vec<Refusal> {
+    pub(super) fn own_guards(&self, now: Now) -> Vec<Refusal> {
         let mut refusals = Vec::new();
         if !self.settings.failover.automatic {
             let words = format!("`failover.automatic` is false: order `pointsman failover {} --accept-loss`", self.svc);
@@ -177,7 +178,10 @@ impl Machine {
     /// The first move of a failover: that it began, the hold, and what is to become of the old primary, in one write.
     pub(super) fn leave(&mut self, mut switch: Box<Switch>, cause: Cause, overridden: Vec<Draft>, now: Now) {
         switch.planned = false;
-        switch.fence_first = switch.managed && cause == Cause::Replaced;
+        // One that came back as a standby takes no writes, and can't be fenced.
+        let answers = self.routed_node().and_then(NodeState::fresh);
+        let primary = answers.is_some_and(|answer| matches!(answer.part, Part::Primary { .. }));
+        switch.fence_first = switch.managed && cause == Cause::Replaced && primary;
         if self.settings.failover.after_failover == AfterFailover::ReadOnly {
             switch.mode_after = Mode::ReadOnly;
         }
@@ -364,7 +368,7 @@ impl Machine {
         let longest = Duration::from_secs(2).max(health.interval * 3);
         if now.mono >= self.stepped_at + longest {
             self.tilted_until = now.mono + health.timeout + health.interval * 2;
-            self.nodes.values_mut().for_each(super::health::NodeState::forget_failures);
+            self.nodes.values_mut().for_each(NodeState::forget_failures);
         }
         self.stepped_at = now.mono;
     }

@@ -85,6 +85,8 @@ pub(super) struct NodeState {
     pub(super) last: Option<Observation>,
     /// When `last` came.
     pub(super) seen: Duration,
+    /// When `answer` came.
+    pub(super) answered: Duration,
     /// The last good answer, kept while probes fail.
     pub(super) answer: Option<Answer>,
     pub(super) health: Health,
@@ -113,6 +115,7 @@ impl NodeState {
             replicate_from,
             last: None,
             seen: Duration::ZERO,
+            answered: Duration::ZERO,
             answer: None,
             health: Health::Unknown,
             failing_since: None,
@@ -155,6 +158,7 @@ impl NodeState {
         };
         self.sick_for = if answer.sick.is_empty() { 0 } else { self.sick_for.saturating_add(1) };
         self.answer = Some(answer);
+        self.answered = at;
     }
 
     fn unwell(&mut self, at: Duration, limits: &config::Health) {

@@ -39,7 +39,11 @@ impl Machine {
     }
 
     fn check_promotion(&self, node: &crate::model::name::NodeAddress) {
-        let switch = self.switch.as_ref().expect("only a switch promotes");
+        let Some(switch) = &self.switch else {
+            let routed = self.route.target.as_ref().is_some_and(|target| target.node == *node);
+            assert!(routed, "outside of a switch only the routed node is made primary again");
+            return;
+        };
         assert_eq!(switch.to.node, *node, "only the candidate is promoted");
         assert_eq!(self.route.mode, Mode::Hold, "no promotion while the old route is open");
         if switch.managed {

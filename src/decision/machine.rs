@@ -43,6 +43,8 @@ pub(super) enum Pending {
     Return(NodeAddress),
     /// A standby is parked, or follows again.
     Park(NodeAddress),
+    /// The routed node, which restarted as a standby, is made primary again.
+    Reopen(NodeAddress),
 }
 
 /// What follows when records are durable.
@@ -56,6 +58,8 @@ pub(super) enum Then {
     Park(NodeAddress),
     /// The standby isn't parked any more.
     Unpark(NodeAddress),
+    /// The routed node is made primary again.
+    Reopen(NodeAddress),
     /// The start, or an adopted role: the route is published.
     Route(Route),
     /// An order that needs no switch: a changed route is published, the answer is given.
@@ -99,6 +103,8 @@ pub struct Machine {
     pub(super) parked_since: BTreeMap<NodeAddress, Duration>,
     /// When a standby may be parked or unparked again.
     pub(super) park_again: BTreeMap<NodeAddress, Duration>,
+    /// Since when each standby follows another node than the routed one.
+    pub(super) strays: BTreeMap<NodeAddress, Duration>,
     /// Until when a node that failed as a primary isn't promoted again by ourselves.
     pub(super) cooling_until: BTreeMap<NodeAddress, Duration>,
     /// When a planned switch that nobody ordered may be tried again.
@@ -145,6 +151,7 @@ impl Machine {
             alert: Alert::default(),
             parked_since: BTreeMap::new(),
             park_again: BTreeMap::new(),
+            strays: BTreeMap::new(),
             cooling_until: BTreeMap::new(),
             plan_again: Duration::ZERO,
             moved_at: Duration::ZERO,
@@ -291,6 +298,11 @@ impl Machine {
                     self.send_park(node, now);
                 }
             }
+            Then::Reopen(node) => {
+                if result.is_ok() {
+                    self.send_reopen(node);
+                }
+            }
             Then::Switch => self.switch_written(result, drafts, now),
             Then::Route(route) => {
                 if result.is_ok() {
@@ -312,6 +324,7 @@ impl Machine {
             Some(Pending::SwitchAct) => self.switch_acted(ticket, result, now),
             Some(Pending::SwitchSide(node)) => self.switch_side_acted(ticket, &node, result),
             Some(Pending::Return(node)) => self.returned(&node, result, now),
+            Some(Pending::Reopen(node)) => self.role_reopened(&node, result, now),
             Some(Pending::Park(node)) => self.park_ended(&node, result, now),
             Some(Pending::Write { .. }) | None => {}
         }

@@ -22,6 +22,7 @@ mod switch;
 mod switchover;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod view;
 #[cfg(test)]
 mod world;

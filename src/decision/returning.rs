@@ -25,10 +25,11 @@ impl Machine {
     /// Called after each event while no switch is under way.
     pub(super) fn clean_up(&mut self, now: Now) {
         let waiting = self.pending.values().any(|p| matches!(p, Pending::Return(_) | Pending::Write { .. }));
-        if self.starting || waiting || now.mono < self.clean_up_at || self.durable.fences.is_empty() {
+        if self.starting || waiting || now.mono < self.clean_up_at {
             return;
         }
         let next = self.durable.fences.keys().find_map(|node| Some((node.clone(), self.way_back(node)?)));
+        let next = next.or_else(|| self.stray(now));
         if let Some((node, action)) = next {
             self.clean_up_at = now.mono + TRY_AGAIN;
             let limit = self.act_limit();
@@ -58,7 +59,7 @@ impl Machine {
     }
 
     /// Whether `name` is one of the names of `node`.
-    fn is_named(&self, node: &NodeAddress, name: &NodeAddress) -> bool {
+    pub(super) fn is_named(&self, node: &NodeAddress, name: &NodeAddress) -> bool {
         node == name || self.nodes.get(node).and_then(|state| state.replicate_from.as_ref()) == Some(name)
     }
 

@@ -42,7 +42,7 @@ pub(super) enum Found {
 }
 
 /// Whether a node with `answer` continues `known`.
-fn continues(answer: &Answer, known: &Lineage) -> bool {
+pub(super) fn continues(answer: &Answer, known: &Lineage) -> bool {
     !known.id.is_empty() && (answer.lineage.id == known.id || answer.lineage.previous == known.id)
 }
 
@@ -280,21 +280,32 @@ impl Machine {
                 self.watch_history(&routed, &answer, now);
                 self.unclear = self.rivals(&routed);
             }
-            Some(_) if node.standby_for >= rise => self.follow_others(&routed, "was made a standby", now),
-            None if node.health == Health::Down => self.follow_others(&routed, "is down", now),
+            Some(answer) if node.standby_for >= rise => {
+                let answer = answer.clone();
+                if !self.follow_others(&routed, "was made a standby", now) {
+                    self.watch_fallen(&routed, &answer, now);
+                }
+            }
+            None if node.health == Health::Down => {
+                self.follow_others(&routed, "is down", now);
+            }
             _ => {}
         }
     }
 
-    /// Somebody promoted another node, or nobody did yet.
-    fn follow_others(&mut self, routed: &Target, what: &str, now: Now) {
+    /// Somebody promoted another node, or nobody did yet; whether another one was found.
+    fn follow_others(&mut self, routed: &Target, what: &str, now: Now) -> bool {
         match self.find_primary() {
             Found::Primary(target) if target != *routed => {
                 let why = format!("{} {what}, and {} was promoted, not by us", routed.node, target.node);
                 self.adopt(&target, &why, now);
+                true
             }
-            Found::Unclear(why) => self.unclear = why,
-            Found::Primary(_) | Found::Nobody => {}
+            Found::Unclear(why) => {
+                self.unclear = why;
+                true
+            }
+            Found::Primary(_) | Found::Nobody => false,
         }
     }
 
@@ -321,14 +332,15 @@ impl Machine {
         let heir = same_process || known.is_none_or(|known| continues(answer, known));
         // Redis gives an append-only file's data a new history at each start: what holds as much as before is still ours.
         let kept = self.served.as_ref().is_some_and(|s| s.items > 0 && answer.items >= s.items - s.items / 100);
-        let ahead = (!same_process).then(|| self.ahead_of(answer)).flatten();
+        let ahead = if same_process || !heir { Ahead::Nobody } else { self.ahead_of(routed, answer) };
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
         let text = match (heir || kept, shrunk) {
-            (true, None) if heir && ahead.is_some() => {
-                let standby = ahead.unwrap_or_default();
-                format!("{} restarted with less than {standby} has received", routed.node)
-            }
+            (true, None) if ahead == Ahead::Unknown => return,
             (true, None) => {
+                if let Ahead::Standby(standby) = ahead {
+                    let words = format!("{} restarted with less than {standby} has received", routed.node);
+                    return self.estrange(&answer.run_id, &words);
+                }
                 self.strange = None;
                 self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
                 if known.is_none_or(|known| known.id != answer.lineage.id) {
@@ -343,22 +355,36 @@ impl Machine {
             }
             (false, None) => format!("{} restarted with another history than the one that was served", routed.node),
         };
+        self.estrange(&answer.run_id, &text);
+    }
+
+    /// The routed node's process isn't ours any more: written down once.
+    pub(super) fn estrange(&mut self, run_id: &str, text: &str) {
         let text = format!("{text}; `pointsman mode {} open` accepts what it holds now", self.svc);
         let draft = self.draft(RecordKind::Decision, Change::Noted { text: text.clone() }, "");
         self.write(vec![draft], Then::Nothing);
-        self.strange = Some(Strange { run_id: answer.run_id.clone(), text });
+        self.strange = Some(Strange { run_id: run_id.to_owned(), text });
     }
 
-    /// A standby of the history that was served which has more of it than the restarted primary.
-    fn ahead_of(&self, answer: &Answer) -> Option<String> {
-        let known = &self.durable.lineage.as_ref()?.id;
-        let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
-        let mut ahead = standbys.filter(|(_, standby)| {
-            matches!(standby.part, Part::Standby { .. })
-                && standby.lineage.id == *known
-                && standby.received > answer.received
-        });
-        ahead.next().map(|(address, _)| address.to_string())
+    /// A standby of the history that was served which has more of it than the restarted primary. A primary under load is
+    /// overtaken by any standby that is asked later: only what a standby said before the primary was asked proves anything.
+    pub(super) fn ahead_of(&self, routed: &Target, answer: &Answer) -> Ahead {
+        let (Some(known), Some(primary)) = (&self.durable.lineage, self.nodes.get(&routed.node)) else {
+            return Ahead::Nobody;
+        };
+        let took = primary.last.as_ref().map_or(Duration::ZERO, |last| last.took);
+        let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node, node.answer.as_ref()?)));
+        let mut found = Ahead::Nobody;
+        for (address, node, standby) in standbys {
+            let follows = matches!(standby.part, Part::Standby { .. }) && *address != routed.node;
+            if follows && standby.lineage.id == known.id && standby.received > answer.received {
+                if node.answered + took <= primary.seen {
+                    return Ahead::Standby(address.to_string());
+                }
+                found = Ahead::Unknown;
+            }
+        }
+        found
     }
 
     /// An operator accepts what the routed primary holds.
@@ -377,6 +403,17 @@ impl Machine {
             failures.map(|(address, node)| format!("{address} {}", node.failure(now.mono))).collect();
         if words.is_empty() { "every node that answers is a standby".into() } else { words.join(", ") }
     }
+}
+
+/// Whether a standby has more of the served history than its primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// None has.
+    Nobody,
+    /// One may: it was asked after the primary, and the primary is asked again.
+    Unknown,
+    /// This one has.
+    Standby(String),
 }
 
 /// The process that was served last and how much it held, to know a restart and what it lost. Forgotten when the route

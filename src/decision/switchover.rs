@@ -216,7 +216,11 @@ impl Machine {
             }
             _ if switch.planned && !all => {}
             // What is in flight towards a primary that is gone ends with its connections; nothing more goes there.
-            _ if !all && !over && switch.held.len() < self.workers => {}
+            _ if switch.held.len() < self.workers
+                && now.mono < switch.held_since + self.settings.failover.hold_timeout => {}
+            _ if switch.held.len() < self.workers => {
+                self.abort(switch, "not every worker stopped sending to the old primary in time", now);
+            }
             _ if switch.fence_first => self.fence(switch, now),
             (_, _, true) => self.apply_rest(switch, now),
             (_, _, false) => self.commit(switch, now),

@@ -5,8 +5,8 @@ use crate::{
     decision::{Effect, Event, Machine, Now, Ticket},
     model::{
         action::Action,
-        operation::{Command, Operation, Order},
         observation::Reach,
+        operation::{Command, Operation, Order},
         record::{Draft, Record},
         state::{ServiceState, State},
     },
@@ -239,11 +239,8 @@ impl Storm {
     }
 
     pub(super) fn fsync(&mut self, ticket: Ticket, drafts: &[Draft]) {
-        let result = if self.core.disk_broken {
-            Err("no space left on device".to_owned())
-        } else {
-            Ok(self.append(drafts))
-        };
+        let result =
+            if self.core.disk_broken { Err("no space left on device".to_owned()) } else { Ok(self.append(drafts)) };
         self.step(Event::Written { ticket, result });
     }
 

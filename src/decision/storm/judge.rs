@@ -38,7 +38,9 @@ pub(super) struct Story {
 /// Runs the storm of `seed`; an error says what must not be.
 pub(super) fn storm(seed: u64, sabotage: Option<Sabotage>, traced: bool) -> Result<Story, String> {
     let mut dice = Dice::new(seed + 1);
-    (0..8).for_each(|_| drop(dice.below(2)));
+    for _ in 0..8 {
+        dice.below(2);
+    }
     let plan = Plan::of(&mut dice);
     let mut storm = Storm::new(plan, dice, sabotage, traced);
     let plan = format!("{:?}", storm.settings);
@@ -68,6 +70,8 @@ impl Storm {
         }
         let mut story = Story { helps: self.converge(), ..Story::default() };
         self.run(3 * SECOND);
+        // A return to the preferred cluster may just have begun.
+        self.run_until(30 * SECOND, Self::steady);
         if self.broken.is_empty() {
             self.judge(&mut story);
         }

@@ -123,7 +123,7 @@ impl Storm {
         let names: Vec<String> = settings.nodes().map(|(_, node)| node.address.to_string()).collect();
         let nodes = names.iter().enumerate().map(|(n, name)| {
             let follows = if n == 0 || independent { Follows::Nobody } else { Follows::Node(0) };
-            Node::new(name, n, names.len(), follows, if independent { 0 } else { plan.to_write })
+            Node::new(name, n, names.len(), follows, plan.to_write)
         });
         let mut nodes: Vec<Node> = nodes.collect();
         if !independent {

@@ -62,8 +62,7 @@ impl Plan {
             let moved = plan.settings.clusters[1].nodes.remove(0);
             plan.settings.clusters[0].nodes.push(moved);
         }
-        plan.settings.health.second_opinion =
-            if chance(10) { SecondOpinion::None } else { SecondOpinion::Standby };
+        plan.settings.health.second_opinion = if chance(10) { SecondOpinion::None } else { SecondOpinion::Standby };
         plan.settings.failover.unfenced = if chance(50) { Unfenced::Promote } else { Unfenced::Block };
         plan.settings.failover.failback = if chance(30) { Failback::Automatic } else { Failback::Manual };
         plan.settings.failover.automatic = !chance(4);
@@ -72,6 +71,9 @@ impl Plan {
         }
         plan.heartbeat = if chance(60) { 1 } else { 10 };
         plan.to_write = u64::from(chance(40));
+        if replication == Replication::None {
+            plan.to_write = 0;
+        }
         plan.files = !chance(15);
         plan.outsider = chance(40);
         let mut one_of = |choices: &[u64]| choices[usize::try_from(dice.below(choices.len() as u64)).unwrap_or(0)];
@@ -112,6 +114,9 @@ fn service(nodes: usize, replication: Replication) -> config::Service {
         credentials: None,
         health: config::Health::default(),
         failover: config::Failover::defaults(replication),
-        clusters: vec![cluster("main", &["a:1"]), cluster("spare", if nodes == 3 { &["b:1", "c:1"] } else { &["b:1"] })],
+        clusters: vec![
+            cluster("main", &["a:1"]),
+            cluster("spare", if nodes == 3 { &["b:1", "c:1"] } else { &["b:1"] }),
+        ],
     }
 }

@@ -173,7 +173,10 @@ fn brief(observation: &Observation) -> String {
             let (run, id, previous) = (&a.run_id, &a.lineage.id, &a.lineage.previous);
             let marks = [(a.fenced, " fenced"), (a.loading, " loading"), (!a.sick.is_empty(), " sick")];
             let marks: String = marks.iter().filter(|(is, _)| *is).map(|(_, mark)| *mark).collect();
-            format!("{part}, {run}, id {id} after {previous}, at {}/{}, {} items{marks}", a.applied, a.received, a.items)
+            format!(
+                "{part}, {run}, id {id} after {previous}, at {}/{}, {} items{marks}",
+                a.applied, a.received, a.items
+            )
         }
         other => format!("{other:?}"),
     }
