@@ -392,7 +392,9 @@ impl Machine {
         self.strange.take()?;
         let routed = self.route.target.clone()?;
         let answer = self.nodes.get(&routed.node).and_then(NodeState::fresh)?.clone();
-        self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
+        // One that is a standby isn't served yet: it is made primary again, since its history is ours now.
+        let primary = matches!(answer.part, Part::Primary { .. });
+        self.served = primary.then(|| Served { run_id: answer.run_id.clone(), items: answer.items });
         Some(self.lineage_draft(&routed.node, answer.lineage))
     }
 

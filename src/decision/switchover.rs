@@ -303,12 +303,19 @@ impl Machine {
         if let Some(answer) = self.nodes.get(&switch.to.node).and_then(super::health::NodeState::fresh) {
             self.served = Some(super::roles::Served { run_id: answer.run_id.clone(), items: answer.items });
         }
-        let mut drafts = vec![switch.draft(Change::Routed { route: switch.new_route() })];
+        // After a restart it may be written already: a flip has one record.
+        let written = self.durable.route == switch.new_route();
+        let route = (!written).then(|| switch.draft(Change::Routed { route: switch.new_route() }));
+        let mut drafts: Vec<Draft> = route.into_iter().collect();
         if self.durable.parked.contains_key(&switch.to.node) {
             self.parked_since.remove(&switch.to.node);
             drafts.push(switch.draft(Change::Unparked { node: switch.to.node.clone() }));
         }
-        self.write(drafts, Then::Switch);
+        if drafts.is_empty() {
+            self.served(switch, None, now);
+        } else {
+            self.write(drafts, Then::Switch);
+        }
     }
 
     fn serve_independent(&mut self, switch: &mut Switch, now: Now) {
@@ -375,7 +382,15 @@ impl Machine {
         let old =
             fresh(&switch.from.node).is_some_and(|answer| matches!(answer.part, Part::Standby { link_up: true, .. }));
         let fenced = switch.demotes() && self.durable.fences.contains_key(&switch.from.node);
+        let fallen_back =
+            fresh(&switch.from.node).is_some_and(|answer| matches!(answer.part, Part::Primary { .. }) && fenced);
         match (new, old, fenced) {
+            // It restarted, without its fence and in its old role.
+            (true, ..) if fallen_back => {
+                let left = switch.deadline.saturating_sub(now.mono);
+                self.enter(switch, Stage::Demoting, left, now);
+                self.send_demote(switch);
+            }
             (true, true, true) => {
                 let left = switch.deadline.saturating_sub(now.mono);
                 self.enter(switch, Stage::Lifting, left, now);

@@ -20,7 +20,6 @@ struct Write {
     node: usize,
     worker: usize,
     epoch: u64,
-    ours: bool,
     accepted: Option<Us>,
     acknowledged: bool,
     /// Its loss is one that asynchronous replication allows.
@@ -76,13 +75,13 @@ impl Ledger {
         u32::try_from(self.writes.len() - 1).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn sent(&mut self, node: usize, worker: usize, epoch: u64, _now: Us) -> u32 {
-        self.add(Write { node, worker, epoch, ours: true, accepted: None, acknowledged: false, excused: false })
+    pub(super) fn sent(&mut self, node: usize, worker: usize, epoch: u64) -> u32 {
+        self.add(Write { node, worker, epoch, accepted: None, acknowledged: false, excused: false })
     }
 
     pub(super) fn foreign(&mut self, node: usize, now: Us) -> u32 {
         let accepted = Some(now);
-        self.add(Write { node, worker: 0, epoch: 0, ours: false, accepted, acknowledged: false, excused: false })
+        self.add(Write { node, worker: 0, epoch: 0, accepted, acknowledged: false, excused: false })
     }
 
     pub(super) fn worker(&self, write: u32) -> usize {
@@ -193,7 +192,7 @@ impl Storm {
     /// Promote is about to be sent.
     pub(super) fn check_promotion(&mut self, node: &NodeAddress) {
         let Some(switch) = self.core.machine.as_ref().and_then(|machine| machine.switch.as_ref()) else {
-            return self.violated("a promotion outside of a switch".into());
+            return self.check_reopening(node);
         };
         let (from, planned, stage_began) = (switch.from.node.clone(), switch.planned, micros(switch.held_since));
         let (own, again) = (switch.operation.actor == "pointsman", switch.maybe_promoted);
@@ -219,6 +218,16 @@ impl Storm {
         }
     }
 
+    /// Outside of a switch only the routed node may be made primary again, where nobody else is one.
+    fn check_reopening(&mut self, node: &NodeAddress) {
+        let target = self.core.machine.as_ref().and_then(|machine| machine.route().target.clone());
+        let routed = target.is_some_and(|target| target.node == *node);
+        let others = self.nodes.iter().filter(|other| other.name != *node && other.takes_writes(self.now)).count();
+        if !routed || others > 0 {
+            self.violated(format!("{node} is promoted outside of a switch, {others} others take writes"));
+        }
+    }
+
     /// A promotion happens at a node.
     pub(super) fn promoted(&mut self, n: usize) {
         if self.nodes[n].is_primary() {
@@ -230,7 +239,12 @@ impl Storm {
         let open = self.workers.iter().any(|worker| matches!(worker.route.mode, Mode::Open));
         let lost = self.ledger.missing(&self.nodes[n].data);
         let under_way = self.core.durable().and_then(|state| state.underway.as_ref());
+        let idle = self.core.machine.as_ref().is_some_and(|machine| machine.switch.is_none());
         let Some(under_way) = under_way else {
+            if idle {
+                // The routed node again: its restart was judged already.
+                return;
+            }
             // An order that was given before a pause or a crash and was carried out late.
             return self.ledger.excuse(&lost);
         };

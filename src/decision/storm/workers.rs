@@ -75,7 +75,7 @@ impl Storm {
         let route = self.workers[worker].route.clone();
         let target = route.target.as_ref().filter(|_| route.mode == Mode::Open);
         let Some(n) = target.and_then(|target| self.index(target.node.as_str())) else { return };
-        let write = self.ledger.sent(n, worker, route.epoch.0, self.now);
+        let write = self.ledger.sent(n, worker, route.epoch.0);
         let name = self.nodes[n].name.clone();
         let there = self.net.travel(US, n + 1, &mut self.dice);
         let life = self.core.life;
