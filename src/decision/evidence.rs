@@ -124,9 +124,10 @@ impl Machine {
             let Some(answer) = node.fresh().filter(|_| node.seen >= since) else { continue };
             let Part::Standby { of, link_up, silent_for, .. } = &answer.part else { continue };
             if self.durable.parked.contains_key(address) {
-                // It was parked because it had lost its link when the primary refused. That says nothing of a path.
+                // It was parked because it had lost its link when the primary refused. That says nothing of a path, and
+                // nothing against a standby that hears the primary.
                 if refused {
-                    return Opinion::Lost(address.to_string());
+                    opinion = Opinion::Lost(address.to_string());
                 }
                 continue;
             }

@@ -4,7 +4,7 @@
 use super::{
     Item, MS, SECOND, Sabotage, Storm, Us,
     core::micros,
-    node::{Follows, WRITE_BYTES},
+    node::{FENCE, Follows, WRITE_BYTES},
     plan::Plan,
 };
 use crate::{
@@ -112,9 +112,10 @@ impl Storm {
         let primary = self.index(target.node.as_str());
         let roles = self.nodes.iter().enumerate().all(|(n, node)| match self.settings.replication {
             Replication::None => node.is_primary(),
-            _ if Some(n) == primary => node.is_primary() && node.to_write == self.plan.to_write,
+            // Where a fence's former value was never known, the store's default took its place.
+            _ if Some(n) == primary => node.is_primary() && node.to_write < FENCE,
             _ => {
-                node.to_write == self.plan.to_write
+                node.to_write < FENCE
                     && node.link.up
                     && primary.is_some_and(|primary| node.follows == Follows::Node(primary))
             }
@@ -131,7 +132,7 @@ impl Storm {
             }
             let Some(machine) = &self.core.machine else { break };
             let view = machine.view(self.clock());
-            if help == HELPS || view.state != Standing::Blocked || !self.help(&view.note) {
+            if help == HELPS || view.state != Standing::Blocked || !self.help(&view.note, help) {
                 break;
             }
         }
@@ -140,13 +141,16 @@ impl Storm {
     }
 
     /// What an operator would do who reads `note`.
-    fn help(&mut self, note: &str) -> bool {
+    fn help(&mut self, note: &str, before: u32) -> bool {
         self.say(|_| format!("an operator reads: {note}"));
         let routed = self.core.durable().and_then(|state| state.route.target.clone());
         let routed = routed.and_then(|target| self.index(target.node.as_str())).unwrap_or(0);
+        if before == 0 && (note.contains("--accept-loss") || note.contains("accepts what it holds now")) {
+            self.order(Command::Failover { to: None, dry_run: false, accept_loss: true });
+            return true;
+        }
         if note.contains("accepts what it holds now") {
-            let lost = self.ledger.missing(&self.nodes[routed].data);
-            self.ledger.excuse(&lost);
+            self.excuse_what_nobody_has();
             self.order(Command::Mode(Mode::Open));
             return true;
         }
@@ -164,6 +168,12 @@ impl Storm {
             return true;
         }
         false
+    }
+
+    fn excuse_what_nobody_has(&mut self) {
+        let everywhere: Vec<u32> = self.nodes.iter().flat_map(|node| node.data.iter().copied()).collect();
+        let lost = self.ledger.missing(&everywhere);
+        self.ledger.excuse(&lost);
     }
 
     fn judge(&mut self, story: &mut Story) {

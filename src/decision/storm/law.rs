@@ -222,7 +222,9 @@ impl Storm {
     fn check_reopening(&mut self, node: &NodeAddress) {
         let target = self.core.machine.as_ref().and_then(|machine| machine.route().target.clone());
         let routed = target.is_some_and(|target| target.node == *node);
-        let others = self.nodes.iter().filter(|other| other.name != *node && other.takes_writes(self.now)).count();
+        let left = |name| self.core.durable().is_some_and(|state| state.fences.contains_key(name));
+        let others = self.nodes.iter().filter(|other| other.name != *node && !left(&other.name));
+        let others = others.filter(|other| other.takes_writes(self.now)).count();
         if !routed || others > 0 {
             self.violated(format!("{node} is promoted outside of a switch, {others} others take writes"));
         }

@@ -65,7 +65,7 @@ impl Plan {
         plan.settings.health.second_opinion = if chance(10) { SecondOpinion::None } else { SecondOpinion::Standby };
         plan.settings.failover.unfenced = if chance(50) { Unfenced::Promote } else { Unfenced::Block };
         plan.settings.failover.failback = if chance(30) { Failback::Automatic } else { Failback::Manual };
-        plan.settings.failover.automatic = !chance(4);
+        plan.settings.failover.automatic = !chance(10);
         if chance(50) {
             plan.settings.failover.after_failover = AfterFailover::Open;
         }
@@ -83,7 +83,7 @@ impl Plan {
         plan.settings.health.rise = u32::try_from(one_of(&[1, 2])).unwrap_or(2);
         plan.settings.health.hang_window = Duration::from_secs(one_of(&[2, 2, 6]));
         plan.settings.failover.cooldown = Duration::from_secs(one_of(&[5, 20, 60]));
-        plan.full_copy = one_of(&[2 * SECOND, 5 * SECOND]);
+        plan.full_copy = one_of(&[300 * MS, 2 * SECOND, 5 * SECOND]);
         plan.backlog = one_of(&[2_000, 1 << 20, 1 << 20]);
         plan.apply_lag = one_of(&[0, 0, 0, 100 * MS]);
         plan.length = one_of(&[10, 20, 30]) * SECOND;
