@@ -111,6 +111,10 @@ impl Machine {
                 Verdict::Dead { cause, words: format!("{failure}; {who} has heard nothing from it either") }
             }
             Opinion::Unheard(_) => suspect("silence counts as a hang after hang_window", false),
+            // The standbys that said so are parked since, so that it fences itself.
+            Opinion::None if hung && self.alert.proven => {
+                Verdict::Dead { cause, words: format!("{failure}; its standbys had lost it too, and are parked") }
+            }
             Opinion::None => suspect("no standby can confirm that it is gone", false),
         }
     }

@@ -45,12 +45,14 @@ impl Machine {
                 self.alarm(refused, now);
                 self.alert.words = words;
                 self.alert.heard = heard;
+                self.alert.proven &= !heard;
                 self.alert.refusals.clear();
             }
             Verdict::Dead { cause, words } => {
                 self.alarm(cause != Cause::Silent, now);
                 self.alert.words.clone_from(&words);
                 self.alert.heard = false;
+                self.alert.proven = true;
                 self.decide(cause, &words, now);
             }
         }
@@ -397,6 +399,8 @@ pub(super) struct Alert {
     pub(super) words: String,
     /// A standby still hears the primary.
     pub(super) heard: bool,
+    /// It was proven gone, and hasn't answered since: its witnesses may be parked now.
+    pub(super) proven: bool,
     /// Why nothing was done about it.
     pub(super) refusals: Vec<Refusal>,
     /// The guards that were recorded last.

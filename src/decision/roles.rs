@@ -88,6 +88,10 @@ impl Machine {
         match heirs.as_slice() {
             [(address, node, _)] => {
                 let target = Target { cluster: node.cluster.clone(), node: (*address).clone() };
+                let since = node.primary_since.unwrap_or(now.mono);
+                if !self.asked_since(since, now) {
+                    return;
+                }
                 let why = format!("{} takes writes now, by somebody else's order", target.node);
                 self.adopt(&target, &why, now);
             }
@@ -99,6 +103,18 @@ impl Machine {
                     format!("{} take writes: which of them is the primary can't be told", names.join(" and "));
             }
         }
+    }
+
+    /// Whether every node was asked since then, so that a second heir isn't overlooked; those that don't answer aren't
+    /// waited for.
+    fn asked_since(&mut self, since: Duration, now: Now) -> bool {
+        let waited = now.mono >= since + self.settings.health.timeout;
+        let left = self.nodes.iter().filter(|(_, node)| node.seen < since).map(|(address, _)| address.clone());
+        let left: Vec<NodeAddress> = left.collect();
+        for node in &left {
+            self.probe(node, now);
+        }
+        waited || left.is_empty()
     }
 
     fn first_route(&mut self, now: Now) {

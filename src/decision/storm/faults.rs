@@ -56,6 +56,10 @@ impl Storm {
         let length = length / 2 + self.dice.below(length);
         let disk = self.one_of(&[Disk::Whole, Disk::Whole, Disk::Log, Disk::Old, Disk::Nothing, Disk::Nothing]);
         let both = self.chance(60);
+        if !self.settings.failover.automatic && self.chance(40) {
+            // Nobody replaces it in time: what keeps its standbys from copying the emptiness is that they are parked.
+            return Fault::Kill(0, Disk::Nothing, SECOND + self.dice.below(3 * SECOND));
+        }
         match self.dice.below(26) {
             0..5 => Fault::Kill(n, disk, length),
             5 => Fault::Kill(n, disk, 20 * MS + self.dice.below(200 * MS)),

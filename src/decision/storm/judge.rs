@@ -150,7 +150,6 @@ impl Storm {
             return true;
         }
         if note.contains("accepts what it holds now") {
-            self.excuse_what_nobody_has();
             self.order(Command::Mode(Mode::Open));
             return true;
         }
@@ -170,10 +169,14 @@ impl Storm {
         false
     }
 
-    fn excuse_what_nobody_has(&mut self) {
-        let everywhere: Vec<u32> = self.nodes.iter().flat_map(|node| node.data.iter().copied()).collect();
-        let lost = self.ledger.missing(&everywhere);
-        self.ledger.excuse(&lost);
+    /// The routed node's own start-up file made it copy another one: what nobody else has is gone.
+    pub(super) fn excuse_own_file(&mut self, n: usize) {
+        let routed = self.core.durable().and_then(|state| state.route.target.as_ref());
+        if routed.is_some_and(|target| target.node == self.nodes[n].name) {
+            let everywhere: Vec<u32> = self.nodes.iter().flat_map(|node| node.data.iter().copied()).collect();
+            let lost = self.ledger.missing(&everywhere);
+            self.ledger.excuse(&lost);
+        }
     }
 
     fn judge(&mut self, story: &mut Story) {

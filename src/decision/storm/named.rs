@@ -308,13 +308,14 @@ fn a_primary_made_read_only_by_its_own_file_is_reopened() {
         cut_sessions: false,
         timeout: Duration::from_secs(3),
     });
-    moves(&mut storm, 1, 5 * SECOND);
+    assert!(storm.run_until(30 * SECOND, |storm| routed(storm) != 0 && storm.steady()), "{}", storm.state());
+    let n = routed(&storm);
+    storm.kill(n);
+    storm.restart(n, Disk::Whole, 0);
+    assert_eq!(storm.nodes[n].follows, Follows::Node(0));
+    assert!(storm.run_until(3 * SECOND, |storm| storm.nodes[n].is_primary()), "{}", storm.state());
     assert!(storm.run_until(30 * SECOND, Storm::steady), "{}", storm.state());
-    storm.kill(1);
-    storm.restart(1, Disk::Whole, 0);
-    assert_eq!(storm.nodes[1].follows, Follows::Node(0));
-    assert!(storm.run_until(5 * SECOND, Storm::steady), "{}", storm.state());
-    assert_eq!(routed(&storm), 1);
+    assert_eq!(routed(&storm), n);
     heals(&mut storm);
 }
 
@@ -335,6 +336,7 @@ fn a_restart_of_our_own_under_load_finds_nothing_strange() {
     for _ in 0..8 {
         let mut storm = steady(shipped(3));
         storm.crash(50 * MS);
+        storm.run(200 * MS);
         stays(&mut storm, 5 * SECOND);
         assert_eq!(standing(&storm), (Standing::Steady, String::new()));
     }

@@ -101,6 +101,7 @@ impl Storm {
             Some(at) if now >= at => {
                 let primary = self.nodes[of].clone();
                 self.nodes[n].copy(&primary, now);
+                self.excuse_own_file(n);
                 self.say(|storm| {
                     let node = &storm.nodes[n];
                     format!("{} has a full copy of {}: {} writes", node.name, primary.name, node.data.len())
