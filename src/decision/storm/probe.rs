@@ -88,6 +88,7 @@ impl Storm {
             self.ours(20 * MS, Item::Asked(n, until));
         }
         if self.sabotage == Some(Sabotage::WitnessStale)
+            && !self.healed
             && let Reach::Answered(answer) = &mut observation.reach
             && let Part::Standby { link_up, .. } = &mut answer.part
         {
