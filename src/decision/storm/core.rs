@@ -171,6 +171,10 @@ impl Storm {
 
     pub(super) fn step(&mut self, event: Event) {
         let now = self.clock();
+        if self.now < self.core.frozen_until && matches!(event, Event::Signal(_)) {
+            // Workers may run while control stands still: what they say waits.
+            return self.ours(self.core.frozen_until - self.now, Item::Core(event));
+        }
         let Some(mut machine) = self.core.machine.take() else { return };
         let before = self.traced.then(|| machine.switch.as_ref().map(|switch| switch.stage));
         if self.traced && !matches!(event, Event::Tick | Event::Counted { .. } | Event::Observed { .. }) {

@@ -74,8 +74,8 @@ impl Storm {
             17 => Fault::Rough(US, n + 1, length),
             18 => Fault::Rough(n + 1, other, length),
             19..21 => Fault::Crash(length / 4),
-            21 => Fault::Freeze(length, both),
-            22 => Fault::Disk(length),
+            21..23 => Fault::Freeze(length, both),
+            23 if both => Fault::Disk(length),
             23 => Fault::SlowDisk(length),
             24 => Fault::OtherManager(n, length),
             _ => Fault::Order(self.dice.below(8)),
@@ -83,6 +83,9 @@ impl Storm {
     }
 
     pub(super) fn begin(&mut self, fault: Fault) {
+        if self.healed {
+            return;
+        }
         self.say(|_| format!("fault {fault:?}"));
         // A fault aimed at the first node is meant for whoever is primary.
         let routed = self.core.durable().and_then(|state| state.route.target.clone());
@@ -140,7 +143,15 @@ impl Storm {
                 length
             }
             Fault::Crash(back) => return self.crash(back),
-            Fault::Freeze(length, all) => return self.freeze(length, all),
+            Fault::Freeze(length, all) => {
+                // What starves us often harms others too: half of the time the primary dies near the end of it.
+                let length = length.max(2500 * MS);
+                if self.chance(50) {
+                    let before = self.dice.below(SECOND);
+                    self.at(length - before, Item::Fault(Fault::Kill(0, Disk::Whole, 4 * SECOND)));
+                }
+                return self.freeze(length, all);
+            }
             Fault::Disk(length) => {
                 self.core.disk_broken = true;
                 length
