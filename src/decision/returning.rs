@@ -89,6 +89,9 @@ impl Machine {
                 let change = Change::Unfenced { node: node.clone() };
                 let draft = self.draft(RecordKind::Decision, change, "the fence is not needed any more");
                 self.write(vec![draft], Then::Nothing);
+                // Else its own file makes it a primary again at its next start.
+                let limit = self.act_limit();
+                self.act(Action::Persist { node: node.clone() }, limit, Pending::Return(node.clone()));
             }
             Ok(Done::Fenced { position, lineage, saved }) => {
                 self.return_error.clear();

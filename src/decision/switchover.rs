@@ -411,9 +411,11 @@ impl Machine {
     /// Best effort: a node's own file should say what the node is. A failure is said, not counted.
     fn persist(&mut self, switch: &mut Switch, now: Now) {
         self.enter(switch, Stage::Persisting, Duration::ZERO, now);
-        let mut nodes = vec![switch.to.node.clone()];
-        nodes.extend(switch.demotes().then(|| switch.from.node.clone()));
-        for node in nodes {
+        let answers = self
+            .nodes
+            .iter()
+            .filter(|(address, node)| node.fresh().is_some() && (**address != switch.from.node || switch.demotes()));
+        for node in answers.map(|(address, _)| address.clone()).collect::<Vec<_>>() {
             let limit = self.act_limit();
             let ticket = self.act(Action::Persist { node: node.clone() }, limit, Pending::SwitchSide(node));
             switch.side.insert(ticket);

@@ -122,7 +122,7 @@ impl Storm {
             }
         }
         self.core.life += 1;
-        self.core.frozen_until = 0;
+        (self.core.frozen_until, self.core.thawed) = (0, 0);
         self.core.disk_free_at = 0;
         self.workers = vec![Worker::default(); WORKERS];
         self.at(back, Item::Boot);

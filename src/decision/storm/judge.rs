@@ -169,12 +169,11 @@ impl Storm {
         false
     }
 
-    /// The routed node's own start-up file made it copy another one: what nobody else has is gone.
+    /// The routed node's own start-up file made it copy another one: nobody could prevent that.
     pub(super) fn excuse_own_file(&mut self, n: usize) {
         let routed = self.core.durable().and_then(|state| state.route.target.as_ref());
         if routed.is_some_and(|target| target.node == self.nodes[n].name) {
-            let everywhere: Vec<u32> = self.nodes.iter().flat_map(|node| node.data.iter().copied()).collect();
-            let lost = self.ledger.missing(&everywhere);
+            let lost = self.ledger.missing(&self.nodes[n].data);
             self.ledger.excuse(&lost);
         }
     }
