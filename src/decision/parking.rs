@@ -28,7 +28,8 @@ impl Machine {
             return;
         }
         let Some(primary) = self.route.target.as_ref().map(|target| target.node.clone()) else { return };
-        let lost = |part: &Part| matches!(part, Part::Standby { link_up, syncing: false, .. } if all || !link_up);
+        // In the middle of a full copy too: until that is loaded, it keeps what it had, and the copy may be of an empty node.
+        let lost = |part: &Part| matches!(part, Part::Standby { link_up, .. } if all || !link_up);
         let standbys: Vec<NodeAddress> = self
             .nodes
             .iter()
