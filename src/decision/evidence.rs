@@ -135,7 +135,7 @@ impl Machine {
                 }
                 continue;
             }
-            if !self.follows(of, answer, primary, state) {
+            if !Self::follows(of, answer, primary, state) {
                 continue;
             }
             match (link_up, silent_for) {
@@ -152,7 +152,7 @@ impl Machine {
     }
 
     /// Whether a standby that says it follows `of` follows `primary`: under any of its names, or by its history.
-    fn follows(&self, of: &NodeAddress, answer: &Answer, primary: &NodeAddress, state: &NodeState) -> bool {
+    fn follows(of: &NodeAddress, answer: &Answer, primary: &NodeAddress, state: &NodeState) -> bool {
         let history = state.answer.as_ref().map(|answer| answer.lineage.id.as_str()).filter(|id| !id.is_empty());
         of == primary || state.replicate_from.as_ref() == Some(of) || history == Some(answer.lineage.id.as_str())
     }
@@ -183,6 +183,10 @@ impl Machine {
             return Err(format!("{address} may still have {} standbys that keep it writable", limit.standbys));
         };
         let at = since + limit.lag + Duration::from_secs(1);
-        if now.mono >= at { Ok(()) } else { Err(format!("{address} stops by itself within {:?}", at - now.mono)) }
+        if now.mono >= at {
+            Ok(())
+        } else {
+            Err(format!("{address} stops by itself within {:?}", at.saturating_sub(now.mono)))
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::{
     Now,
     health::NodeState,
     machine::{Machine, Then},
+    upkeep::Ahead,
 };
 use crate::config::Replication;
 use crate::model::{
@@ -103,18 +104,6 @@ impl Machine {
                     format!("{} take writes: which of them is the primary can't be told", names.join(" and "));
             }
         }
-    }
-
-    /// Whether every node was asked since then, so that a second heir isn't overlooked; those that don't answer aren't
-    /// waited for.
-    fn asked_since(&mut self, since: Duration, now: Now) -> bool {
-        let waited = now.mono >= since + self.settings.health.timeout;
-        let left = self.nodes.iter().filter(|(_, node)| node.seen < since).map(|(address, _)| address.clone());
-        let left: Vec<NodeAddress> = left.collect();
-        for node in &left {
-            self.probe(node, now);
-        }
-        waited || left.is_empty()
     }
 
     fn first_route(&mut self, now: Now) {
@@ -374,35 +363,6 @@ impl Machine {
         self.estrange(&answer.run_id, &text);
     }
 
-    /// The routed node's process isn't ours any more: written down once.
-    pub(super) fn estrange(&mut self, run_id: &str, text: &str) {
-        let text = format!("{text}; `pointsman mode {} open` accepts what it holds now", self.svc);
-        let draft = self.draft(RecordKind::Decision, Change::Noted { text: text.clone() }, "");
-        self.write(vec![draft], Then::Nothing);
-        self.strange = Some(Strange { run_id: run_id.to_owned(), text });
-    }
-
-    /// A standby of the history that was served which has more of it than the restarted primary. A primary under load is
-    /// overtaken by any standby that is asked later: only what a standby said before the primary was asked proves anything.
-    pub(super) fn ahead_of(&self, routed: &Target, answer: &Answer) -> Ahead {
-        let (Some(known), Some(primary)) = (&self.durable.lineage, self.nodes.get(&routed.node)) else {
-            return Ahead::Nobody;
-        };
-        let took = primary.last.as_ref().map_or(Duration::ZERO, |last| last.took);
-        let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node, node.answer.as_ref()?)));
-        let mut found = Ahead::Nobody;
-        for (address, node, standby) in standbys {
-            let follows = matches!(standby.part, Part::Standby { .. }) && *address != routed.node;
-            if follows && standby.lineage.id == known.id && standby.received > answer.received {
-                if node.answered + took <= primary.seen {
-                    return Ahead::Standby(address.to_string());
-                }
-                found = Ahead::Unknown;
-            }
-        }
-        found
-    }
-
     /// An operator accepts what the routed primary holds.
     pub(super) fn accept_history(&mut self) -> Option<Draft> {
         self.strange.take()?;
@@ -421,17 +381,6 @@ impl Machine {
             failures.map(|(address, node)| format!("{address} {}", node.failure(now.mono))).collect();
         if words.is_empty() { "every node that answers is a standby".into() } else { words.join(", ") }
     }
-}
-
-/// Whether a standby has more of the served history than its primary.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ahead {
-    /// None has.
-    Nobody,
-    /// One may: it was asked after the primary, and the primary is asked again.
-    Unknown,
-    /// This one has.
-    Standby(String),
 }
 
 /// The process that was served last and how much it held, to know a restart and what it lost. Forgotten when the route

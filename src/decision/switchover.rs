@@ -146,11 +146,7 @@ impl Machine {
             }
             Stage::Resuming if retry => self.hold_again(&mut switch, now),
             Stage::Looking => self.looked(&mut switch, now),
-            Stage::Promoting if retry => {
-                if !self.next_candidate(&mut switch, now) {
-                    self.promote(&mut switch, now);
-                }
-            }
+            Stage::Promoting if retry => self.promote_again(&mut switch, now),
             Stage::Demoting | Stage::Verifying | Stage::Lifting if over => self.partial(&mut switch, now),
             Stage::Demoting if retry => self.send_demote(&mut switch),
             Stage::Demoting if switch.acting.is_none() && switch.side.is_empty() && switch.retry_at.is_none() => {
@@ -279,6 +275,12 @@ impl Machine {
         }
         let limit = self.act_limit();
         self.switch_act(switch, Action::Promote { node: switch.to.node.clone() }, limit);
+    }
+
+    fn promote_again(&mut self, switch: &mut Switch, now: Now) {
+        if !self.next_candidate(switch, now) {
+            self.promote(switch, now);
+        }
     }
 
     fn promote_failed(&mut self, switch: &mut Switch, error: &StoreError, now: Now) {

@@ -8,6 +8,7 @@ use super::{
     Now,
     health::NodeState,
     machine::{Machine, Pending, Then},
+    roles::{Strange, continues},
 };
 use crate::model::{
     action::{Action, Done},
@@ -24,6 +25,17 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Somebody may be moving the roles by hand: so long is waited for the end of that.
 const STRAY: Duration = Duration::from_secs(5);
 
+/// Whether a standby has more of the served history than its primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// None has.
+    Nobody,
+    /// One may: it was asked after the primary, and the primary is asked again.
+    Unknown,
+    /// This one has.
+    Standby(String),
+}
+
 impl Machine {
     /// The routed node answers as a standby and no other primary is there. If its process is a new one, it is its own file
     /// that says so: with our history it serves again, with another one it is strange. Else somebody is moving it.
@@ -33,12 +45,12 @@ impl Machine {
             return;
         }
         let known = self.durable.lineage.as_ref();
-        let heir = known.is_some_and(|known| super::roles::continues(answer, known));
+        let heir = known.is_some_and(|known| continues(answer, known));
         let shrunk = self.served.as_ref().filter(|served| answer.items < served.items / 2);
         let words = match (heir, shrunk, self.ahead_of(routed, answer)) {
-            (true, None, super::roles::Ahead::Nobody) => return self.reopen_role(&routed.node, now),
-            (true, None, super::roles::Ahead::Unknown) => return,
-            (true, None, super::roles::Ahead::Standby(standby)) => {
+            (true, None, Ahead::Nobody) => return self.reopen_role(&routed.node, now),
+            (true, None, Ahead::Unknown) => return,
+            (true, None, Ahead::Standby(standby)) => {
                 format!("{} restarted as a standby, with less than {standby} has received", routed.node)
             }
             (_, Some(served), _) => {
@@ -50,6 +62,47 @@ impl Machine {
             }
         };
         self.estrange(&answer.run_id, &words);
+    }
+
+    /// The routed node's process isn't ours any more: written down once.
+    pub(super) fn estrange(&mut self, run_id: &str, text: &str) {
+        let text = format!("{text}; `pointsman mode {} open` accepts what it holds now", self.svc);
+        let draft = self.draft(RecordKind::Decision, Change::Noted { text: text.clone() }, "");
+        self.write(vec![draft], Then::Nothing);
+        self.strange = Some(Strange { run_id: run_id.to_owned(), text });
+    }
+
+    /// A standby of the history that was served which has more of it than the restarted primary. A primary under load is
+    /// overtaken by any standby that is asked later: only what a standby said before the primary was asked proves anything.
+    pub(super) fn ahead_of(&self, routed: &Target, answer: &Answer) -> Ahead {
+        let (Some(known), Some(primary)) = (&self.durable.lineage, self.nodes.get(&routed.node)) else {
+            return Ahead::Nobody;
+        };
+        let took = primary.last.as_ref().map_or(Duration::ZERO, |last| last.took);
+        let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node, node.answer.as_ref()?)));
+        let mut found = Ahead::Nobody;
+        for (address, node, standby) in standbys {
+            let follows = matches!(standby.part, Part::Standby { .. }) && *address != routed.node;
+            if follows && standby.lineage.id == known.id && standby.received > answer.received {
+                if node.answered + took <= primary.seen {
+                    return Ahead::Standby(address.to_string());
+                }
+                found = Ahead::Unknown;
+            }
+        }
+        found
+    }
+
+    /// Whether every node was asked since then, so that a second heir isn't overlooked; those that don't answer aren't
+    /// waited for.
+    pub(super) fn asked_since(&mut self, since: Duration, now: Now) -> bool {
+        let waited = now.mono >= since + self.settings.health.timeout;
+        let left = self.nodes.iter().filter(|(_, node)| node.seen < since).map(|(address, _)| address.clone());
+        let left: Vec<NodeAddress> = left.collect();
+        for node in &left {
+            self.probe(node, now);
+        }
+        waited || left.is_empty()
     }
 
     /// Journal first, then the same node is made primary again; the route stays.

@@ -117,31 +117,7 @@ impl Storm {
                 self.nodes[meant(n)].sick = true;
                 return self.at(length, Item::Over(Fault::Sick(meant(n), length)));
             }
-            Fault::Cut(one, other, both, length) => {
-                self.net.set(one, other, Path::Cut);
-                if both {
-                    self.net.set(other, one, Path::Cut);
-                }
-                length
-            }
-            Fault::Alone(n, length) => {
-                for place in (0..self.nodes.len() + 2).filter(|place| *place != n + 1) {
-                    self.net.set(place, n + 1, Path::Cut);
-                    self.net.set(n + 1, place, Path::Cut);
-                }
-                length
-            }
-            Fault::Firewall(n, length) => {
-                self.net.set(US, n + 1, Path::Rejected);
-                self.ledger.lied_at = self.now + length;
-                length
-            }
-            Fault::Rough(one, other, length) => {
-                let delay = self.dice.below(400 * MS);
-                let drops = self.dice.below(40);
-                self.net.worsen(one, other, delay, drops);
-                length
-            }
+            Fault::Cut(..) | Fault::Alone(..) | Fault::Firewall(..) | Fault::Rough(..) => self.begin_in_net(fault),
             Fault::Crash(back) => return self.crash(back),
             Fault::Freeze(length, all) => {
                 // What starves us often harms others too: half of the time the primary dies near the end of it.
@@ -167,6 +143,38 @@ impl Storm {
             Fault::Order(which) => return self.some_order(which),
         };
         self.at(length, Item::Over(fault));
+    }
+
+    /// Between two places; how long it lasts.
+    fn begin_in_net(&mut self, fault: Fault) -> Us {
+        match fault {
+            Fault::Cut(one, other, both, length) => {
+                self.net.set(one, other, Path::Cut);
+                if both {
+                    self.net.set(other, one, Path::Cut);
+                }
+                length
+            }
+            Fault::Alone(n, length) => {
+                for place in (0..self.nodes.len() + 2).filter(|place| *place != n + 1) {
+                    self.net.set(place, n + 1, Path::Cut);
+                    self.net.set(n + 1, place, Path::Cut);
+                }
+                length
+            }
+            Fault::Firewall(n, length) => {
+                self.net.set(US, n + 1, Path::Rejected);
+                self.ledger.lied_at = self.now + length;
+                length
+            }
+            Fault::Rough(one, other, length) => {
+                let delay = self.dice.below(400 * MS);
+                let drops = self.dice.below(40);
+                self.net.worsen(one, other, delay, drops);
+                length
+            }
+            _ => 0,
+        }
     }
 
     pub(super) fn over(&mut self, fault: Fault) {

@@ -45,10 +45,10 @@ pub(super) fn storm(seed: u64, sabotage: Option<Sabotage>, traced: bool) -> Resu
     let mut storm = Storm::new(plan, dice, sabotage, traced);
     let plan = format!("{:?}", storm.settings);
     storm.say(|_| plan);
-    let story = storm.weather();
+    let told = storm.weather();
     match storm.broken.first() {
         Some(broken) => Err(broken.clone()),
-        None => Ok(story),
+        None => Ok(told),
     }
 }
 
@@ -206,7 +206,9 @@ impl Storm {
                 words.push(format!("{} says {:?} was lost, and {bytes} bytes were", flip.operation, ended.lost));
             }
         }
-        words.into_iter().for_each(|words| self.violated(words));
+        for words in words {
+            self.violated(words);
+        }
     }
 
     /// Every operation has one end, every flip one record, and an abort left the old route.
@@ -215,7 +217,7 @@ impl Storm {
         let mut began: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         let mut routes: BTreeMap<u64, u32> = BTreeMap::new();
         let mut words = Vec::new();
-        let mut routed = None;
+        let mut at = None;
         for record in &self.core.journal {
             match &record.detail {
                 Change::Began { operation, from, .. } => {
@@ -226,12 +228,12 @@ impl Storm {
                     *ends.entry(operation.id.as_str()).or_default() += 1;
                     let back = matches!(operation.outcome, Outcome::RolledBack | Outcome::Refused);
                     let from = began.get(operation.id.as_str()).copied().flatten();
-                    if back && from.is_some() && from != routed {
-                        words.push(format!("{} is {:?} and {routed:?} is routed", operation.id, operation.outcome));
+                    if back && from.is_some() && from != at {
+                        words.push(format!("{} is {:?} and {at:?} is routed", operation.id, operation.outcome));
                     }
                 }
                 Change::Routed { route } => {
-                    routed = route.target.as_ref().map(|target| target.node.as_str());
+                    at = route.target.as_ref().map(|target| target.node.as_str());
                     *routes.entry(route.epoch.0).or_default() += 1;
                 }
                 _ => {}
@@ -239,7 +241,9 @@ impl Storm {
         }
         words.extend(ends.iter().filter(|(_, n)| **n != 1).map(|(id, n)| format!("{id} has {n} ends")));
         words.extend(routes.iter().filter(|(_, n)| **n > 1).map(|(epoch, n)| format!("epoch {epoch} has {n} records")));
-        words.into_iter().for_each(|words| self.violated(words));
+        for words in words {
+            self.violated(words);
+        }
         let quiet = self.agenda.values().filter(|(_, item)| matches!(item, Item::Fsync(..))).count();
         if quiet > 0 && !self.run_until(100 * MS, |_| false) && quiet > 50 {
             self.violated("the journal never rests".into());

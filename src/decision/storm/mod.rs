@@ -191,6 +191,7 @@ impl Storm {
         }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "most callers have just made the words")]
     fn violated(&mut self, words: String) {
         self.say(|_| format!("VIOLATED {words}"));
         self.broken.push(format!("at {:.3} s: {words}", core::seconds(self.now)));

@@ -30,9 +30,8 @@ impl Storm {
         let (there, back) = (self.net.path(from, n + 1), self.net.path(n + 1, from));
         let node = &self.nodes[n];
         match (there, back, node.proc) {
-            (Path::Cut, ..) => Reached::Unreachable,
             (Path::Rejected, ..) => Reached::Refused,
-            (_, Path::Cut | Path::Rejected, _) => Reached::Unreachable,
+            (Path::Cut, ..) | (_, Path::Cut | Path::Rejected, _) => Reached::Unreachable,
             _ if !node.host => Reached::Unreachable,
             (.., Proc::Down) => Reached::Refused,
             (.., Proc::Hung) => Reached::Silent,
@@ -150,12 +149,11 @@ impl Storm {
 
     pub(super) fn read_fitness(&mut self, n: usize) {
         let node = self.nodes[n].name.clone();
-        let (after, fitness) = match self.reach(US, n) {
-            Reached::Open => (2 * MS, Ok(Fitness::default())),
-            _ => {
-                let detail = format!("{node} could not be compared");
-                (50 * MS, Err(StoreError { side: Side::Node, retryable: true, maybe_done: false, detail }))
-            }
+        let (after, fitness) = if self.reach(US, n) == Reached::Open {
+            (2 * MS, Ok(Fitness::default()))
+        } else {
+            let detail = format!("{node} could not be compared");
+            (50 * MS, Err(StoreError { side: Side::Node, retryable: true, maybe_done: false, detail }))
         };
         self.ours(after, Item::Core(Event::Fitness { node, fitness, differences: Vec::new() }));
     }
