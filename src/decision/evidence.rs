@@ -126,7 +126,7 @@ impl Machine {
         let mut opinion = Opinion::None;
         for (address, node) in self.nodes.iter().filter(|(address, _)| *address != primary) {
             let Some(answer) = node.fresh().filter(|_| node.seen >= since) else { continue };
-            let Part::Standby { of, link_up, silent_for, .. } = &answer.part else { continue };
+            let Part::Standby { of, link_up, silent_for, syncing } = &answer.part else { continue };
             if self.durable.parked.contains_key(address) {
                 // It was parked because it had lost its link when the primary refused. That says nothing of a path, and
                 // nothing against a standby that hears the primary.
@@ -139,6 +139,8 @@ impl Machine {
                 continue;
             }
             match (link_up, silent_for) {
+                // It had no link to lose yet, and is being served by the primary.
+                (false, _) if *syncing => {}
                 (false, _) => opinion = Opinion::Lost(address.to_string()),
                 (true, Some(silent)) if *silent >= heartbeat * 2 => {
                     if !matches!(opinion, Opinion::Lost(_)) {

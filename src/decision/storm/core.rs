@@ -136,6 +136,7 @@ impl Storm {
         self.say(|_| format!("Pointsman stands still for {:.1} s, all of it: {all}", seconds(length)));
         self.core.frozen_until = self.now + length;
         self.core.frozen_all = all;
+        self.ledger.disturbed_at = self.core.frozen_until;
         let longest = (2 * SECOND).max(3 * micros(self.settings.health.interval));
         if length >= longest + TICK * 2 {
             self.core.thawed = self.core.frozen_until;

@@ -180,7 +180,8 @@ impl Storm {
         if external {
             self.violated("a failover of its own where somebody else moves the roles".into());
         }
-        let since = from.and_then(|from| self.index(from.as_str())).and_then(|n| self.ledger.heard_since[n]);
+        let old = from.and_then(|from| self.index(from.as_str())).filter(|n| self.nodes[*n].proc == Proc::Up);
+        let since = old.and_then(|n| self.ledger.heard_since[n]);
         let alone = self.settings.health.second_opinion == SecondOpinion::None
             || self.settings.replication == Replication::None;
         let replaced = reason.contains("restarted with");
