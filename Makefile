@@ -5,8 +5,9 @@ STORES ?= redis
 SERVERS := $(or $(POINTSMAN_SERVERS),$(CURDIR)/target/servers)
 BENCH ?=
 FUZZ_SECONDS ?= 60
+SEEDS ?= 10000
 
-.PHONY: demo test lint bench fuzz suites clean-servers
+.PHONY: demo test simulate lint bench fuzz suites clean-servers
 
 demo:
 	tests/servers/install redis7
@@ -16,6 +17,10 @@ demo:
 # Everything on real servers; a test whose server is missing is skipped and named at the end. Leaves nothing running, and checks it.
 test:
 	tests/run
+
+# The decision core in virtual time, SEEDS storms of it; `make test` runs 256. POINTSMAN_SEED=n replays one (see its message).
+simulate:
+	POINTSMAN_SEEDS=$(SEEDS) cargo test --release --lib --quiet storm::tests::many -- --ignored --nocapture
 
 lint:
 	cargo fmt --check

@@ -2,7 +2,8 @@
 
 use super::{
     Effect, Now,
-    machine::{Machine, Then},
+    machine::Machine,
+    pending::Then,
     switch::{Stage, Switch},
 };
 use crate::model::{

@@ -121,6 +121,10 @@ impl Machine {
                 Verdict::Dead { cause, words: format!("{failure}; {who} has heard nothing from it either") }
             }
             Opinion::Unheard(_) => suspect("silence counts as a hang after hang_window", false),
+            // The standbys that said so are parked since, so that it fences itself.
+            Opinion::None if hung && self.alert.proven => {
+                Verdict::Dead { cause, words: format!("{failure}; its standbys had lost it too, and are parked") }
+            }
             Opinion::None => suspect("no standby can confirm that it is gone", false),
         }
     }
@@ -132,11 +136,12 @@ impl Machine {
         let mut opinion = Opinion::None;
         for (address, node) in self.nodes.iter().filter(|(address, _)| *address != primary) {
             let Some(answer) = node.fresh().filter(|_| node.seen >= since) else { continue };
-            let Part::Standby { of, link_up, silent_for, .. } = &answer.part else { continue };
+            let Part::Standby { of, link_up, silent_for, syncing } = &answer.part else { continue };
             if self.durable.parked.contains_key(address) {
-                // It was parked because it had lost its link when the primary refused. That says nothing of a path.
+                // It was parked because it had lost its link when the primary refused. That says nothing of a path, and
+                // nothing against a standby that hears the primary.
                 if refused {
-                    return Opinion::Lost(address.to_string());
+                    opinion = Opinion::Lost(address.to_string());
                 }
                 continue;
             }
@@ -144,6 +149,8 @@ impl Machine {
                 continue;
             }
             match (link_up, silent_for) {
+                // It had no link to lose yet, and is being served by the primary.
+                (false, _) if *syncing => {}
                 (false, _) => opinion = Opinion::Lost(address.to_string()),
                 (true, Some(silent)) if *silent >= heartbeat * 2 => {
                     if !matches!(opinion, Opinion::Lost(_)) {

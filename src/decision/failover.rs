@@ -8,16 +8,18 @@ use super::{
     Now,
     evidence::{Cause, Verdict},
     guards::Purpose,
-    machine::{Machine, Then},
+    health::NodeState,
+    machine::Machine,
+    pending::Then,
     switch::{Stage, Switch},
 };
 use crate::{
-    config::{AfterFailover, Failback, Unfenced},
+    config::{AfterFailover, Unfenced},
     model::{
         guard::{Guard, Refusal},
         name::{ClusterName, NodeAddress},
         observation::{Part, Reach},
-        operation::{Command, Loss, Operation, Order, Step},
+        operation::{Command, Loss, Step},
         record::{Change, Draft, RecordKind},
         route::{Mode, Route, Target},
         view::Health,
@@ -27,10 +29,6 @@ use std::time::Duration;
 
 /// Between two tries of an automatic switch that was refused or failed.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// Between two planned switches that nobody ordered.
-const PLAN_AGAIN: Duration = Duration::from_secs(10);
-/// How long a planned switch that nobody ordered may approach.
-const APPROACH: Duration = Duration::from_secs(10);
 
 impl Machine {
     /// Looks at the primary after each event while no switch is under way.
@@ -44,12 +42,14 @@ impl Machine {
                 self.alarm(refused, now);
                 self.alert.words = words;
                 self.alert.heard = heard;
+                self.alert.proven &= !heard;
                 self.alert.refusals.clear();
             }
             Verdict::Dead { cause, words } => {
                 self.alarm(cause != Cause::Silent, now);
                 self.alert.words.clone_from(&words);
                 self.alert.heard = false;
+                self.alert.proven = true;
                 self.decide(cause, &words, now);
             }
         }
@@ -120,7 +120,7 @@ impl Machine {
     }
 
     /// What keeps Pointsman from switching by itself, and an operator not.
-    fn own_guards(&self, now: Now) -> Vec<Refusal> {
+    pub(super) fn own_guards(&self, now: Now) -> Vec<Refusal> {
         let mut refusals = Vec::new();
         if !self.settings.failover.automatic {
             let words = format!("`failover.automatic` is false: order `pointsman failover {} --accept-loss`", self.svc);
@@ -148,7 +148,7 @@ impl Machine {
     }
 
     /// Shows why nothing was done, and records it once for each set of guards.
-    fn not_done(&mut self, intent: &str, reason: &str, refusals: Vec<Refusal>) {
+    pub(super) fn not_done(&mut self, intent: &str, reason: &str, refusals: Vec<Refusal>) {
         let names = |refusals: &[Refusal]| refusals.iter().map(|refusal| refusal.name).collect::<Vec<_>>();
         if !refusals.is_empty() && names(&refusals) != self.alert.recorded {
             self.alert.recorded = names(&refusals);
@@ -159,25 +159,13 @@ impl Machine {
         self.alert.refusals = refusals;
     }
 
-    fn own_operation(&mut self, command: Command, reason: &str, now: Now) -> Operation {
-        let to = match &command {
-            Command::Failover { to, .. } | Command::Switchover { to, .. } => to.clone(),
-            _ => None,
-        };
-        let order = Order {
-            command,
-            actor: "pointsman".into(),
-            reason: reason.to_owned(),
-            if_epoch: None,
-            overrides: Vec::new(),
-        };
-        Operation { to, ..self.operation_of(&order, now) }
-    }
-
     /// The first move of a failover: that it began, the hold, and what is to become of the old primary, in one write.
     pub(super) fn leave(&mut self, mut switch: Box<Switch>, cause: Cause, overridden: Vec<Draft>, now: Now) {
         switch.planned = false;
-        switch.fence_first = switch.managed && cause == Cause::Replaced;
+        // One that came back as a standby takes no writes, and can't be fenced.
+        let answers = self.routed_node().and_then(NodeState::fresh);
+        let primary = answers.is_some_and(|answer| matches!(answer.part, Part::Primary { .. }));
+        switch.fence_first = switch.managed && cause == Cause::Replaced && primary;
         if self.settings.failover.after_failover == AfterFailover::ReadOnly {
             switch.mode_after = Mode::ReadOnly;
         }
@@ -230,16 +218,9 @@ impl Machine {
         }
     }
 
-    /// Promotes once more, or the next candidate.
-    pub(super) fn promote_again(&mut self, switch: &mut Switch, now: Now) {
-        if !self.next_candidate(switch, now) {
-            self.promote(switch, now);
-        }
-    }
-
     /// The candidate died while it was promoted: the next one, if there is one. The dead one may have been promoted, so it
     /// is treated as a primary that is left.
-    fn next_candidate(&mut self, switch: &mut Switch, now: Now) -> bool {
+    pub(super) fn next_candidate(&mut self, switch: &mut Switch, now: Now) -> bool {
         let dead = self.nodes.get(&switch.to.node);
         let dead = dead.is_some_and(|node| node.health == Health::Down && node.failed() == Some(&Reach::Refused));
         if switch.planned || !switch.managed || !dead {
@@ -319,59 +300,13 @@ impl Machine {
         }
     }
 
-    /// What nobody ordered and is no emergency: away from a primary that can't write, and back to the preferred cluster.
-    fn plan(&mut self, now: Now) {
-        if now.mono < self.plan_again || !self.own_guards(now).is_empty() || self.busy().is_some() {
-            return;
-        }
-        let Some(node) = self.routed_node() else { return };
-        let sick =
-            node.fresh().map(|answer| answer.sick.clone()).filter(|_| node.sick_for >= self.settings.health.fall);
-        let preferred = self.settings.clusters.first().map(|cluster| ClusterName::from(cluster.name.as_str()));
-        let (to, reason) = match (sick.filter(|sick| !sick.is_empty()), preferred) {
-            (Some(sick), _) => (None, sick),
-            (None, Some(preferred)) if self.may_fail_back(&preferred, now) => {
-                (Some(preferred), "back to the preferred cluster".to_owned())
-            }
-            _ => return,
-        };
-        self.plan_again = now.mono + PLAN_AGAIN;
-        let (target, refusals) = self.choose(Purpose::Switchover { cut: false }, to.as_ref(), &[], now);
-        match (target, self.route.target.clone()) {
-            (Some(to), Some(from)) if refusals.is_empty() => {
-                let command = Command::Switchover {
-                    to: Some(to.cluster.clone()),
-                    dry_run: false,
-                    cut_sessions: false,
-                    timeout: APPROACH,
-                };
-                let operation = self.own_operation(command, &reason, now);
-                let mut switch = Box::new(Switch::new(operation, from, to, self.mode(), self.managed(), now));
-                switch.timeout = APPROACH;
-                self.begin(switch, Vec::new(), now);
-            }
-            _ if to.is_none() => {
-                self.not_done("switchover", &reason, refusals);
-                self.alert.words = reason;
-            }
-            _ => {}
-        }
-    }
-
-    fn may_fail_back(&self, preferred: &ClusterName, now: Now) -> bool {
-        let there = self.route.target.as_ref().is_none_or(|target| target.cluster == *preferred);
-        let wanted = self.settings.failover.failback == Failback::Automatic;
-        let steady = now.mono >= self.moved_at + self.settings.failover.cooldown;
-        wanted && !there && steady && self.durable.fences.is_empty() && !self.durable.drained.contains(preferred)
-    }
-
     /// A pause of our own thread: what was found before it, or timed out in it, proves nothing.
     pub(super) fn notice_pause(&mut self, now: Now) {
         let health = &self.settings.health;
         let longest = Duration::from_secs(2).max(health.interval * 3);
         if now.mono >= self.stepped_at + longest {
             self.tilted_until = now.mono + health.timeout + health.interval * 2;
-            self.nodes.values_mut().for_each(super::health::NodeState::forget_failures);
+            self.nodes.values_mut().for_each(NodeState::forget_failures);
         }
         self.stepped_at = now.mono;
     }
@@ -400,6 +335,8 @@ pub(super) struct Alert {
     pub(super) words: String,
     /// A standby still hears the primary.
     pub(super) heard: bool,
+    /// It was proven gone, and hasn't answered since: its witnesses may be parked now.
+    pub(super) proven: bool,
     /// Why nothing was done about it.
     pub(super) refusals: Vec<Refusal>,
     /// The guards that were recorded last.

@@ -85,6 +85,8 @@ pub(super) struct NodeState {
     pub(super) last: Option<Observation>,
     /// When `last` came.
     pub(super) seen: Duration,
+    /// When `answer` came.
+    pub(super) answered: Duration,
     /// The last good answer, kept while probes fail.
     pub(super) answer: Option<Answer>,
     pub(super) health: Health,
@@ -96,6 +98,8 @@ pub(super) struct NodeState {
     pub(super) probe_asked: Option<Duration>,
     /// How many answers in a row said that it follows another node.
     pub(super) standby_for: u32,
+    /// Since when its answers say that it is a primary.
+    pub(super) primary_since: Option<Duration>,
     /// How many answers in a row said that it refuses writes.
     pub(super) sick_for: u32,
     /// The process that answered before this one, and its positions.
@@ -113,6 +117,7 @@ impl NodeState {
             replicate_from,
             last: None,
             seen: Duration::ZERO,
+            answered: Duration::ZERO,
             answer: None,
             health: Health::Unknown,
             failing_since: None,
@@ -121,6 +126,7 @@ impl NodeState {
             fitness_asked: None,
             probe_asked: None,
             standby_for: 0,
+            primary_since: None,
             sick_for: 0,
             former: None,
             counted: None,
@@ -153,8 +159,13 @@ impl NodeState {
             Part::Standby { .. } => self.standby_for.saturating_add(1),
             Part::Primary { .. } => 0,
         };
+        self.primary_since = match answer.part {
+            Part::Standby { .. } => None,
+            Part::Primary { .. } => self.primary_since.or(Some(at)),
+        };
         self.sick_for = if answer.sick.is_empty() { 0 } else { self.sick_for.saturating_add(1) };
         self.answer = Some(answer);
+        self.answered = at;
     }
 
     fn unwell(&mut self, at: Duration, limits: &config::Health) {

@@ -1,10 +1,6 @@
 //! What must hold after every step, checked in debug builds: a broken one stops the test that found it.
 
-use super::{
-    Effect,
-    machine::{Machine, Pending},
-    switch::Stage,
-};
+use super::{Effect, machine::Machine, pending::Pending, switch::Stage};
 use crate::model::{action::Action, route::Mode};
 
 impl Machine {
@@ -39,7 +35,11 @@ impl Machine {
     }
 
     fn check_promotion(&self, node: &crate::model::name::NodeAddress) {
-        let switch = self.switch.as_ref().expect("only a switch promotes");
+        let Some(switch) = &self.switch else {
+            let routed = self.route.target.as_ref().is_some_and(|target| target.node == *node);
+            assert!(routed, "outside of a switch only the routed node is made primary again");
+            return;
+        };
         assert_eq!(switch.to.node, *node, "only the candidate is promoted");
         assert_eq!(self.route.mode, Mode::Hold, "no promotion while the old route is open");
         if switch.managed {

@@ -7,14 +7,14 @@ use super::{
     Effect, Event, Now, Ticket,
     failover::Alert,
     health::{FitnessRead, NodeState},
-    roles::{Served, Strange},
+    history::{Served, Strange},
+    pending::{Pending, Then},
     switch::Switch,
 };
 use crate::{
     config::{Replication, Service},
     model::{
-        action::{Action, Done},
-        error::StoreError,
+        action::Action,
         name::{ClusterName, NodeAddress, OperationId, ServiceName},
         operation::Operation,
         record::{Change, Draft, Record, RecordKind},
@@ -29,38 +29,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 const FITNESS_EVERY: Duration = Duration::from_secs(10);
 /// Signals of live traffic start a probe at once, but not more often than this.
 const PROBE_AGAIN: Duration = Duration::from_millis(20);
-
-/// What a ticket waits for.
-#[derive(Debug)]
-pub(super) enum Pending {
-    /// Records, and what follows them.
-    Write { drafts: Vec<Draft>, then: Then },
-    /// The action of the switch's stage.
-    SwitchAct,
-    /// An action beside the switch's stage: the stage waits for it, its failure is said.
-    SwitchSide(NodeAddress),
-    /// An action that cleans up after an ended operation.
-    Return(NodeAddress),
-    /// A standby is parked, or follows again.
-    Park(NodeAddress),
-}
-
-/// What follows when records are durable.
-#[derive(Debug)]
-pub(super) enum Then {
-    /// Nothing waits for them.
-    Nothing,
-    /// The switch's stage.
-    Switch,
-    /// The standby is parked.
-    Park(NodeAddress),
-    /// The standby isn't parked any more.
-    Unpark(NodeAddress),
-    /// The start, or an adopted role: the route is published.
-    Route(Route),
-    /// An order that needs no switch: a changed route is published, the answer is given.
-    Answer { ticket: Ticket, operation: Box<Operation>, route: Option<Route>, anyway: bool },
-}
 
 /// The decision core of one service.
 ///
@@ -271,63 +239,6 @@ impl Machine {
                     switch.acknowledged(&answer);
                 }
             }
-        }
-    }
-
-    fn written(&mut self, ticket: Ticket, result: Result<Vec<Record>, String>, now: Now) {
-        let Some(Pending::Write { drafts, then }) = self.pending.remove(&ticket) else { return };
-        let result = match result {
-            Ok(records) => {
-                self.journal_error = None;
-                for record in &records {
-                    self.durable.apply(record);
-                    if let Change::Departed { node, .. } = &record.detail {
-                        self.cooling_until.insert(node.clone(), now.mono + self.settings.failover.cooldown);
-                    }
-                    if let Change::Amended { id, .. } = &record.detail
-                        && let Some(operation) = self.durable.ended.iter().find(|operation| operation.id == *id)
-                    {
-                        self.effects.push(Effect::Progress { operation: Box::new(operation.clone()) });
-                    }
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.journal_error = Some(error.clone());
-                Err(error)
-            }
-        };
-        match then {
-            // What could not be written is tried again by what asked for it.
-            Then::Nothing | Then::Unpark(_) => {}
-            Then::Park(node) => {
-                if result.is_ok() && self.switch.is_none() {
-                    self.send_park(node, now);
-                }
-            }
-            Then::Switch => self.switch_written(result, drafts, now),
-            Then::Route(route) => {
-                if result.is_ok() {
-                    self.publish(route, None, false);
-                }
-            }
-            Then::Answer { ticket, operation, route, anyway } => {
-                if result.is_err() && anyway {
-                    self.fold(drafts, now);
-                }
-                let result = if anyway { Ok(()) } else { result };
-                self.answer(ticket, *operation, route, result);
-            }
-        }
-    }
-
-    fn acted(&mut self, ticket: Ticket, result: Result<Done, StoreError>, now: Now) {
-        match self.pending.remove(&ticket) {
-            Some(Pending::SwitchAct) => self.switch_acted(ticket, result, now),
-            Some(Pending::SwitchSide(node)) => self.switch_side_acted(ticket, &node, result),
-            Some(Pending::Return(node)) => self.returned(&node, result, now),
-            Some(Pending::Park(node)) => self.park_ended(&node, result, now),
-            Some(Pending::Write { .. }) | None => {}
         }
     }
 

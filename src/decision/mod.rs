@@ -9,19 +9,25 @@ mod evidence;
 mod failover;
 mod guards;
 mod health;
+mod history;
 #[cfg(debug_assertions)]
 mod invariants;
 mod machine;
 mod orders;
 mod parking;
+mod pending;
+mod planning;
 mod recovery;
 mod returning;
 mod roles;
 mod settling;
+#[cfg(test)]
+mod storm;
 mod switch;
 mod switchover;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod view;
 #[cfg(test)]
 mod world;

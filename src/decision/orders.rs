@@ -4,7 +4,8 @@ use super::{
     Effect, Now, Ticket,
     evidence::{Cause, Verdict},
     guards::{Purpose, may_be_overridden},
-    machine::{Machine, Pending, Then},
+    machine::Machine,
+    pending::{Pending, Then},
     switch::Switch,
 };
 use crate::model::{

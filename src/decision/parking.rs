@@ -6,13 +6,15 @@
 
 use super::{
     Now,
-    machine::{Machine, Pending, Then},
+    health::NodeState,
+    machine::Machine,
+    pending::{Pending, Then},
 };
 use crate::model::{
     action::{Action, Done},
     error::StoreError,
     name::NodeAddress,
-    observation::Part,
+    observation::{Answer, Part},
     record::{Change, RecordKind},
 };
 use std::time::Duration;
@@ -27,27 +29,38 @@ impl Machine {
             return;
         }
         let Some(primary) = self.route.target.as_ref().map(|target| target.node.clone()) else { return };
-        let lost = |part: &Part| matches!(part, Part::Standby { link_up, syncing: false, .. } if all || !link_up);
+        // In the middle of a full copy too: until that is loaded, it keeps what it had, and the copy may be of an empty node.
+        let lost = |part: &Part| matches!(part, Part::Standby { link_up, .. } if all || !link_up);
         let standbys: Vec<NodeAddress> = self
             .nodes
             .iter()
-            .filter(|(address, node)| **address != primary && node.fresh().is_some_and(|answer| lost(&answer.part)))
-            .filter(|(address, _)| {
-                !self.durable.fences.contains_key(*address) && !self.parked_since.contains_key(*address)
+            .filter(|(address, node)| {
+                let lost = !self.parked_since.contains_key(*address) && node.fresh().is_some_and(|a| lost(&a.part));
+                **address != primary && (lost || self.has_unparked(address, node))
             })
+            .filter(|(address, _)| !self.durable.fences.contains_key(*address))
             .filter(|(address, _)| !self.is_moving(address))
             .map(|(address, _)| address.clone())
             .collect();
         for node in standbys {
+            if !self.may_move(&node, now) {
+                continue;
+            }
             if self.durable.parked.contains_key(&node) {
                 self.send_park(node, now);
-            } else if self.may_move(&node, now) {
+            } else {
                 let change = Change::Parked { node: node.clone(), of: primary.clone() };
                 let draft =
                     self.draft(RecordKind::Decision, change, "a primary that restarts empty can't empty it then");
                 self.write(vec![draft], Then::Park(node));
             }
         }
+    }
+
+    /// A parked standby restarted, and its own file says whom it follows: it may be copying the emptiness already.
+    fn has_unparked(&self, address: &NodeAddress, node: &NodeState) -> bool {
+        let Some(Answer { part: Part::Standby { of, .. }, .. }) = node.fresh() else { return false };
+        self.durable.parked.contains_key(address) && self.nodes.keys().any(|other| self.is_named(other, of))
     }
 
     /// A park, its end, or a record of them is under way.

@@ -5,7 +5,8 @@
 
 use super::{
     Now,
-    machine::{Machine, Then},
+    machine::Machine,
+    pending::Then,
     switch::{Stage, Switch},
 };
 use crate::{

@@ -6,7 +6,8 @@
 
 use super::{
     Now,
-    machine::{Machine, Pending, Then},
+    machine::Machine,
+    pending::{Pending, Then},
 };
 use crate::model::{
     action::{Action, Done},
@@ -27,7 +28,7 @@ impl Machine {
     /// Called after each event while no switch is under way.
     pub(super) fn clean_up(&mut self, now: Now) {
         let waiting = self.pending.values().any(|p| matches!(p, Pending::Return(_) | Pending::Write { .. }));
-        if self.starting || waiting || now.mono < self.clean_up_at || self.durable.fences.is_empty() {
+        if self.starting || waiting || now.mono < self.clean_up_at {
             return;
         }
         let next = self.durable.fences.keys().find_map(|node| Some((node.clone(), self.way_back(node)?)));
@@ -47,11 +48,11 @@ impl Machine {
         let primary = || self.nodes.get(routed)?.fresh().filter(|answer| matches!(answer.part, Part::Primary { .. }));
         match &answer.part {
             _ if routed == node => Some(unfence),
-            Part::Standby { link_up: true, .. } => Some(unfence),
-            // Its own start-up file made it follow somebody, or its new primary is away.
-            Part::Standby { of, syncing: false, .. } if !self.is_named(routed, of) => {
+            // Its own start-up file made it follow somebody else.
+            Part::Standby { of, .. } if !self.is_named(routed, of) => {
                 primary().map(|_| Action::Repoint { node: node.clone(), to: routed.clone() })
             }
+            Part::Standby { link_up: true, .. } => Some(unfence),
             Part::Standby { .. } => None,
             // It stops first, so that what it holds can be counted and nobody adds to it.
             Part::Primary { .. } if fence.position.is_none() => Some(Action::Fence { node: node.clone() }),
@@ -60,7 +61,7 @@ impl Machine {
     }
 
     /// Whether `name` is one of the names of `node`.
-    fn is_named(&self, node: &NodeAddress, name: &NodeAddress) -> bool {
+    pub(super) fn is_named(&self, node: &NodeAddress, name: &NodeAddress) -> bool {
         node == name || self.nodes.get(node).and_then(|state| state.replicate_from.as_ref()) == Some(name)
     }
 
@@ -135,6 +136,9 @@ impl Machine {
                 let change = Change::Unfenced { node: node.clone() };
                 let draft = self.draft(RecordKind::Decision, change, "the fence is not needed any more");
                 self.write(vec![draft], Then::Nothing);
+                // Else its own file makes it a primary again at its next start.
+                let limit = self.act_limit();
+                self.act(Action::Persist { node: node.clone() }, limit, Pending::Return(node.clone()));
             }
             Ok(Done::Fenced { position, lineage, saved }) => {
                 self.return_error.clear();
@@ -147,6 +151,9 @@ impl Machine {
             Ok(Done::Repointed) => {
                 self.stray_errors.remove(node);
                 self.probe(node, now);
+                // Else its own file makes it follow somebody else at its next start.
+                let limit = self.act_limit();
+                self.act(Action::Persist { node: node.clone() }, limit, Pending::Return(node.clone()));
             }
             Ok(_) => {
                 self.return_error.clear();

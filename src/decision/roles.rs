@@ -3,16 +3,12 @@
 //! Inputs: the nodes' last answers, the durable route and history. Outputs: the first route, an adopted one, or the words
 //! that say why none can be told. It never guesses between two, and never promotes against what it finds.
 
-use super::{
-    Now,
-    health::NodeState,
-    machine::{Machine, Then},
-};
+use super::{Now, health::NodeState, history::continues, machine::Machine, pending::Then};
 use crate::config::Replication;
 use crate::model::{
     name::NodeAddress,
-    observation::{Answer, Lineage, Part},
-    record::{Change, Draft, RecordKind},
+    observation::{Answer, Part},
+    record::{Change, RecordKind},
     route::{Mode, Route, Target},
     view::Health,
 };
@@ -20,15 +16,6 @@ use std::time::Duration;
 
 /// How long a decision of its own waits before it is tried again (the journal's disk was full, a node was away).
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
-
-/// The routed primary isn't what it was: another history, or most of its data gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Strange {
-    /// The process it was found in.
-    pub(super) run_id: String,
-    /// In words.
-    pub(super) text: String,
-}
 
 /// What the nodes' answers say together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +26,6 @@ pub(super) enum Found {
     Nobody,
     /// Can't be told, and why.
     Unclear(String),
-}
-
-/// Whether a node with `answer` continues `known`.
-fn continues(answer: &Answer, known: &Lineage) -> bool {
-    !known.id.is_empty() && (answer.lineage.id == known.id || answer.lineage.previous == known.id)
 }
 
 impl Machine {
@@ -69,8 +51,8 @@ impl Machine {
         }
     }
 
-    fn is_writing(&self) -> bool {
-        self.pending.values().any(|pending| matches!(pending, super::machine::Pending::Write { .. }))
+    pub(super) fn is_writing(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending, super::pending::Pending::Write { .. }))
     }
 
     /// Somebody else moves the roles: the route goes at once to the node that takes writes.
@@ -94,6 +76,10 @@ impl Machine {
         match heirs.as_slice() {
             [(address, node, _)] => {
                 let target = Target { cluster: node.cluster.clone(), node: (*address).clone() };
+                let since = node.primary_since.unwrap_or(now.mono);
+                if !self.asked_since(since, now) {
+                    return;
+                }
                 let why = format!("{} takes writes now, by somebody else's order", target.node);
                 self.adopt(&target, &why, now);
             }
@@ -142,12 +128,6 @@ impl Machine {
         let mut drafts = vec![self.draft(RecordKind::Decision, Change::Routed { route: route.clone() }, why)];
         drafts.extend(answer.map(|answer| self.lineage_draft(&target.node, answer)));
         self.write(drafts, Then::Route(route));
-    }
-
-    fn lineage_draft(&self, node: &NodeAddress, answer: &Answer) -> Draft {
-        let (lineage, process) = (answer.lineage.clone(), answer.run_id.clone());
-        let change = Change::LineageSeen { node: node.clone(), lineage, process };
-        self.draft(RecordKind::Decision, change, "the history that the routed primary continues")
     }
 
     /// Without replication: the durable route, else the first cluster in order with a node that takes writes.
@@ -281,21 +261,32 @@ impl Machine {
         self.unclear.clear();
         match node.fresh() {
             Some(answer) if matches!(answer.part, Part::Primary { .. }) => self.unclear = self.rivals(&routed),
-            Some(_) if node.standby_for >= rise => self.follow_others(&routed, "was made a standby", now),
-            None if node.health == Health::Down => self.follow_others(&routed, "is down", now),
+            Some(answer) if node.standby_for >= rise => {
+                let answer = answer.clone();
+                if !self.follow_others(&routed, "was made a standby", now) {
+                    self.watch_fallen(&routed, &answer, now);
+                }
+            }
+            None if node.health == Health::Down => {
+                self.follow_others(&routed, "is down", now);
+            }
             _ => {}
         }
     }
 
-    /// Somebody promoted another node, or nobody did yet.
-    fn follow_others(&mut self, routed: &Target, what: &str, now: Now) {
+    /// Somebody promoted another node, or nobody did yet; whether another one was found.
+    fn follow_others(&mut self, routed: &Target, what: &str, now: Now) -> bool {
         match self.find_primary() {
             Found::Primary(target) if target != *routed => {
                 let why = format!("{} {what}, and {} was promoted, not by us", routed.node, target.node);
                 self.adopt(&target, &why, now);
+                true
             }
-            Found::Unclear(why) => self.unclear = why,
-            Found::Primary(_) | Found::Nobody => {}
+            Found::Unclear(why) => {
+                self.unclear = why;
+                true
+            }
+            Found::Primary(_) | Found::Nobody => false,
         }
     }
 
@@ -313,104 +304,6 @@ impl Machine {
         format!("{} takes writes too: make it a standby of {}", rivals.join(" and "), routed.node)
     }
 
-    /// Whether the process that answers as the routed primary holds what was served.
-    fn judge_history(&mut self, now: Now) {
-        let Some((routed, answer)) =
-            self.route.target.clone().zip(self.routed_node().and_then(NodeState::fresh).cloned())
-        else {
-            return;
-        };
-        if !matches!(answer.part, Part::Primary { .. })
-            || self.strange.as_ref().is_some_and(|strange| strange.run_id == answer.run_id)
-        {
-            return;
-        }
-        if !self.may_judge(&answer, now) {
-            return;
-        }
-        let known = self.durable.lineage.as_ref();
-        let same_process = self.served.as_ref().is_some_and(|served| served.run_id == answer.run_id);
-        let recorded = self.durable.process == answer.run_id;
-        let heir = same_process
-            || (recorded && !answer.run_id.is_empty())
-            || known.is_none_or(|known| continues(&answer, known));
-        // Redis gives an append-only file's data a new history at each start: what holds as much as before is still ours.
-        let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
-        let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
-        let kept = self.served.is_some() && most.is_some_and(|items| answer.items >= items - items / 100);
-        let ahead = (!same_process && !recorded).then(|| self.ahead_of(&answer)).flatten();
-        let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
-        let text = match (heir || kept, shrunk) {
-            (true, None) if heir && ahead.is_some() => {
-                let standby = ahead.unwrap_or_default();
-                format!("{} restarted with less than {standby} has received", routed.node)
-            }
-            (true, None) => {
-                self.strange = None;
-                self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
-                let new = !recorded || known.is_none_or(|known| known.id != answer.lineage.id);
-                if new && !self.is_writing() && now.mono >= self.not_before {
-                    self.not_before = now.mono + TRY_AGAIN;
-                    let draft = self.lineage_draft(&routed.node, &answer);
-                    self.write(vec![draft], Then::Nothing);
-                }
-                return;
-            }
-            (_, Some(served)) => {
-                format!("{} restarted with {} items, {} before", routed.node, answer.items, served.items)
-            }
-            (false, None) => format!("{} restarted with another history than the one that was served", routed.node),
-        };
-        let text = format!("{text}; `pointsman mode {} open` accepts what it holds now", self.svc);
-        let draft = self.draft(RecordKind::Decision, Change::Noted { text: text.clone() }, "");
-        self.write(vec![draft], Then::Nothing);
-        self.strange = Some(Strange { run_id: answer.run_id.clone(), text });
-    }
-
-    /// A new process is judged by what its standbys hold, so each that is well is asked first.
-    fn may_judge(&mut self, answer: &Answer, now: Now) -> bool {
-        let same = self.served.as_ref().is_none_or(|served| served.run_id == answer.run_id);
-        if same || self.judging.as_ref().is_none_or(|(run_id, _)| *run_id != answer.run_id) {
-            self.judging = (!same).then(|| (answer.run_id.clone(), now.mono));
-        }
-        let Some((_, since)) = self.judging else { return true };
-        let waiting: Vec<NodeAddress> = self
-            .standbys_of_ours()
-            .filter(|(address, _)| {
-                self.nodes.get(*address).is_some_and(|node| node.health == Health::Up && node.seen <= since)
-            })
-            .map(|(address, _)| address.clone())
-            .collect();
-        for node in &waiting {
-            self.probe(node, now);
-        }
-        waiting.is_empty()
-    }
-
-    /// Standbys that hold the history that was served, as far as is known.
-    fn standbys_of_ours(&self) -> impl Iterator<Item = (&NodeAddress, &Answer)> {
-        let known = self.durable.lineage.as_ref().map(|known| known.id.as_str());
-        let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
-        standbys.filter(move |(_, standby)| {
-            matches!(standby.part, Part::Standby { .. }) && Some(standby.lineage.id.as_str()) == known
-        })
-    }
-
-    /// A standby that has received more of the history that was served than the restarted primary has.
-    fn ahead_of(&self, answer: &Answer) -> Option<String> {
-        let mut ahead = self.standbys_of_ours().filter(|(_, standby)| standby.received > answer.received);
-        ahead.next().map(|(address, _)| address.to_string())
-    }
-
-    /// An operator accepts what the routed primary holds.
-    pub(super) fn accept_history(&mut self) -> Option<Draft> {
-        self.strange.take()?;
-        let routed = self.route.target.clone()?;
-        let answer = self.nodes.get(&routed.node).and_then(NodeState::fresh)?.clone();
-        self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
-        Some(self.lineage_draft(&routed.node, &answer))
-    }
-
     /// What each node that doesn't answer was found to do.
     pub(super) fn failures(&self, now: Now) -> String {
         let failures = self.nodes.iter().filter(|(_, node)| node.fresh().is_none());
@@ -418,12 +311,4 @@ impl Machine {
             failures.map(|(address, node)| format!("{address} {}", node.failure(now.mono))).collect();
         if words.is_empty() { "every node that answers is a standby".into() } else { words.join(", ") }
     }
-}
-
-/// The process that was served last and how much it held, to know a restart and what it lost. Forgotten when the route
-/// moves to another node.
-#[derive(Clone, Debug)]
-pub(super) struct Served {
-    pub(super) run_id: String,
-    pub(super) items: u64,
 }

@@ -5,7 +5,8 @@
 
 use super::{
     Now,
-    machine::{Machine, Pending},
+    machine::Machine,
+    pending::Pending,
     switch::{Stage, Switch},
 };
 use crate::model::{
@@ -93,7 +94,15 @@ impl Machine {
         let old =
             fresh(&switch.from.node).is_some_and(|answer| matches!(answer.part, Part::Standby { link_up: true, .. }));
         let fenced = switch.demotes() && self.durable.fences.contains_key(&switch.from.node);
+        let fallen_back =
+            fresh(&switch.from.node).is_some_and(|answer| matches!(answer.part, Part::Primary { .. }) && fenced);
         match (new, old, fenced) {
+            // It restarted, without its fence and in its old role.
+            (true, ..) if fallen_back => {
+                let left = switch.deadline.saturating_sub(now.mono);
+                self.enter(switch, Stage::Demoting, left, now);
+                self.send_demote(switch);
+            }
             (true, true, true) => {
                 let left = switch.deadline.saturating_sub(now.mono);
                 self.enter(switch, Stage::Lifting, left, now);
@@ -114,9 +123,11 @@ impl Machine {
     /// Best effort: a node's own file should say what the node is. A failure is said, not counted.
     pub(super) fn persist(&mut self, switch: &mut Switch, now: Now) {
         self.enter(switch, Stage::Persisting, Duration::ZERO, now);
-        let mut nodes = vec![switch.to.node.clone()];
-        nodes.extend(switch.demotes().then(|| switch.from.node.clone()));
-        for node in nodes {
+        let answers = self
+            .nodes
+            .iter()
+            .filter(|(address, node)| node.fresh().is_some() && (**address != switch.from.node || switch.demotes()));
+        for node in answers.map(|(address, _)| address.clone()).collect::<Vec<_>>() {
             let limit = self.act_limit();
             let ticket = self.act(Action::Persist { node: node.clone() }, limit, Pending::SwitchSide(node));
             switch.side.insert(ticket);

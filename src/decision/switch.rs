@@ -2,7 +2,8 @@
 
 use super::{
     Now, Ticket,
-    machine::{Machine, Pending, Then},
+    machine::Machine,
+    pending::{Pending, Then},
 };
 use crate::model::{
     action::Action,

@@ -8,7 +8,8 @@
 use super::{
     Now, Ticket,
     guards::Purpose,
-    machine::{Machine, Then},
+    machine::Machine,
+    pending::Then,
     switch::{Stage, Switch},
 };
 use crate::model::{
@@ -218,7 +219,11 @@ impl Machine {
             }
             _ if switch.planned && !all => {}
             // What is in flight towards a primary that is gone ends with its connections; nothing more goes there.
-            _ if !all && !over && switch.held.len() < self.workers => {}
+            _ if switch.held.len() < self.workers
+                && now.mono < switch.held_since + self.settings.failover.hold_timeout => {}
+            _ if switch.held.len() < self.workers => {
+                self.abort(switch, "not every worker stopped sending to the old primary in time", now);
+            }
             _ if switch.fence_first => self.fence(switch, now),
             (_, _, true) => self.apply_rest(switch, now),
             (_, _, false) => self.commit(switch, now),
@@ -288,7 +293,9 @@ impl Machine {
     fn history(&self, switch: &Switch) -> Option<Draft> {
         let answer = |node| self.nodes.get(node).and_then(|node| node.answer.as_ref());
         let candidate = || Some(answer(&switch.to.node)?.lineage.clone());
-        let lineage = switch.position.as_ref().map(|(_, lineage)| lineage.clone()).or_else(candidate)?;
+        // A fenced primary that was replaced names a history that isn't the one that was served.
+        let fenced = switch.position.as_ref().filter(|_| switch.planned).map(|(_, lineage)| lineage.clone());
+        let lineage = fenced.or_else(candidate)?;
         let known = self.durable.lineage.as_ref().is_some_and(|known| known.id == lineage.id);
         let node = switch.from.node.clone();
         let process = answer(&node).map(|answer| answer.run_id.clone()).unwrap_or_default();
@@ -302,6 +309,12 @@ impl Machine {
         }
         let limit = self.act_limit();
         self.switch_act(switch, Action::Promote { node: switch.to.node.clone() }, limit);
+    }
+
+    fn promote_again(&mut self, switch: &mut Switch, now: Now) {
+        if !self.next_candidate(switch, now) {
+            self.promote(switch, now);
+        }
     }
 
     fn promote_failed(&mut self, switch: &mut Switch, error: &StoreError, now: Now) {
@@ -321,12 +334,24 @@ impl Machine {
         switch.blocked.clear();
         self.enter(switch, Stage::Serving, Duration::ZERO, now);
         self.publish(switch.new_route(), None, false);
-        let mut drafts = vec![switch.draft(Change::Routed { route: switch.new_route() })];
+        // The process that we promoted is the one that serves, whatever history it begins. It stands behind the publication, which
+        // forgets who was served before.
+        if let Some(answer) = self.nodes.get(&switch.to.node).and_then(super::health::NodeState::fresh) {
+            self.served = Some(super::history::Served { run_id: answer.run_id.clone(), items: answer.items });
+        }
+        // After a restart it may be written already: a flip has one record.
+        let written = self.durable.route == switch.new_route();
+        let route = (!written).then(|| switch.draft(Change::Routed { route: switch.new_route() }));
+        let mut drafts: Vec<Draft> = route.into_iter().collect();
         if self.durable.parked.contains_key(&switch.to.node) {
             self.parked_since.remove(&switch.to.node);
             drafts.push(switch.draft(Change::Unparked { node: switch.to.node.clone() }));
         }
-        self.write(drafts, Then::Switch);
+        if drafts.is_empty() {
+            self.served(switch, None, now);
+        } else {
+            self.write(drafts, Then::Switch);
+        }
     }
 
     fn serve_independent(&mut self, switch: &mut Switch, now: Now) {

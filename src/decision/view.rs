@@ -59,7 +59,7 @@ impl Machine {
         if let Some(node) =
             self.durable.fences.keys().find(|node| !departed(node)).or(self.durable.fences.keys().next())
         {
-            if let (Some(trouble), true) = (&trouble, departed(node)) {
+            if let (Some(trouble), true) = (&trouble, departed(node) || self.strange.is_some()) {
                 return trouble.clone();
             }
             let failure = self.nodes.get(node).map_or(String::new(), |state| state.failure(now.mono));

@@ -1,0 +1,176 @@
+//! Whether the process that answers as the routed primary holds what was served.
+//!
+//! Inputs: its answers, what its standbys hold, the history in the journal. Output: it is served, or it is strange, and why. A
+//! process that wasn't judged is served nothing: the alarm holds requests meanwhile.
+
+use super::{Now, health::NodeState, machine::Machine, pending::Then, roles::TRY_AGAIN};
+use crate::model::{
+    name::NodeAddress,
+    observation::{Answer, Lineage, Part},
+    record::{Change, Draft, RecordKind},
+    route::Target,
+    view::Health,
+};
+use std::time::Duration;
+
+/// The routed primary isn't what it was: another history, or most of its data gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Strange {
+    /// The process it was found in.
+    pub(super) run_id: String,
+    /// In words.
+    pub(super) text: String,
+}
+
+/// The process that was served last and how much it held, to know a restart and what it lost. Forgotten when the route
+/// moves to another node.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) run_id: String,
+    pub(super) items: u64,
+}
+
+/// Whether a standby has more of the served history than its primary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// None has.
+    Nobody,
+    /// One may: it was asked after the primary, and the primary is asked again.
+    Unknown,
+    /// This one has.
+    Standby(String),
+}
+
+/// Whether a node with `answer` continues `known`.
+pub(super) fn continues(answer: &Answer, known: &Lineage) -> bool {
+    !known.id.is_empty() && (answer.lineage.id == known.id || answer.lineage.previous == known.id)
+}
+
+impl Machine {
+    /// Whether the process that answers as the routed primary holds what was served.
+    pub(super) fn judge_history(&mut self, now: Now) {
+        let Some((routed, answer)) =
+            self.route.target.clone().zip(self.routed_node().and_then(NodeState::fresh).cloned())
+        else {
+            return;
+        };
+        if !matches!(answer.part, Part::Primary { .. })
+            || self.strange.as_ref().is_some_and(|strange| strange.run_id == answer.run_id)
+        {
+            return;
+        }
+        if !self.may_judge(&answer, now) {
+            return;
+        }
+        let known = self.durable.lineage.as_ref();
+        let same_process = self.served.as_ref().is_some_and(|served| served.run_id == answer.run_id);
+        let recorded = self.durable.process == answer.run_id;
+        let heir = same_process
+            || (recorded && !answer.run_id.is_empty())
+            || known.is_none_or(|known| continues(&answer, known));
+        // Redis gives an append-only file's data a new history at each start: what holds as much as before is still ours.
+        let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
+        let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
+        let kept = self.served.is_some() && most.is_some_and(|items| answer.items >= items - items / 100);
+        let ahead = if same_process || recorded || !heir { Ahead::Nobody } else { self.ahead_of(&routed, &answer) };
+        let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
+        let text = match (heir || kept, shrunk) {
+            (true, None) if ahead == Ahead::Unknown => return,
+            (true, None) => {
+                if let Ahead::Standby(standby) = ahead {
+                    let words = format!("{} restarted with less than {standby} has received", routed.node);
+                    return self.estrange(&answer.run_id, &words);
+                }
+                self.strange = None;
+                self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
+                let new = !recorded || known.is_none_or(|known| known.id != answer.lineage.id);
+                if new && !self.is_writing() && now.mono >= self.not_before {
+                    self.not_before = now.mono + TRY_AGAIN;
+                    let draft = self.lineage_draft(&routed.node, &answer);
+                    self.write(vec![draft], Then::Nothing);
+                }
+                return;
+            }
+            (_, Some(served)) => {
+                format!("{} restarted with {} items, {} before", routed.node, answer.items, served.items)
+            }
+            (false, None) => format!("{} restarted with another history than the one that was served", routed.node),
+        };
+        self.estrange(&answer.run_id, &text);
+    }
+
+    /// A new process is judged by what its standbys hold, so each that is well is asked first.
+    fn may_judge(&mut self, answer: &Answer, now: Now) -> bool {
+        let same = self.served.as_ref().is_none_or(|served| served.run_id == answer.run_id);
+        if same || self.judging.as_ref().is_none_or(|(run_id, _)| *run_id != answer.run_id) {
+            self.judging = (!same).then(|| (answer.run_id.clone(), now.mono));
+        }
+        let Some((_, since)) = self.judging else { return true };
+        let waiting: Vec<NodeAddress> = self
+            .standbys_of_ours()
+            .filter(|(address, _)| {
+                self.nodes.get(*address).is_some_and(|node| node.health == Health::Up && node.seen <= since)
+            })
+            .map(|(address, _)| address.clone())
+            .collect();
+        for node in &waiting {
+            self.probe(node, now);
+        }
+        waiting.is_empty()
+    }
+
+    /// Standbys that hold the history that was served, as far as is known.
+    fn standbys_of_ours(&self) -> impl Iterator<Item = (&NodeAddress, &Answer)> {
+        let known = self.durable.lineage.as_ref().map(|known| known.id.as_str());
+        let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
+        standbys.filter(move |(_, standby)| {
+            matches!(standby.part, Part::Standby { .. }) && Some(standby.lineage.id.as_str()) == known
+        })
+    }
+
+    /// An operator accepts what the routed primary holds.
+    pub(super) fn accept_history(&mut self) -> Option<Draft> {
+        self.strange.take()?;
+        let routed = self.route.target.clone()?;
+        let answer = self.nodes.get(&routed.node).and_then(NodeState::fresh)?.clone();
+        // One that is a standby isn't served yet: it is made primary again, since its history is ours now.
+        let primary = matches!(answer.part, Part::Primary { .. });
+        self.served = primary.then(|| Served { run_id: answer.run_id.clone(), items: answer.items });
+        Some(self.lineage_draft(&routed.node, &answer))
+    }
+
+    pub(super) fn lineage_draft(&self, node: &NodeAddress, answer: &Answer) -> Draft {
+        let (lineage, process) = (answer.lineage.clone(), answer.run_id.clone());
+        let change = Change::LineageSeen { node: node.clone(), lineage, process };
+        self.draft(RecordKind::Decision, change, "the history that the routed primary continues")
+    }
+
+    /// The routed node's process isn't ours any more: written down once.
+    pub(super) fn estrange(&mut self, run_id: &str, text: &str) {
+        let text = format!("{text}; `pointsman mode {} open` accepts what it holds now", self.svc);
+        let draft = self.draft(RecordKind::Decision, Change::Noted { text: text.clone() }, "");
+        self.write(vec![draft], Then::Nothing);
+        self.strange = Some(Strange { run_id: run_id.to_owned(), text });
+    }
+
+    /// A standby of the history that was served which has more of it than the restarted primary. A primary under load is
+    /// overtaken by any standby that is asked later: only what a standby said before the primary was asked proves anything.
+    pub(super) fn ahead_of(&self, routed: &Target, answer: &Answer) -> Ahead {
+        let (Some(known), Some(primary)) = (&self.durable.lineage, self.nodes.get(&routed.node)) else {
+            return Ahead::Nobody;
+        };
+        let took = primary.last.as_ref().map_or(Duration::ZERO, |last| last.took);
+        let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node, node.answer.as_ref()?)));
+        let mut found = Ahead::Nobody;
+        for (address, node, standby) in standbys {
+            let follows = matches!(standby.part, Part::Standby { .. }) && *address != routed.node;
+            if follows && standby.lineage.id == known.id && standby.received > answer.received {
+                if node.answered + took <= primary.seen {
+                    return Ahead::Standby(address.to_string());
+                }
+                found = Ahead::Unknown;
+            }
+        }
+        found
+    }
+}

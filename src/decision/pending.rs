@@ -1,0 +1,115 @@
+//! What the machine waits for, and what follows when it comes: records that became durable, actions that ended.
+//!
+//! Input: a ticket with its result. Output: the move of whoever waited for it.
+
+use super::{Effect, Now, Ticket, machine::Machine};
+use crate::model::{
+    action::Done,
+    error::StoreError,
+    name::NodeAddress,
+    operation::Operation,
+    record::{Change, Draft, Record},
+    route::Route,
+};
+
+/// What a ticket waits for.
+#[derive(Debug)]
+pub(super) enum Pending {
+    /// Records, and what follows them.
+    Write { drafts: Vec<Draft>, then: Then },
+    /// The action of the switch's stage.
+    SwitchAct,
+    /// An action beside the switch's stage: the stage waits for it, its failure is said.
+    SwitchSide(NodeAddress),
+    /// An action that cleans up after an ended operation.
+    Return(NodeAddress),
+    /// A standby is parked, or follows again.
+    Park(NodeAddress),
+    /// The routed node, which restarted as a standby, is made primary again.
+    Reopen(NodeAddress),
+}
+
+/// What follows when records are durable.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Nothing waits for them.
+    Nothing,
+    /// The switch's stage.
+    Switch,
+    /// The standby is parked.
+    Park(NodeAddress),
+    /// The standby isn't parked any more.
+    Unpark(NodeAddress),
+    /// The routed node is made primary again.
+    Reopen(NodeAddress),
+    /// The start, or an adopted role: the route is published.
+    Route(Route),
+    /// An order that needs no switch: a changed route is published, the answer is given.
+    Answer { ticket: Ticket, operation: Box<Operation>, route: Option<Route>, anyway: bool },
+}
+
+impl Machine {
+    pub(super) fn written(&mut self, ticket: Ticket, result: Result<Vec<Record>, String>, now: Now) {
+        let Some(Pending::Write { drafts, then }) = self.pending.remove(&ticket) else { return };
+        let result = match result {
+            Ok(records) => {
+                self.journal_error = None;
+                for record in &records {
+                    self.durable.apply(record);
+                    if let Change::Departed { node, .. } = &record.detail {
+                        self.cooling_until.insert(node.clone(), now.mono + self.settings.failover.cooldown);
+                    }
+                    if let Change::Amended { id, .. } = &record.detail
+                        && let Some(operation) = self.durable.ended.iter().find(|operation| operation.id == *id)
+                    {
+                        let operation = Box::new(operation.clone());
+                        self.emit(Effect::Progress { operation });
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.journal_error = Some(error.clone());
+                Err(error)
+            }
+        };
+        match then {
+            // What could not be written is tried again by what asked for it.
+            Then::Nothing | Then::Unpark(_) => {}
+            Then::Park(node) => {
+                if result.is_ok() && self.switch.is_none() {
+                    self.send_park(node, now);
+                }
+            }
+            Then::Reopen(node) => {
+                if result.is_ok() {
+                    self.send_reopen(node);
+                }
+            }
+            Then::Switch => self.switch_written(result, drafts, now),
+            Then::Route(route) => {
+                if result.is_ok() {
+                    self.publish(route, None, false);
+                }
+            }
+            Then::Answer { ticket, operation, route, anyway } => {
+                if result.is_err() && anyway {
+                    self.fold(drafts, now);
+                }
+                let result = if anyway { Ok(()) } else { result };
+                self.answer(ticket, *operation, route, result);
+            }
+        }
+    }
+
+    pub(super) fn acted(&mut self, ticket: Ticket, result: Result<Done, StoreError>, now: Now) {
+        match self.pending.remove(&ticket) {
+            Some(Pending::SwitchAct) => self.switch_acted(ticket, result, now),
+            Some(Pending::SwitchSide(node)) => self.switch_side_acted(ticket, &node, result),
+            Some(Pending::Return(node)) => self.returned(&node, result, now),
+            Some(Pending::Reopen(node)) => self.role_reopened(&node, result, now),
+            Some(Pending::Park(node)) => self.park_ended(&node, result, now),
+            Some(Pending::Write { .. }) | None => {}
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Roles that aren't as they should be although nobody is switching, and that nobody ordered: they are mended.
+//!
+//! Inputs: a routed primary that restarted as a standby, since its own start-up file says so. Output: it is made primary again
+//! if its history proves that it is ours. It never promotes a node that isn't routed.
+
+use super::{
+    Now,
+    health::NodeState,
+    history::{Ahead, continues},
+    machine::Machine,
+    pending::{Pending, Then},
+};
+use crate::model::{
+    action::{Action, Done},
+    error::StoreError,
+    name::NodeAddress,
+    observation::{Answer, Part},
+    record::{Change, RecordKind},
+    route::Target,
+};
+use std::time::Duration;
+
+/// Between two tries.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+impl Machine {
+    /// The routed node answers as a standby and no other primary is there. If its process is a new one, it is its own file
+    /// that says so: with our history it serves again, with another one it is strange. Else somebody is moving it.
+    pub(super) fn watch_fallen(&mut self, routed: &Target, answer: &Answer, now: Now) {
+        let restarted = self.served.as_ref().is_none_or(|served| served.run_id != answer.run_id);
+        if !restarted || self.strange.as_ref().is_some_and(|strange| strange.run_id == answer.run_id) {
+            return;
+        }
+        let known = self.durable.lineage.as_ref();
+        let heir = known.is_some_and(|known| continues(answer, known));
+        let shrunk = self.served.as_ref().filter(|served| answer.items < served.items / 2);
+        let words = match (heir, shrunk, self.ahead_of(routed, answer)) {
+            (true, None, Ahead::Nobody) => return self.reopen_role(&routed.node, now),
+            (true, None, Ahead::Unknown) => return,
+            (true, None, Ahead::Standby(standby)) => {
+                format!("{} restarted as a standby, with less than {standby} has received", routed.node)
+            }
+            (_, Some(served), _) => {
+                let (now, before) = (answer.items, served.items);
+                format!("{} restarted as a standby with {now} items, {before} before", routed.node)
+            }
+            (false, None, _) => {
+                format!("{} restarted as a standby with another history than the one that was served", routed.node)
+            }
+        };
+        self.estrange(&answer.run_id, &words);
+    }
+
+    /// Whether every node was asked since then, so that a second heir isn't overlooked; those that don't answer aren't
+    /// waited for.
+    pub(super) fn asked_since(&mut self, since: Duration, now: Now) -> bool {
+        let waited = now.mono >= since + self.settings.health.timeout;
+        let left = self.nodes.iter().filter(|(_, node)| node.seen < since).map(|(address, _)| address.clone());
+        let left: Vec<NodeAddress> = left.collect();
+        for node in &left {
+            self.probe(node, now);
+        }
+        waited || left.is_empty()
+    }
+
+    /// Journal first, then the same node is made primary again; the route stays.
+    fn reopen_role(&mut self, node: &NodeAddress, now: Now) {
+        if !self.own_guards(now).is_empty() || self.durable.fences.contains_key(node) {
+            return;
+        }
+        self.not_before = now.mono + TRY_AGAIN;
+        let text =
+            format!("{node} restarted as a standby by its own file, holds what it served, and is made primary again");
+        let draft = self.draft(RecordKind::Decision, Change::Noted { text }, "");
+        self.write(vec![draft], Then::Reopen(node.clone()));
+    }
+
+    /// The record is durable.
+    pub(super) fn send_reopen(&mut self, node: NodeAddress) {
+        let routed = self.route.target.as_ref().is_some_and(|target| target.node == node);
+        let waits = self.nodes.get(&node).and_then(NodeState::fresh);
+        let standby = waits.is_some_and(|answer| matches!(answer.part, Part::Standby { .. }));
+        if routed && standby && self.switch.is_none() {
+            let limit = self.act_limit();
+            self.act(Action::Promote { node: node.clone() }, limit, Pending::Reopen(node));
+        }
+    }
+
+    pub(super) fn role_reopened(&mut self, node: &NodeAddress, result: Result<Done, StoreError>, now: Now) {
+        if let Err(error) = result {
+            self.return_error = error.detail;
+        }
+        self.probe(node, now);
+    }
+}
