@@ -20,7 +20,7 @@ test:
 
 # The decision core in virtual time, SEEDS storms of it; `make test` runs 256. POINTSMAN_SEED=n replays one (see its message).
 simulate:
-	POINTSMAN_SEEDS=$(SEEDS) cargo test --release --lib --quiet storm::tests::many -- --ignored --nocapture
+	POINTSMAN_SEEDS=$(SEEDS) cargo test --release --lib --quiet storm::tests::every_seed -- --nocapture
 
 lint:
 	cargo fmt --check

@@ -1,7 +1,7 @@
 //! A path that can break: a relay between Pointsman and a node, which passes bytes on, swallows them, or refuses.
 #![expect(clippy::disallowed_types, reason = "threads of a test, far from the data path")]
 
-use super::ports::free_port;
+use super::{PATIENCE, holds_within, ports::free_port};
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
@@ -10,11 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
-    time::Duration,
 };
-
-/// How often a thread looks whether its path has changed.
-const LOOK: Duration = Duration::from_millis(5);
 
 /// A relay; its threads end with it.
 pub struct Relay {
@@ -27,15 +23,13 @@ struct State {
     to: u16,
     /// Bytes are swallowed in both directions; connections stay.
     silent: AtomicBool,
-    over: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
 impl Relay {
     /// A relay to a port of this host, which passes everything on.
     pub fn to(port: u16) -> Self {
-        let state =
-            State { to: port, silent: AtomicBool::new(false), over: AtomicBool::new(false), open: Mutex::default() };
+        let state = State { to: port, silent: AtomicBool::new(false), open: Mutex::default() };
         let relay = Self { port: free_port(), state: Arc::new(state), listener: Mutex::default() };
         relay.listen();
         relay
@@ -60,10 +54,9 @@ impl Relay {
         let stop = self.listener.lock().expect("no thread panicked").take();
         if let Some(stop) = stop {
             stop.store(true, Relaxed);
-            // The listener is gone when nobody can connect any more.
-            while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                thread::sleep(LOOK);
-            }
+            // Each connection wakes the listener, which sees that it is to end; it has when nobody can connect any more.
+            let gone = || TcpStream::connect(("127.0.0.1", self.port)).is_err();
+            assert!(holds_within(PATIENCE, gone), "the relay's listener ends");
         }
         self.cut();
         if !refuse {
@@ -79,26 +72,24 @@ impl Relay {
 
     fn listen(&self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).expect("the relay's port is free");
-        listener.set_nonblocking(true).expect("a listener that doesn't block");
         let stop = Arc::new(AtomicBool::new(false));
         *self.listener.lock().expect("no thread panicked") = Some(stop.clone());
         let state = self.state.clone();
         thread::spawn(move || {
-            while !stop.load(Relaxed) && !state.over.load(Relaxed) {
-                match listener.accept() {
-                    Ok((client, _)) => state.clone().carry(client),
-                    Err(_) => thread::sleep(LOOK),
+            for client in listener.incoming().map_while(Result::ok) {
+                if stop.load(Relaxed) {
+                    return;
                 }
+                state.clone().carry(&client);
             }
         });
     }
 }
 
 impl State {
-    fn carry(self: Arc<Self>, client: TcpStream) {
+    fn carry(self: Arc<Self>, client: &TcpStream) {
         let Ok(node) = TcpStream::connect(("127.0.0.1", self.to)) else { return };
-        let _ = client.set_nonblocking(false);
-        for stream in [&client, &node] {
+        for stream in [client, &node] {
             let _ = stream.set_nodelay(true);
             self.open.lock().expect("no thread panicked").extend(stream.try_clone());
         }
@@ -123,7 +114,10 @@ impl State {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.state.over.store(true, Relaxed);
+        if let Some(stop) = self.listener.lock().expect("no thread panicked").take() {
+            stop.store(true, Relaxed);
+            let _ = TcpStream::connect(("127.0.0.1", self.port));
+        }
         self.cut();
     }
 }

@@ -83,8 +83,6 @@ fn write(port: u16, writer: usize, acknowledged: &AtomicUsize, stop: &AtomicBool
             Reply::Error(text) if text.contains(UNKNOWN) => notes.unknown.push(key),
             other => notes.errors.push(format!("{key}: {other:?}")),
         }
-        // Applications think between two writes; twenty that don't would only show how busy the machine is.
-        std::thread::sleep(Duration::from_micros(200));
     }
     notes
 }

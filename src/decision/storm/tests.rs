@@ -1,7 +1,7 @@
 //! 256 seeds, more on demand, the replay of one, and defects put in on purpose.
 //!
-//! `POINTSMAN_SEED=n cargo test --lib storm::tests::replay -- --nocapture` prints what happened in seed n.
-//! `POINTSMAN_SEEDS=n cargo test --release --lib storm::tests::many -- --ignored --nocapture` runs n of them.
+//! `POINTSMAN_SEED=n cargo test --lib storm::tests::every_seed -- --nocapture` prints what happened in seed n.
+//! `make simulate SEEDS=n` runs n of them.
 
 use super::{
     Sabotage,
@@ -40,7 +40,7 @@ fn failures(told: &BTreeMap<u64, Result<Story, String>>) -> Vec<String> {
     let failed = told.iter().filter_map(|(seed, story)| Some((seed, story.as_ref().err()?)));
     failed
         .map(|(seed, why)| {
-            format!("seed {seed}: {why}\n  replay: POINTSMAN_SEED={seed} cargo test --lib storm::tests::replay -- --nocapture")
+            format!("seed {seed}: {why}\n  replay: POINTSMAN_SEED={seed} cargo test --lib storm::tests::every_seed -- --nocapture")
         })
         .collect()
 }
@@ -57,34 +57,27 @@ fn sum(told: &BTreeMap<u64, Result<Story, String>>) -> Story {
     sum
 }
 
+/// A number from the environment, for `make simulate` and for a replay.
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
 #[test]
 fn every_seed_keeps_what_must_hold() {
-    let told = run_all(0, SEEDS);
-    let failed = failures(&told);
-    let sum = sum(&told);
-    println!("{sum:?}");
-    assert!(failed.is_empty(), "{} of {SEEDS} seeds:\n{}", failed.len(), failed.join("\n"));
-    assert!(sum.automatic > 50 && sum.planned > 20 && sum.acknowledged > 10_000, "too calm a storm: {sum:?}");
-    assert!(u64::from(sum.helps) < SEEDS / 2, "too often an operator had to help: {sum:?}");
-}
-
-#[test]
-fn replay() {
-    let Some(seed) = std::env::var("POINTSMAN_SEED").ok().and_then(|seed| seed.parse().ok()) else { return };
-    println!("{:?}", storm(seed, None, true));
-}
-
-#[test]
-#[ignore = "as many seeds as POINTSMAN_SEEDS says, for `make simulate`"]
-fn many() {
-    let seeds = std::env::var("POINTSMAN_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(10_000);
+    if let Some(seed) = asked("POINTSMAN_SEED") {
+        storm(seed, None, true).expect("the seed keeps what must hold");
+        return;
+    }
+    let seeds = asked("POINTSMAN_SEEDS").unwrap_or(SEEDS);
     let began = std::time::Instant::now();
     let told = run_all(0, seeds);
-    let (took, failed) = (began.elapsed().as_secs_f64(), failures(&told));
+    let (took, failed, sum) = (began.elapsed().as_secs_f64(), failures(&told), sum(&told));
     #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let rate = seeds as f64 / took;
-    println!("{seeds} seeds in {took:.1} s, {rate:.0} seeds a second: {:?}", sum(&told));
-    assert!(failed.is_empty(), "{} violations:\n{}", failed.len(), failed.join("\n"));
+    println!("{seeds} seeds in {took:.1} s, {rate:.0} a second, {} violations: {sum:?}", failed.len());
+    assert!(failed.is_empty(), "{} of {seeds} seeds:\n{}", failed.len(), failed.join("\n"));
+    assert!(sum.automatic > 50 && sum.planned > 20 && sum.acknowledged > 10_000, "too calm a storm: {sum:?}");
+    assert!(u64::from(sum.helps) < seeds / 2, "too often an operator had to help: {sum:?}");
 }
 
 /// The first seed that finds the defect, and what it says; not what the defect spoils beside.
