@@ -11,6 +11,7 @@ mod busy;
 mod client;
 mod door;
 mod drive;
+mod handover;
 mod idle;
 mod inbox;
 mod join;

@@ -6,9 +6,10 @@
 use super::{
     ask::{Answer, Ask},
     client::Ready,
+    handover::Handover,
     lane::Gate,
     open::open,
-    pinned::{Handover, Pinned, Twin},
+    pinned::{Pinned, Twin},
     script::Script,
     session::Session,
 };
@@ -96,7 +97,10 @@ impl Session {
         match step {
             Move::WarmUp(node) => self.warm_up(node),
             Move::HandOver => self.hand_over(),
-            Move::Go => self.relocate(false).await,
+            Move::Go => {
+                self.read_to_its_end().await;
+                self.relocate(false).await;
+            }
             Move::Cut => {
                 self.client.close();
                 // Without it nothing more is asked of this session, and no switch waits for it.
@@ -107,7 +111,7 @@ impl Session {
 
     /// Has an upstream opened on the next node, in this session's state, by a task of its own: a node that doesn't answer must
     /// not keep this session from its work.
-    fn warm_up(&mut self, node: NodeAddress) {
+    pub(super) fn warm_up(&mut self, node: NodeAddress) {
         let script = Script::of(self);
         let monitoring = self.state.monitoring();
         let warming = Rc::new(Warming { node: node.clone(), twin: RefCell::default(), ended: Cell::new(None) });
@@ -141,37 +145,8 @@ impl Session {
     }
 
     /// True when the twin was given the state that the session has now.
-    fn twin_fits(&self) -> bool {
+    pub(super) fn twin_fits(&self) -> bool {
         self.twin.as_ref().is_some_and(|twin| *twin.bytes == *Script::of(self).bytes)
-    }
-
-    /// A PING on the old upstream ends what it delivers, one on the new ends what is dropped there.
-    fn hand_over(&mut self) {
-        if !self.state.subscribed() {
-            self.handed_over();
-            return;
-        }
-        if !self.twin_fits() {
-            let Some(node) = self.twin.take().map(|twin| twin.pinned.node) else { return };
-            self.client.set_ready(Ready::No);
-            self.warm_up(node);
-            return;
-        }
-        if let (Some(pinned), Some(twin)) = (&mut self.pinned, &mut self.twin) {
-            for one in [&mut **pinned, &mut twin.pinned] {
-                one.fence();
-            }
-            self.handover = Handover::Fenced;
-        }
-    }
-
-    /// Nothing more is owed by the old upstream: a subscriber's is kept all the same, for the case that the switch is aborted.
-    pub(super) fn handed_over(&mut self) {
-        if self.handover == Handover::Fenced {
-            self.handover = Handover::Done;
-        }
-        self.client.set_ready(Ready::HandedOver);
-        self.lane.attend.notify_one();
     }
 
     /// Goes on with an upstream on the route's node, as soon as there is one, after a move or a loss.

@@ -72,17 +72,6 @@ pub struct Twin {
     pub bytes: Box<[u8]>,
 }
 
-/// How far a subscriber's change of sides is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handover {
-    /// There is none.
-    No,
-    /// Both upstreams were asked to end their parts.
-    Fenced,
-    /// Both have: neither is read until the route says which of them goes on.
-    Done,
-}
-
 impl Pinned {
     /// A connection on which nothing is outstanding.
     pub fn new(upstream: Upstream, node: NodeAddress) -> Self {

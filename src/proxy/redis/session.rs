@@ -9,9 +9,10 @@ use super::{
     act::Act,
     busy::Busy,
     client::Client,
+    handover::Handover,
     lane::{Gate, Lane},
     moving::Warming,
-    pinned::{Handover, Pinned, Twin},
+    pinned::{Pinned, Twin},
     shared::Shared,
 };
 use crate::{
