@@ -4,7 +4,7 @@
 //! Output: [`Ready::HandedOver`]. Nothing is undone when the switch is aborted: the old upstream goes on where it stopped.
 //! Never: a word of a client's own, or a blocked command that is given up before the route has moved.
 
-use super::{client::Ready, session::Session};
+use super::{client::Ready, pinned::Pinned, session::Session};
 use std::{
     future::poll_fn,
     task::{Context, Poll},
@@ -80,8 +80,8 @@ impl Session {
         }
         // Of a client that doesn't read, the rest of the old messages may still lie in the node.
         let has_read = self.client.waiting() == 0;
-        let ended = |pinned: &super::pinned::Pinned| pinned.queue.is_empty() || (pinned.is_blocked() && has_read);
-        if self.handover == Handover::Fenced && self.pinned.as_deref().is_some_and(ended) {
+        let is_over = |pinned: &Pinned| pinned.queue.is_empty() || (pinned.is_blocked() && has_read);
+        if self.handover == Handover::Fenced && self.pinned.as_deref().is_some_and(is_over) {
             self.handed_over();
         }
     }

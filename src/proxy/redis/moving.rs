@@ -19,6 +19,7 @@ use crate::{
         route::{Mode, Readying},
     },
     protocol::redis::{
+        Protocol,
         command::{Remaining, Retry, block_timeout, rewrite_timeout},
         reply,
         session::Change,
@@ -152,6 +153,8 @@ impl Session {
     /// Goes on with an upstream on the route's node, as soon as there is one, after a move or a loss.
     /// After a move nothing was under way, so that a blocked pop has taken nothing.
     pub(super) async fn relocate(&mut self, lost: bool) {
+        // A transaction too large to be kept is told below.
+        let stuck = self.is_stuck() && self.state.queued().is_some();
         let Some(mut old) = self.pinned.take() else { return };
         self.handover = Handover::No;
         // Nothing of it holds a switch up while it is on its way.
@@ -160,26 +163,15 @@ impl Session {
         if self.relocated.replace(Instant::now()).is_some_and(|before| before.elapsed() < OFTEN) {
             sleep(super::act::PAUSE).await;
         }
-        if old.is_cut() || self.is_streaming() || self.is_stuck() {
+        if old.is_cut() || self.is_streaming() || stuck {
             self.client.close();
             return;
         }
-        let refused = old.refused.take();
-        let mut asks: Vec<_> = old.queue.take_all().collect();
-        if let Some(error) = refused {
-            // Proven not to have run: as good as never sent.
-            for (_, sent, _) in &mut asks {
-                *sent = false;
-            }
-            if !self.wait_for_role(&old.node).await {
-                self.client.say(|out| out.extend_from_slice(&error));
-                self.client.flush();
-                asks.clear();
-                if self.state.in_multi() {
-                    self.client.end();
-                }
-            }
+        if self.break_redirect() {
+            self.client.end();
+            return;
         }
+        let asks = self.unanswered(&mut old).await;
         let mut asks = self.sort(asks, lost);
         if self.state.in_multi() && self.state.queued().is_none() {
             self.client.say(|out| reply::refusal(out, LOST));
@@ -203,7 +195,7 @@ impl Session {
         for (request, ask) in asks {
             pinned.queue.push(&request, ask);
         }
-        if self.state.tracking().is_some() {
+        if self.state.hears_invalidations() {
             let protocol = self.state.protocol();
             self.client.say(|out| reply::invalidate_all(out, protocol));
             self.client.flush();
@@ -212,6 +204,38 @@ impl Session {
         pinned.doubtful = old.doubtful;
         self.pinned = Some(pinned);
         self.client.set_ready(Ready::No);
+    }
+
+    /// What the old upstream leaves unanswered, each with whether it may have run. What was refused is among it if the time for that
+    /// has not run out and nothing was sent behind it.
+    async fn unanswered(&mut self, old: &mut Pinned) -> Vec<(Vec<u8>, bool, Ask)> {
+        let asks: Vec<_> = old.queue.take_all().collect();
+        if old.refused.is_empty() {
+            return asks;
+        }
+        if asks.is_empty() && self.wait_for_role(&old.node).await {
+            // Proven not to have run: as good as never sent.
+            return old.refused.drain(..).map(|refusal| (refusal.request, false, refusal.ask)).collect();
+        }
+        let in_multi = self.state.in_multi();
+        old.deliver_refusals(Some(&self.client), &mut self.state);
+        self.client.flush();
+        if in_multi {
+            self.client.end();
+        }
+        asks
+    }
+
+    /// Tracking whose messages go to another connection ends: that one's id is another one by now, and perhaps somebody else's.
+    /// RESP3 has a word for it. With RESP2 the session has to end, or its client would go on to trust what it has cached; true then.
+    fn break_redirect(&mut self) -> bool {
+        let Some(id) = self.state.break_redirect() else { return false };
+        let told = self.state.protocol() == Protocol::Resp3;
+        if told {
+            self.client.say(|out| reply::redirect_broken(out, id));
+            self.client.flush();
+        }
+        !told
     }
 
     /// Waits until the route leads elsewhere, or for a moment after which the same node may be asked again. False when requests
