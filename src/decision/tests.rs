@@ -93,9 +93,9 @@ fn a_planned_switch_moves_there_and_back_with_all_roles() {
 fn a_standby_that_receives_nothing_is_waited_for_before_the_hold() {
     let mut world = steady(13, Replication::Managed);
     let starve = |world: &mut World, starved| {
-        ["b:1", "c:1"]
-            .iter()
-            .for_each(|name| world.nodes.get_mut(&NodeAddress::from(*name)).unwrap().starved = starved);
+        for name in ["b:1", "c:1"] {
+            world.nodes.get_mut(&NodeAddress::from(name)).unwrap().starved = starved;
+        }
     };
     starve(&mut world, true);
     world.run(Duration::from_millis(50));
