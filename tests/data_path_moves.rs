@@ -167,6 +167,94 @@ fn a_planned_switch_is_felt_by_nobody() {
     assert_eq!(path.counters().commands[4], before.commands[4], "an outcome was unknown");
 }
 
+/// A subscriber with RESP3 that is blocked at the same time.
+fn blocked_subscriber(path: &DataPath) -> Raw {
+    let mut raw = path.raw();
+    raw.command(&["HELLO", "3"]);
+    raw.request(&["SUBSCRIBE", "news"]);
+    raw.reply();
+    raw.request(&["BLPOP", "queue", "0"]);
+    raw
+}
+
+fn message(text: &str) -> Reply {
+    Reply::Push(vec![bulk("message"), bulk("news"), bulk(text)])
+}
+
+#[test]
+fn a_blocked_subscriber_moves_and_misses_nothing() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let mut subscriber = blocked_subscriber(&path);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (publishing, mut publisher) = (Arc::clone(&stop), path.raw());
+    let publisher = std::thread::spawn(move || {
+        let mut sent = 0;
+        while !publishing.load(Ordering::Relaxed) {
+            publisher.command(&["PUBLISH", "news", &sent.to_string()]);
+            sent += 1;
+        }
+        sent
+    });
+    for (from, to) in [(&a, &b), (&b, &a), (&a, &b)] {
+        switch(&mut path, from, to);
+        from.wait_synced();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent: i32 = publisher.join().expect("a publisher without an error");
+    for number in 0..sent {
+        assert_eq!(subscriber.reply(), message(&number.to_string()), "of {sent}");
+    }
+    assert_eq!(path.raw().command(&["RPUSH", "queue", "x"]), Reply::Integer(1));
+    assert_eq!(subscriber.reply(), Reply::Array(vec![bulk("queue"), bulk("x")]));
+    assert_eq!(subscriber.command(&["PING"]).text(), "PONG");
+    assert_eq!(reissued(&path), 0, "the node had said that the pop took nothing");
+}
+
+#[test]
+fn a_blocked_subscriber_hears_the_old_node_to_its_end_and_then_the_new_one() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let mut subscriber = blocked_subscriber(&path);
+    path.publish(Mode::Open, &a, Some((&b, Readying::Warm)));
+    path.wait_warm();
+    path.publish(Mode::Hold, &a, Some((&b, Readying::HandOver)));
+    path.wait_handed_over();
+    b.command(&["REPLICAOF", "NO", "ONE"]);
+    // As when the old node's last messages are long on their way.
+    path.publish(Mode::Open, &b, None);
+    assert_eq!(b.command(&["PUBLISH", "news", "new"]), Reply::Integer(1));
+    assert_eq!(a.command(&["PUBLISH", "news", "old"]), Reply::Integer(1));
+    a.command(&["REPLICAOF", "127.0.0.1", &b.port().to_string()]);
+    assert_eq!(subscriber.reply(), message("old"));
+    assert_eq!(subscriber.reply(), message("new"));
+    assert_eq!(path.raw().command(&["RPUSH", "queue", "x"]), Reply::Integer(1));
+    assert_eq!(subscriber.reply(), Reply::Array(vec![bulk("queue"), bulk("x")]));
+}
+
+#[test]
+fn a_blocked_subscriber_stays_blocked_when_the_switch_is_aborted() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let mut subscriber = blocked_subscriber(&path);
+    path.publish(Mode::Open, &a, Some((&b, Readying::Warm)));
+    path.wait_warm();
+    path.publish(Mode::Hold, &a, Some((&b, Readying::HandOver)));
+    path.wait_handed_over();
+    path.publish(Mode::Open, &a, None);
+    let mut raw = path.raw();
+    assert_eq!(raw.command(&["PUBLISH", "news", "1"]), Reply::Integer(1));
+    assert_eq!(subscriber.reply(), message("1"));
+    assert_eq!(raw.command(&["RPUSH", "queue", "x"]), Reply::Integer(1));
+    assert_eq!(subscriber.reply(), Reply::Array(vec![bulk("queue"), bulk("x")]));
+    assert!(subscriber.is_silent_for(Duration::from_millis(30)), "something came twice");
+    assert_eq!(raw.command(&["PUBLISH", "news", "2"]), Reply::Integer(1));
+    assert_eq!(subscriber.reply(), message("2"));
+}
+
 #[test]
 fn an_aborted_switch_leaves_everything_where_it_was() {
     require_server!("redis7");

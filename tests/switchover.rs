@@ -14,6 +14,7 @@ use common::{
 };
 use load::Load;
 use rig::{Rig, fence, wait_role};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn a_switch_there_and_back_disturbs_nobody() {
@@ -37,6 +38,59 @@ fn with_valkey_too() {
 fn with_two_workers_too() {
     require_server!("redis8");
     there_and_back("redis8", 2);
+}
+
+#[test]
+fn a_blocked_subscriber_holds_no_switch_up() {
+    require_server!("redis7");
+    blocked_subscriber("redis7");
+}
+
+#[test]
+fn nor_with_redis_8() {
+    require_server!("redis8");
+    blocked_subscriber("redis8");
+}
+
+#[test]
+fn nor_with_valkey() {
+    require_server!("valkey");
+    blocked_subscriber("valkey");
+}
+
+/// A subscriber that is blocked on the same connection (RESP3) hears every message once over a switch there and back.
+#[track_caller]
+fn blocked_subscriber(component: &str) {
+    let (main, spare) = RedisServer::pair(component);
+    let rig = Rig::start(&[("main", vec![&main]), ("spare", vec![&spare])], "");
+    let mut subscriber = rig.raw();
+    subscriber.command(&["HELLO", "3"]);
+    subscriber.request(&["SUBSCRIBE", "news"]);
+    subscriber.reply();
+    subscriber.request(&["BLPOP", "blocked", "0"]);
+    let stop = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let (mut publisher, mut sent) = (rig.raw(), 0);
+            while !stop.load(Ordering::Relaxed) {
+                publisher.command(&["PUBLISH", "news", &sent.to_string()]);
+                sent += 1;
+            }
+            sent
+        });
+        for to in ["spare", "main"] {
+            rig.wait_ready();
+            rig.switch(to);
+        }
+        stop.store(true, Ordering::Relaxed);
+        publisher.join().expect("a publisher without an error")
+    });
+    for number in 0..sent {
+        let message = ["message", "news", &number.to_string()].map(|part| Reply::Bulk(part.into()));
+        assert_eq!(subscriber.reply(), Reply::Push(message.to_vec()), "of {sent}");
+    }
+    assert_eq!(rig.raw().command(&["RPUSH", "blocked", "x"]), Reply::Integer(1));
+    assert_eq!(subscriber.reply(), Reply::Array(["blocked", "x"].map(|part| Reply::Bulk(part.into())).to_vec()));
 }
 
 /// 50 writers, transactions, watchers, pipelines, blocked readers, subscribers of both protocols: there and back again.

@@ -135,12 +135,19 @@ pub fn hello(out: &mut Vec<u8>, protocol: Protocol, facts: &HelloFacts<'_>) {
 }
 
 /// Tells a client with tracking to drop all it has cached: what it was told about may have changed over a move.
-/// In RESP2 it is a message for the connection that tracking is redirected to.
+/// In RESP2 it is a message for the connection that tracking is redirected to. The bytes are those of FLUSHALL.
 pub fn invalidate_all(out: &mut Vec<u8>, protocol: Protocol) {
     out.extend_from_slice(match protocol {
-        Protocol::Resp2 => b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*-1\r\n".as_slice(),
+        Protocol::Resp2 => b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n".as_slice(),
         Protocol::Resp3 => b">2\r\n$10\r\ninvalidate\r\n_\r\n".as_slice(),
     });
+}
+
+/// Tells a client (RESP3) that the connection to which its invalidations were redirected is gone.
+pub fn redirect_broken(out: &mut Vec<u8>, id: u64) {
+    out.extend_from_slice(b">2\r\n");
+    bulk(out, b"tracking-redir-broken");
+    line(out, b':', id.to_string().as_bytes());
 }
 
 /// One confirmation of a (un)subscription: `verb` as in the command, in small letters; `count` as the server counts: channels
@@ -196,6 +203,7 @@ mod tests {
                 Box::new(move |out| null_exec(out, protocol)),
                 Box::new(move |out| hello(out, protocol, &facts)),
                 Box::new(move |out| invalidate_all(out, protocol)),
+                Box::new(|out| redirect_broken(out, 7)),
                 Box::new(move |out| subscription(out, protocol, "subscribe", Some(b"c"), 1)),
                 Box::new(move |out| subscription(out, protocol, "unsubscribe", None, 0)),
             ];

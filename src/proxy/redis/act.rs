@@ -5,11 +5,12 @@ use super::{
     busy::{Busy, is_busy},
     client::Ready,
     drive,
+    handover::Handover,
     join::join,
     key::Key,
     moving::Move,
     open::{OpenError, open},
-    pinned::{Handover, Pinned},
+    pinned::Pinned,
     session::{Flow, Session},
     spare::Spare,
 };
@@ -287,7 +288,7 @@ impl Session {
     pub(super) fn poll_pinned(&mut self, cx: &mut Context<'_>) -> Option<Act> {
         let streaming = self.is_streaming();
         let pinned = self.pinned.as_mut()?;
-        if self.handover == Handover::Done {
+        if self.handover == Handover::Done && !pinned.is_blocked() {
             // The next view wakes it.
             return self.wants_move().map(Act::Move);
         }
@@ -312,30 +313,6 @@ impl Session {
         self.tell_stuck();
         self.unpin_if_idle();
         self.wants_move().map(Act::Move)
-    }
-
-    /// Moves bytes on the upstream that is being warmed up; what it delivers is dropped.
-    fn poll_twin(&mut self, cx: &mut Context<'_>) {
-        let Some(twin) = &mut self.twin else { return };
-        // Answers to Pointsman's own requests change nothing, so the state is only looked at.
-        let ended = twin.pinned.poll_write(cx).is_err()
-            | twin.pinned.poll_read(cx, &self.lane, None, &mut self.state).is_ready();
-        if ended {
-            self.twin = None;
-            self.handover = Handover::No;
-            self.client.set_ready(Ready::No);
-            return;
-        }
-        if !twin.pinned.queue.is_empty() {
-            return;
-        }
-        if self.client.ready() == Ready::No {
-            self.client.set_ready(Ready::Warm);
-            self.lane.attend.notify_one();
-        }
-        if self.handover == Handover::Fenced && self.pinned.as_ref().is_some_and(|pinned| pinned.queue.is_empty()) {
-            self.handed_over();
-        }
     }
 }
 

@@ -6,9 +6,10 @@
 use super::{
     ask::{Answer, Ask},
     client::Ready,
+    handover::Handover,
     lane::Gate,
     open::open,
-    pinned::{Handover, Pinned, Twin},
+    pinned::{Pinned, Twin},
     script::Script,
     session::Session,
 };
@@ -18,6 +19,7 @@ use crate::{
         route::{Mode, Readying},
     },
     protocol::redis::{
+        Protocol,
         command::{Remaining, Retry, block_timeout, rewrite_timeout},
         reply,
         session::Change,
@@ -96,7 +98,10 @@ impl Session {
         match step {
             Move::WarmUp(node) => self.warm_up(node),
             Move::HandOver => self.hand_over(),
-            Move::Go => self.relocate(false).await,
+            Move::Go => {
+                self.read_to_its_end().await;
+                self.relocate(false).await;
+            }
             Move::Cut => {
                 self.client.close();
                 // Without it nothing more is asked of this session, and no switch waits for it.
@@ -107,7 +112,7 @@ impl Session {
 
     /// Has an upstream opened on the next node, in this session's state, by a task of its own: a node that doesn't answer must
     /// not keep this session from its work.
-    fn warm_up(&mut self, node: NodeAddress) {
+    pub(super) fn warm_up(&mut self, node: NodeAddress) {
         let script = Script::of(self);
         let monitoring = self.state.monitoring();
         let warming = Rc::new(Warming { node: node.clone(), twin: RefCell::default(), ended: Cell::new(None) });
@@ -141,42 +146,15 @@ impl Session {
     }
 
     /// True when the twin was given the state that the session has now.
-    fn twin_fits(&self) -> bool {
+    pub(super) fn twin_fits(&self) -> bool {
         self.twin.as_ref().is_some_and(|twin| *twin.bytes == *Script::of(self).bytes)
-    }
-
-    /// A PING on the old upstream ends what it delivers, one on the new ends what is dropped there.
-    fn hand_over(&mut self) {
-        if !self.state.subscribed() {
-            self.handed_over();
-            return;
-        }
-        if !self.twin_fits() {
-            let Some(node) = self.twin.take().map(|twin| twin.pinned.node) else { return };
-            self.client.set_ready(Ready::No);
-            self.warm_up(node);
-            return;
-        }
-        if let (Some(pinned), Some(twin)) = (&mut self.pinned, &mut self.twin) {
-            for one in [&mut **pinned, &mut twin.pinned] {
-                one.fence();
-            }
-            self.handover = Handover::Fenced;
-        }
-    }
-
-    /// Nothing more is owed by the old upstream: a subscriber's is kept all the same, for the case that the switch is aborted.
-    pub(super) fn handed_over(&mut self) {
-        if self.handover == Handover::Fenced {
-            self.handover = Handover::Done;
-        }
-        self.client.set_ready(Ready::HandedOver);
-        self.lane.attend.notify_one();
     }
 
     /// Goes on with an upstream on the route's node, as soon as there is one, after a move or a loss.
     /// After a move nothing was under way, so that a blocked pop has taken nothing.
     pub(super) async fn relocate(&mut self, lost: bool) {
+        // A transaction too large to be kept is told below.
+        let stuck = self.is_stuck() && self.state.queued().is_some();
         let Some(mut old) = self.pinned.take() else { return };
         self.handover = Handover::No;
         // Nothing of it holds a switch up while it is on its way.
@@ -185,26 +163,15 @@ impl Session {
         if self.relocated.replace(Instant::now()).is_some_and(|before| before.elapsed() < OFTEN) {
             sleep(super::act::PAUSE).await;
         }
-        if old.is_cut() || self.is_streaming() || self.is_stuck() {
+        if old.is_cut() || self.is_streaming() || stuck {
             self.client.close();
             return;
         }
-        let refused = old.refused.take();
-        let mut asks: Vec<_> = old.queue.take_all().collect();
-        if let Some(error) = refused {
-            // Proven not to have run: as good as never sent.
-            for (_, sent, _) in &mut asks {
-                *sent = false;
-            }
-            if !self.wait_for_role(&old.node).await {
-                self.client.say(|out| out.extend_from_slice(&error));
-                self.client.flush();
-                asks.clear();
-                if self.state.in_multi() {
-                    self.client.end();
-                }
-            }
+        if self.break_redirect() {
+            self.client.end();
+            return;
         }
+        let asks = self.unanswered(&mut old).await;
         let mut asks = self.sort(asks, lost);
         if self.state.in_multi() && self.state.queued().is_none() {
             self.client.say(|out| reply::refusal(out, LOST));
@@ -228,7 +195,7 @@ impl Session {
         for (request, ask) in asks {
             pinned.queue.push(&request, ask);
         }
-        if self.state.tracking().is_some() {
+        if self.state.hears_invalidations() {
             let protocol = self.state.protocol();
             self.client.say(|out| reply::invalidate_all(out, protocol));
             self.client.flush();
@@ -237,6 +204,38 @@ impl Session {
         pinned.doubtful = old.doubtful;
         self.pinned = Some(pinned);
         self.client.set_ready(Ready::No);
+    }
+
+    /// What the old upstream leaves unanswered, each with whether it may have run. What was refused is among it if the time for that
+    /// has not run out and nothing was sent behind it.
+    async fn unanswered(&mut self, old: &mut Pinned) -> Vec<(Vec<u8>, bool, Ask)> {
+        let asks: Vec<_> = old.queue.take_all().collect();
+        if old.refused.is_empty() {
+            return asks;
+        }
+        if asks.is_empty() && self.wait_for_role(&old.node).await {
+            // Proven not to have run: as good as never sent.
+            return old.refused.drain(..).map(|refusal| (refusal.request, false, refusal.ask)).collect();
+        }
+        let in_multi = self.state.in_multi();
+        old.deliver_refusals(Some(&self.client), &mut self.state);
+        self.client.flush();
+        if in_multi {
+            self.client.end();
+        }
+        asks
+    }
+
+    /// Tracking whose messages go to another connection ends: that one's id is another one by now, and perhaps somebody else's.
+    /// RESP3 has a word for it. With RESP2 the session has to end, or its client would go on to trust what it has cached; true then.
+    fn break_redirect(&mut self) -> bool {
+        let Some(id) = self.state.break_redirect() else { return false };
+        let told = self.state.protocol() == Protocol::Resp3;
+        if told {
+            self.client.say(|out| reply::redirect_broken(out, id));
+            self.client.flush();
+        }
+        !told
     }
 
     /// Waits until the route leads elsewhere, or for a moment after which the same node may be asked again. False when requests

@@ -5,27 +5,23 @@
 //! them. Never: a decision where requests go.
 
 use super::{
-    ask::{Answer, Ask},
+    ask::Ask,
     client::Client,
     inbox::CHUNK,
     lane::Lane,
     open::Upstream,
     pool::Pool,
     queue::Queue,
-    retry::is_passing,
+    retry::Refusal,
+    settle::{drop_silent, judge, settle},
 };
 use crate::{
     model::name::NodeAddress,
     protocol::redis::{
-        Protocol,
-        command::Retry,
-        scan::{Reply, ReplyError, ReplyKind, ReplyScanner},
-        session::{Change, Session},
+        scan::{ReplyError, ReplyKind, ReplyScanner},
+        session::Session,
     },
-    proxy::{
-        conn::{Reader, Writer},
-        counters::Outcome,
-    },
+    proxy::conn::{Reader, Writer},
 };
 use std::{
     io,
@@ -49,8 +45,8 @@ pub struct Pinned {
     pub forever: Option<String>,
     /// True while the only reason for that is a command that may not exist at all.
     pub doubtful: bool,
-    /// The error by which the node refused the only unanswered request for its role or state; that one is asked again.
-    pub refused: Option<Box<[u8]>>,
+    /// What the node refused for its role or state: asked again, unless something later turns out to have been executed.
+    pub refused: Vec<Refusal>,
     /// True when bytes went or came since this was last looked at.
     pub stirred: bool,
     /// True until the session has asked something.
@@ -72,17 +68,6 @@ pub struct Twin {
     pub bytes: Box<[u8]>,
 }
 
-/// How far a subscriber's change of sides is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handover {
-    /// There is none.
-    No,
-    /// Both upstreams were asked to end their parts.
-    Fenced,
-    /// Both have: neither is read until the route says which of them goes on.
-    Done,
-}
-
 impl Pinned {
     /// A connection on which nothing is outstanding.
     pub fn new(upstream: Upstream, node: NodeAddress) -> Self {
@@ -92,7 +77,7 @@ impl Pinned {
             node,
             forever: None,
             doubtful: false,
-            refused: None,
+            refused: Vec::new(),
             stirred: true,
             fresh: true,
             queue,
@@ -183,7 +168,7 @@ impl Pinned {
             if let Some(client) = client {
                 client.flush();
             }
-            if self.refused.is_some() {
+            if !self.refused.is_empty() && self.queue.is_empty() {
                 return Poll::Ready(io::ErrorKind::Unsupported.into());
             }
         }
@@ -243,6 +228,7 @@ impl Pinned {
             let streaming = self.scanner.streaming();
             let Some(found) = self.scanner.next(unused)? else {
                 if unused.len() >= STREAM {
+                    self.deliver_refusals(client, session);
                     let many = self.scanner.take(unused.len());
                     if let Some(client) = client {
                         client.deliver(unused.get(..many).unwrap_or_default(), true);
@@ -253,13 +239,11 @@ impl Pinned {
             };
             let bytes = unused.get(..found.len).unwrap_or_default();
             used += found.len;
-            if self.queue.len() == 1
-                && self.queue.front().is_some_and(Ask::may_be_asked_again)
-                && is_passing(lane, found, bytes)
-            {
-                lane.wrong_role();
-                self.refused = Some(bytes.into());
-                return Ok(used);
+            if !streaming && self.put_aside(lane, found, bytes) {
+                continue;
+            }
+            if found.kind != ReplyKind::Push {
+                self.deliver_refusals(client, session);
             }
             let shown = if streaming {
                 // It was too large to be anything but an answer, and its beginning is out already.
@@ -289,105 +273,4 @@ impl Pinned {
     pub fn into_upstream(self) -> Upstream {
         Upstream { reader: self.reader, writer: self.writer }
     }
-}
-
-/// Finds what a reply belongs to, and says whether the client gets it.
-fn judge(
-    queue: &mut Queue<Ask>,
-    session: &mut Session,
-    lane: &Lane,
-    reply: Reply,
-    bytes: &[u8],
-) -> Result<bool, ReplyError> {
-    drop_silent(queue);
-    let verb = verb(bytes);
-    let confirms = verb.is_some_and(|verb| verb.ends_with(b"subscribe"));
-    if confirms && let Some(shown) = confirmed(queue, session) {
-        return Ok(shown);
-    }
-    // With `CLIENT REPLY OFF` Redis 7.0.15, 8.0.6 and Valkey 9.1 confirm subscriptions all the same, though nothing waits for it;
-    // Redis 6.0.16 sends nothing, not even messages (measured).
-    let told = confirms || verb.is_some_and(|verb| verb.ends_with(b"message"));
-    let unasked = reply.kind == ReplyKind::Push
-        || (told && session.protocol() == Protocol::Resp2 && session.subscribed())
-        || (confirms && queue.is_empty())
-        || (session.monitoring() && matches!(bytes, [b'+', b'0'..=b'9', ..]));
-    if unasked {
-        return Ok(true);
-    }
-    if reply.kind != ReplyKind::Error && queue.front().is_some_and(|ask| ask.pauses) {
-        lane.note_pause(queue.front_bytes());
-    }
-    if queue.front().is_some_and(|ask| !ask.is_own()) {
-        lane.counters.count(Outcome::Answered, 1);
-        lane.counters.count(Outcome::Error, u64::from(reply.kind == ReplyKind::Error));
-    }
-    settle(queue, session, reply, bytes).ok_or(ReplyError::Length)
-}
-
-/// Takes out what was written and gets no answer.
-fn drop_silent(queue: &mut Queue<Ask>) {
-    while queue.front().is_some_and(|ask| ask.answer == Answer::Silence) && queue.answered().is_some() {}
-}
-
-/// One confirmation of a (un)subscription came. `None` if nobody asked for it.
-fn confirmed(queue: &mut Queue<Ask>, session: &mut Session) -> Option<bool> {
-    let ask = queue.front_mut()?;
-    let (left, shown) = match &mut ask.answer {
-        Answer::Confirmations(left) => (left, true),
-        Answer::SwallowedConfirmations(left) => (left, false),
-        _ => return None,
-    };
-    if *left == 0 {
-        // UNSUBSCRIBE from everything: one for each, or one that says that there was nothing.
-        *left = match ask.change.as_deref() {
-            Some(Change::Unsubscribe(kind, _)) => session.channels(*kind).max(1),
-            _ => 1,
-        };
-    }
-    *left -= 1;
-    if *left == 0 {
-        let ask = queue.answered()?;
-        if let Some(change) = ask.change {
-            session.apply(*change);
-        }
-    }
-    Some(shown)
-}
-
-/// Takes out the request that was answered, and notes what it changed. `None` if there is none.
-fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<bool> {
-    let own = queue.front().is_some_and(Ask::is_own);
-    if !own && session.in_multi() && bytes.starts_with(b"+QUEUED") {
-        session.queue(queue.front_bytes());
-    }
-    if bytes.starts_with(b"-UNBLOCKED force")
-        && let Some(ask) = queue.front_mut().filter(|ask| ask.block.is_some())
-    {
-        // The node was demoted; it closes the connection next, and the request, which took nothing, is issued again elsewhere.
-        ask.retry = Retry::Read;
-        return Some(false);
-    }
-    let ask = queue.answered()?;
-    let failed = reply.kind == ReplyKind::Error;
-    match ask.change.map(|change| *change) {
-        Some(Change::Exec)
-            if (failed || bytes.starts_with(b"*-1") || bytes.starts_with(b"_"))
-            // EXEC without MULTI leaves everything as it was; a WATCH outlives it.
-            && session.in_multi() =>
-        {
-            session.exec_failed();
-        }
-        Some(change) if !failed => session.apply(change),
-        _ => {}
-    }
-    Some(ask.answer != Answer::Swallowed)
-}
-
-/// The first word of an array or push whose first element is a bulk string: what kind of message it is.
-fn verb(bytes: &[u8]) -> Option<&[u8]> {
-    let [b'*' | b'>', b'2'..=b'4', b'\r', b'\n', b'$', rest @ ..] = bytes else { return None };
-    let end = rest.iter().take(4).position(|&byte| byte == b'\n')?;
-    let word = rest.get(end + 1..)?;
-    word.split(|&byte| byte == b'\r').next()
 }

@@ -45,11 +45,13 @@ pub struct Queue<E> {
     written: usize,
     /// Each with the number of its bytes.
     entries: VecDeque<(usize, E)>,
+    /// So many of the oldest are not whole any more: what was written of them was dropped.
+    cut: usize,
 }
 
 impl<E> Default for Queue<E> {
     fn default() -> Self {
-        Self { bytes: Vec::new(), answered: 0, written: 0, entries: VecDeque::new() }
+        Self { bytes: Vec::new(), answered: 0, written: 0, entries: VecDeque::new(), cut: 0 }
     }
 }
 
@@ -117,8 +119,11 @@ impl<E> Queue<E> {
         self.entries.front_mut().map(|(_, entry)| entry)
     }
 
-    /// The bytes of the oldest request.
+    /// The bytes of the oldest request; none if they weren't kept.
     pub fn front_bytes(&self) -> &[u8] {
+        if self.cut > 0 {
+            return &[];
+        }
         let len = self.entries.front().map_or(0, |(len, _)| *len);
         self.bytes.get(self.answered..self.answered + len).unwrap_or_default()
     }
@@ -131,6 +136,7 @@ impl<E> Queue<E> {
             return None;
         }
         let (_, entry) = self.entries.pop_front()?;
+        self.cut = self.cut.saturating_sub(1);
         self.answered += len;
         if self.answered == self.bytes.len() {
             self.clear_bytes();
@@ -144,24 +150,27 @@ impl<E> Queue<E> {
 
     /// Drops the bytes that were written although they are unanswered: too many to keep. Those requests can't be sent again.
     pub fn forget_written(&mut self) {
-        let mut start = self.answered;
+        let (mut start, mut cut) = (self.answered, 0);
         for (len, _) in &mut self.entries {
             let end = start + *len;
+            cut += usize::from(start < self.written);
             *len = end.saturating_sub(self.written.max(start));
             start = end;
         }
+        self.cut = self.cut.max(cut);
         self.bytes.drain(..self.written.min(self.bytes.len()));
         self.answered = self.answered.saturating_sub(self.written);
         self.written = 0;
     }
 
-    /// Takes every request out, with its bytes and whether all of them were written.
+    /// Takes every request out, with its bytes (none if they weren't kept) and whether all of them were written.
     pub fn take_all(&mut self) -> impl Iterator<Item = (Vec<u8>, bool, E)> + use<E> {
-        let Self { bytes, answered, written, entries } = std::mem::take(self);
+        let Self { bytes, answered, written, entries, cut } = std::mem::take(self);
         let mut at = answered;
-        entries.into_iter().map(move |(len, entry)| {
+        entries.into_iter().enumerate().map(move |(index, (len, entry))| {
             let end = at + len;
-            let request = bytes.get(at..end).unwrap_or_default().to_vec();
+            let whole = bytes.get(at..end).filter(|_| index >= cut);
+            let request = whole.unwrap_or_default().to_vec();
             at = end;
             (request, end <= written, entry)
         })
@@ -205,5 +214,29 @@ impl Queue<Entry> {
             }
         }
         failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Queue;
+
+    #[test]
+    fn what_was_written_and_dropped_is_never_whole_again() {
+        let mut queue = Queue::default();
+        for (number, request) in ["one", "two", "three", "four"].into_iter().enumerate() {
+            queue.push(request.as_bytes(), number);
+        }
+        queue.wrote(8);
+        assert_eq!(queue.answered(), Some(0));
+        queue.forget_written();
+        assert_eq!(queue.unwritten(), b"reefour", "the rest of a request still goes out");
+        assert!(queue.front_bytes().is_empty());
+        queue.wrote(3);
+        assert_eq!(queue.answered(), Some(1));
+        let left: Vec<_> = queue.take_all().collect();
+        assert_eq!(left, [(Vec::new(), true, 2), (b"four".to_vec(), false, 3)]);
+        queue.push(b"five", 4);
+        assert_eq!(queue.front_bytes(), b"five");
     }
 }

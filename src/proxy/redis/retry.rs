@@ -1,11 +1,14 @@
 //! The one rule of what is sent again: a command that the node proves not to have executed, by a role or state that a flip
 //! changes, if nothing later of its client was executed.
 //!
-//! Input: error replies on a shared upstream. Output: requests put aside until the route moves or the node is ready, then sent
-//! again in order; or, when that takes too long or something later was executed, the errors as they came.
+//! Input: error replies. Output: requests put aside until the route moves or the node is ready, then sent again in order; or,
+//! when that takes too long or something later was executed, the errors as they came.
 
 use super::{
+    ask::{Answer, Ask},
+    client::Client,
     lane::Lane,
+    pinned::Pinned,
     queue::{Entry, Queue},
     shared::Shared,
 };
@@ -16,6 +19,7 @@ use crate::{
         command::Retry,
         reply::ErrorKind,
         scan::{Reply, ReplyKind},
+        session::{Change, Session},
     },
     proxy::counters::Outcome,
 };
@@ -155,6 +159,46 @@ impl Shared {
         } else if self.is_up() && lane.mode() != Mode::Hold && self.aside.borrow().is_due() {
             self.send_again(lane);
             self.flush();
+        }
+    }
+}
+
+/// A request that was refused on a pinned upstream.
+pub struct Refusal {
+    /// Its bytes.
+    pub request: Vec<u8>,
+    /// What is known of it.
+    pub ask: Ask,
+    /// The node's words.
+    pub error: Box<[u8]>,
+}
+
+impl Pinned {
+    /// Puts the oldest request aside if its error may pass; false if the reply is to be delivered. What can't be asked again for
+    /// itself, or blocks and so tells nothing of whether it runs, is only put aside when nothing else is unanswered.
+    pub(super) fn put_aside(&mut self, lane: &Lane, reply: Reply, error: &[u8]) -> bool {
+        let alone = self.refused.is_empty() && self.queue.len() == 1;
+        let may = |ask: &Ask| ask.may_be_asked_again() && (alone || (ask.block.is_none() && ask.answer == Answer::One));
+        let again = self.queue.entries().all(may);
+        if !again || !is_passing(lane, reply, error) || self.queue.front_bytes().is_empty() {
+            return false;
+        }
+        let request = self.queue.front_bytes().to_vec();
+        let Some(ask) = self.queue.answered() else { return false };
+        lane.wrong_role();
+        self.refused.push(Refusal { request, ask, error: error.into() });
+        true
+    }
+
+    /// Something later was answered, so what was refused is not asked again.
+    pub(super) fn deliver_refusals(&mut self, client: Option<&Client>, session: &mut Session) {
+        for refusal in self.refused.drain(..) {
+            if refusal.ask.change.as_deref() == Some(&Change::Exec) {
+                session.exec_failed();
+            }
+            if let Some(client) = client {
+                client.deliver(&refusal.error, true);
+            }
         }
     }
 }

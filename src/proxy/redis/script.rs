@@ -24,7 +24,7 @@ impl Script {
         let replies = session.state.open(&mut bytes);
         let login = bytes.len();
         bytes.clear();
-        let whole = session.state.replay(&mut bytes, None);
+        let whole = session.state.replay(&mut bytes);
         let rest = Replay { replies: whole.replies - replies, confirmations: whole.confirmations };
         Self { bytes, login, replies, rest }
     }

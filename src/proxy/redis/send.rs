@@ -166,13 +166,6 @@ impl Session {
         pinned.queue.push(request, ask);
     }
 
-    /// Sends more of a large request.
-    pub(super) fn stream_on(&mut self, bytes: &[u8]) {
-        if let Some(pinned) = &mut self.pinned {
-            pinned.queue.extend(bytes);
-        }
-    }
-
     fn local(&mut self, local: Local, head: &Head, request: &[u8]) -> Flow {
         if !self.is_quiet() {
             return Flow::Quiet;

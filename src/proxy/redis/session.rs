@@ -9,14 +9,16 @@ use super::{
     act::Act,
     busy::Busy,
     client::Client,
+    handover::Handover,
     lane::{Gate, Lane},
+    large::STREAM,
     moving::Warming,
-    pinned::{Handover, Pinned, Twin},
+    pinned::{Pinned, Twin},
     shared::Shared,
 };
 use crate::{
     protocol::redis::{
-        command::{DenyList, Route, classify},
+        command::DenyList,
         scan::{Limits, RequestError, RequestScanner, Scan, expand_inline},
         session::Session as State,
     },
@@ -28,9 +30,6 @@ use std::{
     task::{Context, Poll},
     time::Instant,
 };
-
-/// An incomplete request larger than this goes to a pinned upstream as its bytes come.
-const STREAM: usize = 32 * 1024;
 
 /// What to do after looking at a request.
 pub enum Flow {
@@ -83,7 +82,7 @@ pub struct Session {
     pub(super) id: u64,
     pub(super) peer: Box<str>,
     reader: Reader,
-    scanner: RequestScanner,
+    pub(super) scanner: RequestScanner,
     /// What was read and not used.
     input: Vec<u8>,
     /// True when `input` may hold a whole request.
@@ -212,7 +211,12 @@ impl Session {
         }
         match &self.pinned {
             // Who doesn't read has no more asked for: it would only keep the server busy.
-            Some(pinned) => !pinned.is_full() && self.client.waiting() <= super::inbox::CHUNK,
+            Some(pinned) => {
+                // What was refused is asked again before anything new; a request that has begun goes on, since its answer decides.
+                (pinned.refused.is_empty() || self.scanner.streaming())
+                    && !pinned.is_full()
+                    && self.client.waiting() <= super::inbox::CHUNK
+            }
             None if self.client.is_held() => false,
             None if self.client.waiting() > super::inbox::CHUNK => {
                 self.client.wake_when_quiet();
@@ -339,51 +343,9 @@ impl Session {
         Flow::Last
     }
 
-    /// The beginning of a request that may be long in coming.
-    fn incomplete(&mut self, bytes: &[u8], deny: &DenyList) -> (usize, Flow) {
-        if self.scanner.streaming() {
-            let many = self.scanner.take(bytes.len());
-            self.stream_on(bytes.get(..many).unwrap_or_default());
-            return (many, Flow::Done);
-        }
-        if bytes.len() < STREAM {
-            return (0, Flow::Done);
-        }
-        let Some(head) = self.scanner.head(bytes) else { return (0, Flow::Done) };
-        let class = classify(&head, bytes, deny);
-        if matches!(class.route, Route::Local(_)) {
-            return (0, if bytes.len() > 32 * STREAM { Flow::Last } else { Flow::Done });
-        }
-        if let Some(flow) = self.refused(&class, &head, bytes) {
-            // What follows of it can't be told from new requests by the client's own count, so the session ends.
-            return if matches!(flow, Flow::Done) { (0, self.end()) } else { (0, self.scan_again(flow)) };
-        }
-        if let Some(flow) = self.busy(&class) {
-            return if matches!(flow, Flow::Done) { (0, self.end()) } else { (0, self.scan_again(flow)) };
-        }
-        if self.pinned.is_none() {
-            let flow = if self.client.outstanding() > 0 { Flow::Quiet } else { Flow::Again(Act::Pin) };
-            return (0, self.scan_again(flow));
-        }
-        let many = self.scanner.take(bytes.len());
-        self.ask(&class, bytes.get(..many).unwrap_or_default());
-        (many, Flow::Done)
-    }
-
-    /// Has the scanner begin this request anew.
-    fn scan_again(&mut self, flow: Flow) -> Flow {
-        self.scanner = RequestScanner::default();
-        flow
-    }
-
     pub(super) fn end(&mut self) -> Flow {
         self.client.end();
         Flow::Last
-    }
-
-    /// True while the rest of a large request is awaited.
-    pub(super) fn is_streaming(&self) -> bool {
-        self.scanner.streaming()
     }
 }
 

@@ -51,8 +51,8 @@ impl Session {
 
     /// Appends everything that brings a fresh *pinned* upstream into this session's state, but for the transaction (see
     /// [`Session::queued`]) and the watch, which is lost.
-    /// `redirect` is the new server's id of the connection that tracking is redirected to.
-    pub fn replay(&self, out: &mut Vec<u8>, redirect: Option<u64>) -> Replay {
+    /// Tracking that is redirected is left out: ids differ between servers, see [`Session::break_redirect`].
+    pub fn replay(&self, out: &mut Vec<u8>) -> Replay {
         let mut count = Replay { replies: self.open(out), confirmations: 0 };
         count.replies += self.relabel(&Label::default(), out);
         let mut say = |args: &[&[u8]]| {
@@ -65,14 +65,9 @@ impl Session {
         if self.no_touch {
             say(&[b"CLIENT", b"NO-TOUCH", b"ON"]);
         }
-        if let Some(tracking) = self.tracking() {
-            let id = redirect.or(tracking.redirect).map(|id| id.to_string());
-            let mut args: Vec<&[u8]> = vec![b"CLIENT", b"TRACKING", b"ON"];
-            if let (Some(_), Some(id)) = (tracking.redirect, &id) {
-                args.extend([&b"REDIRECT"[..], id.as_bytes()]);
-            }
-            args.extend(tracking.options.iter().map(|option| &**option));
-            say(&args);
+        if let Some(tracking) = self.tracking().filter(|tracking| tracking.redirect.is_none()) {
+            let options = tracking.options.iter().map(|option| &**option);
+            say(&[&b"CLIENT"[..], b"TRACKING", b"ON"].into_iter().chain(options).collect::<Vec<_>>());
         }
         if let Some(rare) = &self.rare {
             for (verb, channels) in

@@ -9,6 +9,9 @@ use super::login::Login;
 /// How many bytes of a transaction's queued commands are kept for sending them again.
 pub const QUEUE_MAX: usize = 64 * 1024;
 
+/// The channel of invalidation messages in RESP2.
+const INVALIDATE: &[u8] = b"__redis__:invalidate";
+
 /// `CLIENT REPLY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplyMode {
@@ -36,7 +39,7 @@ pub enum Selector {
 pub struct Tracking {
     /// The options as they were given, `REDIRECT` left out.
     pub options: Vec<Box<[u8]>>,
-    /// The id of the connection that gets the messages. Ids differ between servers, so it has to be mapped before a replay.
+    /// The id of the connection that gets the messages. Ids differ between servers.
     pub redirect: Option<u64>,
 }
 
@@ -206,6 +209,23 @@ impl Session {
         self.rare.as_ref()?.tracking.as_deref()
     }
 
+    /// Forgets tracking whose messages go to another connection; gives that one's id.
+    pub fn break_redirect(&mut self) -> Option<u64> {
+        let id = self.tracking()?.redirect?;
+        self.change_rare(|rare| rare.tracking = None);
+        Some(id)
+    }
+
+    /// True when messages of invalidation come on this connection: with RESP2 these are another one's.
+    pub fn hears_invalidations(&self) -> bool {
+        match self.protocol {
+            Protocol::Resp3 => self.tracking().is_some(),
+            Protocol::Resp2 => {
+                self.rare.as_ref().is_some_and(|rare| rare.channels.iter().any(|one| **one == *INVALIDATE))
+            }
+        }
+    }
+
     /// True when any channel, pattern or shard channel is subscribed.
     pub fn subscribed(&self) -> bool {
         self.rare.as_ref().is_some_and(|r| !(r.channels.is_empty() && r.patterns.is_empty() && r.shards.is_empty()))
@@ -292,10 +312,11 @@ impl Session {
         }
     }
 
-    /// Keeps a command that the server queued, so that the transaction can be sent again; past [`QUEUE_MAX`] it can't.
+    /// Keeps a command that the server queued, so that the transaction can be sent again; past [`QUEUE_MAX`] it can't. An empty frame
+    /// is one that was too large to be kept until here.
     pub fn queue(&mut self, frame: &[u8]) {
         let rare = self.rare();
-        if rare.overflowed || rare.queue.len().saturating_add(frame.len()) > QUEUE_MAX {
+        if rare.overflowed || frame.is_empty() || rare.queue.len().saturating_add(frame.len()) > QUEUE_MAX {
             rare.overflowed = true;
             rare.queue = Vec::new();
         } else {

@@ -29,9 +29,9 @@ fn session(lines: &[&str]) -> Session {
 }
 
 /// The replayed commands as lines, and what is to be swallowed.
-fn replayed(session: &Session, redirect: Option<u64>) -> (Vec<String>, Replay) {
+fn replayed(session: &Session) -> (Vec<String>, Replay) {
     let mut out = Vec::new();
-    let count = session.replay(&mut out, redirect);
+    let count = session.replay(&mut out);
     let (mut lines, mut rest) = (Vec::new(), out.as_slice());
     while let Ok(Scan::Complete(head)) = RequestScanner::default().next(rest, &Limits::default()) {
         let (one, tail) = rest.split_at(head.len);
@@ -46,7 +46,7 @@ fn replayed(session: &Session, redirect: Option<u64>) -> (Vec<String>, Replay) {
 #[test]
 fn a_plain_session_is_small_and_needs_nothing() {
     assert!(size_of::<Session>() <= 100, "{}", size_of::<Session>());
-    let (lines, count) = replayed(&Session::default(), None);
+    let (lines, count) = replayed(&Session::default());
     assert!(lines.is_empty());
     assert_eq!(count, Replay::default());
     assert!(!Session::default().pins());
@@ -61,7 +61,7 @@ fn what_drivers_say_first_is_remembered_without_pinning() {
         "SELECT 4",
     ]);
     assert!(!session.pins());
-    let (lines, count) = replayed(&session, None);
+    let (lines, count) = replayed(&session);
     assert_eq!(
         lines,
         [
@@ -80,9 +80,9 @@ fn what_drivers_say_first_is_remembered_without_pinning() {
 
 #[test]
 fn resp2_logins() {
-    assert_eq!(replayed(&session(&["AUTH pw"]), None).0, ["AUTH pw"]);
-    assert_eq!(replayed(&session(&["AUTH me pw", "AUTH you pw"]), None).0, ["AUTH you pw"]);
-    assert_eq!(replayed(&session(&["AUTH pw", "HELLO 3"]), None).0, ["HELLO 3 AUTH default pw"]);
+    assert_eq!(replayed(&session(&["AUTH pw"])).0, ["AUTH pw"]);
+    assert_eq!(replayed(&session(&["AUTH me pw", "AUTH you pw"])).0, ["AUTH you pw"]);
+    assert_eq!(replayed(&session(&["AUTH pw", "HELLO 3"])).0, ["HELLO 3 AUTH default pw"]);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_connection_that_served_another_client_gets_this_ones_label() {
 #[test]
 fn a_reset_forgets_all_but_the_library() {
     let session = session(&["SELECT 4", "CLIENT SETNAME web", "CLIENT SETINFO lib-name shop", "RESET"]);
-    assert_eq!(replayed(&session, None).0, ["CLIENT SETINFO LIB-NAME shop"]);
+    assert_eq!(replayed(&session).0, ["CLIENT SETINFO LIB-NAME shop"]);
 }
 
 #[test]
@@ -123,27 +123,41 @@ fn pinning_state_comes_back_and_goes_away() {
     ] {
         let mut session = session(&[on]);
         assert!(session.pins(), "{on}");
-        assert_eq!(replayed(&session, None).0, [again]);
+        assert_eq!(replayed(&session).0, [again]);
         session.apply(change(off).expect(off));
         assert!(!session.pins(), "{off}");
-        assert!(replayed(&session, None).0.is_empty(), "{off}");
+        assert!(replayed(&session).0.is_empty(), "{off}");
     }
 }
 
 #[test]
 fn subscriptions_are_confirmed_one_by_one() {
     let session = session(&["HELLO 3", "SUBSCRIBE a b c", "SUBSCRIBE b", "PSUBSCRIBE p*", "UNSUBSCRIBE c"]);
-    let (lines, count) = replayed(&session, None);
+    let (lines, count) = replayed(&session);
     assert_eq!(lines, ["HELLO 3", "SUBSCRIBE a b", "PSUBSCRIBE p*"]);
     assert_eq!(count, Replay { replies: 1, confirmations: 3 });
     assert!(session.subscribed());
 }
 
 #[test]
-fn the_redirect_of_tracking_is_mapped() {
-    let session = session(&["CLIENT TRACKING ON REDIRECT 17 OPTIN"]);
-    assert_eq!(session.tracking().and_then(|t| t.redirect), Some(17));
-    assert_eq!(replayed(&session, Some(99)).0, ["CLIENT TRACKING ON REDIRECT 99 OPTIN"]);
+fn the_redirect_of_tracking_breaks() {
+    let mut session = session(&["CLIENT TRACKING ON REDIRECT 17 OPTIN"]);
+    assert!(replayed(&session).0.is_empty(), "17 is somebody else on another server");
+    assert_eq!(session.break_redirect(), Some(17));
+    assert_eq!(session.break_redirect(), None);
+    assert!(!session.pins());
+}
+
+#[test]
+fn invalidations_are_heard_by_who_tracks_or_with_resp2_by_who_listens() {
+    for (lines, heard) in [
+        (&["HELLO 3", "CLIENT TRACKING ON"][..], true),
+        (&["HELLO 3", "SUBSCRIBE __redis__:invalidate"], false),
+        (&["CLIENT TRACKING ON"], false),
+        (&["SUBSCRIBE __redis__:invalidate"], true),
+    ] {
+        assert_eq!(session(lines).hears_invalidations(), heard, "{lines:?}");
+    }
 }
 
 #[test]
@@ -152,6 +166,9 @@ fn a_transaction_is_kept_up_to_a_bound() {
     session.queue(b"*1\r\n$4\r\nPING\r\n");
     assert!(session.pins() && session.in_multi() && session.watching());
     assert_eq!(session.queued(), Some((&b"*1\r\n$4\r\nPING\r\n"[..], 1)));
+    let mut forgotten = session.clone();
+    forgotten.queue(b"");
+    assert_eq!(forgotten.queued(), None, "its bytes weren't kept");
     session.queue(&vec![b'x'; QUEUE_MAX]);
     assert_eq!(session.queued(), None);
     session.apply(Change::Exec);

@@ -1,0 +1,120 @@
+//! What a reply on a pinned upstream belongs to, and what it changes in the session.
+//!
+//! Input: whole replies, and the requests that are unanswered. Output: whether the client gets the reply, and the session's state as
+//! the reply confirms it. Never: bytes to anybody.
+
+use super::{
+    ask::{Answer, Ask},
+    lane::Lane,
+    queue::Queue,
+};
+use crate::{
+    protocol::redis::{
+        Protocol,
+        command::Retry,
+        scan::{Reply, ReplyError, ReplyKind},
+        session::{Change, Session},
+    },
+    proxy::counters::Outcome,
+};
+
+/// Finds what a reply belongs to, and says whether the client gets it.
+pub(super) fn judge(
+    queue: &mut Queue<Ask>,
+    session: &mut Session,
+    lane: &Lane,
+    reply: Reply,
+    bytes: &[u8],
+) -> Result<bool, ReplyError> {
+    drop_silent(queue);
+    let verb = verb(bytes);
+    let confirms = verb.is_some_and(|verb| verb.ends_with(b"subscribe"));
+    if confirms && let Some(shown) = confirmed(queue, session) {
+        return Ok(shown);
+    }
+    // With `CLIENT REPLY OFF` Redis 7.0.15, 8.0.6 and Valkey 9.1 confirm subscriptions all the same, though nothing waits for it;
+    // Redis 6.0.16 sends nothing, not even messages (measured).
+    let told = confirms || verb.is_some_and(|verb| verb.ends_with(b"message"));
+    let unasked = reply.kind == ReplyKind::Push
+        || (told && session.protocol() == Protocol::Resp2 && session.subscribed())
+        || (confirms && queue.is_empty())
+        || (session.monitoring() && matches!(bytes, [b'+', b'0'..=b'9', ..]));
+    if unasked {
+        return Ok(true);
+    }
+    if reply.kind != ReplyKind::Error && queue.front().is_some_and(|ask| ask.pauses) {
+        lane.note_pause(queue.front_bytes());
+    }
+    if queue.front().is_some_and(|ask| !ask.is_own()) {
+        lane.counters.count(Outcome::Answered, 1);
+        lane.counters.count(Outcome::Error, u64::from(reply.kind == ReplyKind::Error));
+    }
+    settle(queue, session, reply, bytes).ok_or(ReplyError::Length)
+}
+
+/// Takes out what was written and gets no answer.
+pub(super) fn drop_silent(queue: &mut Queue<Ask>) {
+    while queue.front().is_some_and(|ask| ask.answer == Answer::Silence) && queue.answered().is_some() {}
+}
+
+/// One confirmation of a (un)subscription came. `None` if nobody asked for it.
+fn confirmed(queue: &mut Queue<Ask>, session: &mut Session) -> Option<bool> {
+    let ask = queue.front_mut()?;
+    let (left, shown) = match &mut ask.answer {
+        Answer::Confirmations(left) => (left, true),
+        Answer::SwallowedConfirmations(left) => (left, false),
+        _ => return None,
+    };
+    if *left == 0 {
+        // UNSUBSCRIBE from everything: one for each, or one that says that there was nothing.
+        *left = match ask.change.as_deref() {
+            Some(Change::Unsubscribe(kind, _)) => session.channels(*kind).max(1),
+            _ => 1,
+        };
+    }
+    *left -= 1;
+    if *left == 0 {
+        let ask = queue.answered()?;
+        if let Some(change) = ask.change {
+            session.apply(*change);
+        }
+    }
+    Some(shown)
+}
+
+/// Takes out the request that was answered, and notes what it changed. `None` if there is none.
+pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<bool> {
+    let own = queue.front().is_some_and(Ask::is_own);
+    if !own && session.in_multi() && bytes.starts_with(b"+QUEUED") {
+        session.queue(queue.front_bytes());
+    }
+    if bytes.starts_with(b"-UNBLOCKED force")
+        && let Some(ask) = queue.front_mut().filter(|ask| ask.block.is_some())
+    {
+        // The node was demoted; it closes the connection next, and the request, which took nothing, is issued again elsewhere.
+        ask.retry = Retry::Read;
+        return Some(false);
+    }
+    let ask = queue.answered()?;
+    let failed = reply.kind == ReplyKind::Error;
+    match ask.change.map(|change| *change) {
+        Some(Change::Exec)
+            if (failed || bytes.starts_with(b"*-1") || bytes.starts_with(b"_"))
+            // EXEC without MULTI leaves everything as it was; a WATCH outlives it.
+            && session.in_multi() =>
+        {
+            session.exec_failed();
+        }
+        Some(change) if !failed => session.apply(change),
+        _ => {}
+    }
+    Some(ask.answer != Answer::Swallowed)
+}
+
+/// The first word of an array or push whose first element is a bulk string: what kind of message it is.
+fn verb(bytes: &[u8]) -> Option<&[u8]> {
+    let [b'*' | b'>', b'2'..=b'4', b'\r', b'\n', b'$', rest @ ..] = bytes else { return None };
+    let end = rest.iter().take(4).position(|&byte| byte == b'\n')?;
+    let word = rest.get(end + 1..)?;
+    word.split(|&byte| byte == b'\r').next()
+}

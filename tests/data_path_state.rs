@@ -1,0 +1,163 @@
+//! What of a session moves to another node and what can't, on real servers: tracking, refused and large requests, modules.
+
+mod common;
+
+use common::data_path::{DataPath, switch};
+use common::raw::{Raw, Reply};
+use common::redis_server::RedisServer;
+use common::{PATIENCE, wait_for};
+use pointsman::model::route::Mode;
+use std::time::Duration;
+
+fn bulk(text: &str) -> Reply {
+    Reply::Bulk(text.as_bytes().to_vec())
+}
+
+/// A connection that gets the invalidations of others, and its id.
+fn listener(path: &DataPath) -> (Raw, String) {
+    let mut raw = path.raw();
+    let id = raw.command(&["CLIENT", "ID"]).text();
+    raw.command(&["SUBSCRIBE", "__redis__:invalidate"]);
+    (raw, id)
+}
+
+/// Has `raw` track with this redirection, and proves that it works.
+#[track_caller]
+fn track(path: &DataPath, raw: &mut Raw, listener: &mut Raw, id: &str) {
+    assert_eq!(raw.command(&["CLIENT", "TRACKING", "ON", "REDIRECT", id]).text(), "OK");
+    raw.command(&["GET", "k"]);
+    path.raw().command(&["SET", "k", "1"]);
+    assert_eq!(listener.reply(), invalidation(Reply::Array(vec![bulk("k")])));
+}
+
+fn invalidation(what: Reply) -> Reply {
+    Reply::Array(vec![bulk("message"), bulk("__redis__:invalidate"), what])
+}
+
+#[test]
+fn a_redirection_of_tracking_breaks_openly_with_resp3() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let (mut listener, id) = listener(&path);
+    let mut raw = path.raw();
+    raw.command(&["HELLO", "3"]);
+    track(&path, &mut raw, &mut listener, &id);
+    switch(&mut path, &a, &b);
+    assert_eq!(listener.reply(), invalidation(Reply::Null), "what is cached is to be dropped");
+    let id = id.parse().expect("a number");
+    assert_eq!(raw.reply(), Reply::Push(vec![bulk("tracking-redir-broken"), Reply::Integer(id)]));
+    let Reply::Array(info) = raw.command(&["CLIENT", "TRACKINGINFO"]) else { panic!("no map") };
+    assert_eq!(info[1], Reply::Array(vec![bulk("off")]));
+}
+
+#[test]
+fn a_redirection_of_tracking_ends_the_session_with_resp2() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let (mut listener, id) = listener(&path);
+    let mut raw = path.raw();
+    track(&path, &mut raw, &mut listener, &id);
+    let mut plain = path.raw();
+    assert_eq!(plain.command(&["CLIENT", "TRACKING", "ON"]).text(), "OK");
+    switch(&mut path, &a, &b);
+    assert_eq!(listener.reply(), invalidation(Reply::Null), "what is cached is to be dropped");
+    raw.expect_closed();
+    assert_eq!(plain.command(&["GET", "k"]), bulk("1"), "RESP2 has no message for who tracks for itself");
+}
+
+/// A connection on an upstream of its own.
+fn pinned(path: &DataPath) -> Raw {
+    let mut raw = path.raw();
+    assert_eq!(raw.command(&["CLIENT", "NO-EVICT", "ON"]).text(), "OK");
+    raw
+}
+
+/// The roles change, and nobody has told the proxy.
+fn change_roles(from: &RedisServer, to: &RedisServer) {
+    to.wait_synced();
+    to.command(&["REPLICAOF", "NO", "ONE"]);
+    from.command(&["REPLICAOF", "127.0.0.1", &to.port().to_string()]);
+}
+
+#[test]
+fn several_refused_requests_are_sent_again_in_order() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let path = DataPath::to(&a);
+    let mut raw = pinned(&path);
+    raw.command(&["SET", "n", "1"]);
+    change_roles(&a, &b);
+    raw.send("INCR n\r\nINCR n\r\nAPPEND n 0\r\n");
+    assert!(raw.is_silent_for(Duration::from_millis(50)), "READONLY was delivered");
+    path.publish(Mode::Open, &b, None);
+    assert_eq!(raw.reply(), Reply::Integer(2));
+    assert_eq!(raw.reply(), Reply::Integer(3));
+    assert_eq!(raw.reply(), Reply::Integer(2), "the length of 30");
+    assert_eq!(raw.command(&["GET", "n"]), bulk("30"));
+}
+
+#[test]
+fn what_was_refused_before_something_that_ran_is_not_sent_again() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let path = DataPath::to(&a);
+    let mut raw = pinned(&path);
+    raw.command(&["SET", "n", "1"]);
+    change_roles(&a, &b);
+    raw.send("INCR n\r\nINCR n\r\nGET n\r\n");
+    assert!(raw.reply().text().starts_with("READONLY"));
+    assert!(raw.reply().text().starts_with("READONLY"));
+    assert_eq!(raw.reply(), bulk("1"));
+    path.publish(Mode::Open, &b, None);
+    assert_eq!(raw.command(&["INCR", "n"]), Reply::Integer(2));
+}
+
+#[test]
+fn a_transaction_too_large_to_be_kept_is_never_queued_again_without_its_commands() {
+    require_server!("redis7");
+    let server = RedisServer::start("redis7");
+    let path = DataPath::to(&server);
+    // What is left of a request whose beginning was dropped is of any length.
+    let sizes = (270_000..400_000).step_by(10_000);
+    let mut all: Vec<_> = sizes.map(|size| (path.raw(), size)).collect();
+    for (raw, size) in &mut all {
+        raw.command(&["MULTI"]);
+        assert_eq!(raw.command(&["SET", "large", &"x".repeat(*size)]).text(), "QUEUED");
+    }
+    wait_for("it is told that none can move", PATIENCE, || path.board.stuck().len() == all.len());
+    for (raw, _) in &mut all {
+        assert_eq!(raw.command(&["EXEC"]), Reply::Array(vec![Reply::Simple("OK".into())]));
+    }
+}
+
+#[test]
+fn the_end_of_a_large_request_is_never_sent_for_a_request() {
+    require_server!("redis7");
+    let (mut a, b) = RedisServer::pair("redis7");
+    let path = DataPath::to(&a);
+    let mut raw = pinned(&path);
+    b.wait_synced();
+    a.freeze();
+    let keys: Vec<String> = (0..10_000).map(|number| format!("a-key-that-is-rather-long-{number}")).collect();
+    raw.request(&[&["MGET".to_owned()], &keys[..]].concat());
+    assert!(raw.is_silent_for(Duration::from_millis(100)));
+    a.kill();
+    b.command(&["REPLICAOF", "NO", "ONE"]);
+    path.publish(Mode::Open, &b, None);
+    assert!(raw.reply().text().contains("the outcome is unknown"), "it wasn't kept");
+    assert_eq!(raw.command(&["SET", "k", "v"]).text(), "OK");
+}
+
+#[test]
+fn what_a_module_has_pinned_does_not_outlive_its_node() {
+    require_server!("redis7");
+    // Renamed, it stands for a module's command, which Pointsman doesn't know.
+    let mut server = RedisServer::builder("redis7").with_file().set("rename-command", "ECHO MODULE.ECHO").start();
+    let path = DataPath::to(&server);
+    let mut raw = path.raw();
+    assert_eq!(raw.command(&["MODULE.ECHO", "x"]), bulk("x"));
+    server.kill();
+    raw.expect_closed();
+}
