@@ -211,7 +211,8 @@ async fn a_broken_save_and_a_fence_are_seen() {
 
     std::fs::remove_dir_all(server.unix_socket().parent().unwrap()).unwrap();
     server.command(&["BGSAVE"]);
-    let noted = |reach: &Reach| matches!(reach, Reach::Answered(answer) if answer.sick.contains("MISCONF") && !answer.writable);
+    let noted =
+        |reach: &Reach| matches!(reach, Reach::Answered(answer) if answer.sick.contains("MISCONF") && !answer.writable);
     probe_until(&store, &node(&server), "the failed save is noted", noted).await;
 }
 
