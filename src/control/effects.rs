@@ -144,6 +144,7 @@ fn change_name(change: &Change) -> String {
         Change::Retargeted { .. } => "retargeted".into(),
         Change::Strayed { .. } => "strayed".into(),
         Change::Gathered { .. } => "gathered".into(),
+        Change::Estranged { .. } => "estranged".into(),
         Change::LineageSeen { .. } => "lineage_seen".into(),
         Change::Began { .. } => "began".into(),
         Change::Entered { step, .. } => format!("entered_{}", step.as_str()),

@@ -148,7 +148,8 @@ impl Machine {
     /// The routed node's process isn't ours any more: written down once.
     pub(super) fn estrange(&mut self, run_id: &str, text: &str) {
         let text = format!("{text}; `pointsman mode {} open` accepts what it holds now", self.svc);
-        let draft = self.draft(RecordKind::Decision, Change::Noted { text: text.clone() }, "");
+        let change = Change::Estranged { process: run_id.to_owned(), text: text.clone() };
+        let draft = self.draft(RecordKind::Decision, change, "");
         self.write(vec![draft], Then::Nothing);
         self.strange = Some(Strange { run_id: run_id.to_owned(), text });
     }

@@ -85,6 +85,8 @@ pub struct Machine {
     pub(super) clean_up_at: Duration,
     /// What stopped the last clean-up of a fence, in words.
     pub(super) return_error: String,
+    /// Since when each standby follows another of our nodes than the routed one.
+    pub(super) stray_since: BTreeMap<NodeAddress, Duration>,
     /// When strays may be told again.
     pub(super) gather_at: Duration,
     /// What stopped the last try to make a stray follow, in words.
@@ -105,6 +107,7 @@ impl Machine {
             settings,
             workers,
             numbered: durable.numbered,
+            strange: durable.estranged.clone().map(|(run_id, text)| Strange { run_id, text }),
             durable,
             route: Route::default(),
             nodes: BTreeMap::new(),
@@ -114,7 +117,6 @@ impl Machine {
             in_flight: 0,
             stuck: Vec::new(),
             journal_error: None,
-            strange: None,
             served: None,
             judging: None,
             unclear: String::new(),
@@ -130,6 +132,7 @@ impl Machine {
             not_before: Duration::ZERO,
             clean_up_at: Duration::ZERO,
             return_error: String::new(),
+            stray_since: BTreeMap::new(),
             gather_at: Duration::ZERO,
             stray_errors: BTreeMap::new(),
             asked: Vec::new(),
@@ -286,7 +289,7 @@ impl Machine {
 
     pub(super) fn publish(&mut self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {
         debug_assert!(route.epoch >= self.route.epoch, "an epoch never goes backward");
-        if self.route.target != route.target {
+        if !self.starting && self.route.target != route.target {
             (self.served, self.strange) = (None, None);
         }
         self.route = route.clone();

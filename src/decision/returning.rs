@@ -6,6 +6,7 @@
 
 use super::{
     Now,
+    health::NodeState,
     machine::Machine,
     pending::{Pending, Then},
 };
@@ -13,11 +14,11 @@ use crate::model::{
     action::{Action, Done},
     error::StoreError,
     name::NodeAddress,
-    observation::{Lineage, Part},
+    observation::{Answer, Lineage, Part},
     operation::Loss,
     record::{Change, Draft, RecordKind},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Between two tries.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -86,10 +87,17 @@ impl Machine {
     /// Called after each event while no switch is under way: tells strays to follow the routed primary.
     pub(super) fn gather(&mut self, now: Now) {
         let waiting = self.pending.values().any(|p| matches!(p, Pending::Return(_) | Pending::Write { .. }));
-        if self.starting || waiting || self.durable.strays.is_empty() {
+        if self.starting || waiting || !self.managed() {
             return;
         }
         let Some(routed) = self.route.target.clone() else { return };
+        let strayed: Vec<_> =
+            self.new_strays(&routed.node, now).into_iter().map(|node| Change::Strayed { node }).collect();
+        if !strayed.is_empty() {
+            let why = "follows another node than the routed primary, by its own file or somebody's order";
+            let drafts = strayed.into_iter().map(|change| self.draft(RecordKind::Decision, change, why)).collect();
+            return self.write(drafts, Then::Nothing);
+        }
         let home = self.durable.strays.iter().filter(|node| self.is_home(node, &routed.node));
         let home: Vec<_> = home.cloned().map(|node| Change::Gathered { node }).collect();
         if !home.is_empty() {
@@ -109,6 +117,30 @@ impl Machine {
             let limit = self.act_limit();
             self.act(Action::Repoint { node: node.clone(), to: routed.node.clone() }, limit, Pending::Return(node));
         }
+    }
+
+    /// Standbys that have followed another of our nodes for so long that nobody is moving them by hand any more.
+    fn new_strays(&mut self, routed: &NodeAddress, now: Now) -> Vec<NodeAddress> {
+        let primary = |answer: &Answer| matches!(answer.part, Part::Primary { .. });
+        let well = self.strange.is_none() && self.nodes.get(routed).and_then(NodeState::fresh).is_some_and(primary);
+        let known = |node: &NodeAddress| {
+            let ordered = [self.durable.parked.contains_key(node), self.durable.fences.contains_key(node)];
+            ordered.contains(&true) || self.durable.strays.contains(node)
+        };
+        let elsewhere = |node: &NodeState| match node.fresh().map(|answer| &answer.part) {
+            Some(Part::Standby { of, .. }) => {
+                let ours = of.as_str() == "127.0.0.1:1" || self.nodes.keys().any(|other| self.is_named(other, of));
+                ours && !self.is_named(routed, of)
+            }
+            _ => false,
+        };
+        let astray = self.nodes.iter().filter(|(address, node)| well && !known(address) && elsewhere(node));
+        let astray: Vec<NodeAddress> = astray.map(|(address, _)| address.clone()).collect();
+        self.stray_since.retain(|node, _| astray.contains(node));
+        let long = |node: &NodeAddress, since: &mut BTreeMap<NodeAddress, Duration>| {
+            now.mono >= *since.entry(node.clone()).or_insert(now.mono) + GATHER_AGAIN
+        };
+        astray.into_iter().filter(|node| long(node, &mut self.stray_since)).collect()
     }
 
     /// Whether a node is no stray any more.

@@ -116,6 +116,14 @@ pub enum Change {
         #[serde(default)]
         process: String,
     },
+    /// The process that answers as the routed primary doesn't hold what was served: remembered, so that a restart doesn't serve
+    /// it while nobody can tell.
+    Estranged {
+        /// The process.
+        process: String,
+        /// Why, in words.
+        text: String,
+    },
     /// An operation began.
     Began {
         /// Its first state.

@@ -73,6 +73,8 @@ pub struct ServiceState {
     pub lineage: Option<Lineage>,
     /// The server process that was seen with it; empty if none is known.
     pub process: String,
+    /// The process that answers as the routed primary and isn't ours, and why, in words.
+    pub estranged: Option<(String, String)>,
     /// The operation that has not ended.
     pub underway: Option<Underway>,
     /// Clusters taken out.
@@ -128,8 +130,9 @@ impl ServiceState {
                 }
             }
             Change::LineageSeen { lineage, process, .. } => {
-                (self.lineage, self.process) = (Some(lineage.clone()), process.clone());
+                (self.lineage, self.process, self.estranged) = (Some(lineage.clone()), process.clone(), None);
             }
+            Change::Estranged { process, text } => self.estranged = Some((process.clone(), text.clone())),
             Change::Began { operation, from, to } => {
                 self.number(operation);
                 self.underway = Some(Underway {
