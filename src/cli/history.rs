@@ -84,7 +84,6 @@ fn what(change: &Change) -> String {
         Change::Retargeted { id, to } => format!("{id} goes to {} ({}) now", to.cluster, to.node),
         Change::Strayed { node } => format!("{node} does not follow yet, and is told again until it does"),
         Change::Gathered { node } => format!("{node} is no stray any more"),
-        Change::Estranged { text, .. } => text.clone(),
         Change::LineageSeen { node, lineage, .. } => format!("history of {node}: {}", lineage.id),
         Change::Began { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
@@ -104,7 +103,7 @@ fn what(change: &Change) -> String {
         Change::Keyed { key, id, .. } => format!("{id} has the key {key}"),
         Change::Configured { changes } => format!("configuration changed{}", lines(changes)),
         Change::ConfigurationRejected { problems } => format!("configuration turned down{}", lines(problems)),
-        Change::Noted { text } => text.clone(),
+        Change::Noted { text } | Change::Estranged { text, .. } => text.clone(),
     }
 }
 
