@@ -152,7 +152,8 @@ impl Machine {
                 // It had no link to lose yet, and is being served by the primary.
                 (false, _) if *syncing => {}
                 (false, _) => opinion = Opinion::Lost(address.to_string()),
-                (true, Some(silent)) if *silent >= heartbeat * 2 => {
+                // Redis counts whole seconds, so that a second of silence may be told as two.
+                (true, Some(silent)) if *silent > heartbeat * 2 => {
                     if !matches!(opinion, Opinion::Lost(_)) {
                         opinion = Opinion::Unheard(address.to_string());
                     }

@@ -142,7 +142,8 @@ impl Storm {
         Part::Standby {
             of,
             link_up: node.link.up,
-            silent_for: Some(Duration::from_secs((self.now - node.link.last_io.min(self.now)) / SECOND)),
+            // Redis subtracts whole seconds from whole seconds: a moment over a second's edge is told as a second.
+            silent_for: Some(Duration::from_secs(self.now / SECOND - node.link.last_io.min(self.now) / SECOND)),
             syncing: node.link.copied_at.is_some(),
         }
     }
