@@ -4,7 +4,7 @@
     command_table.py PORT... > src/protocol/redis/command/table.rs && cargo fmt
 
 The ports are those of running servers, oldest first (the table was made from Redis 7.0, Redis 8.0 and Valkey 9). Flags come from
-COMMAND; what COMMAND doesn't say (which commands belong to a connection, change the topology, give large replies) stands in the
+COMMAND; what COMMAND doesn't say (which commands belong to a connection, change the topology) stands in the
 lists below.
 """
 import json
@@ -22,13 +22,7 @@ HIDDEN = {"POST": "", "HOST:": ""}
 TOPOLOGY = set("""REPLICAOF SLAVEOF FAILOVER SHUTDOWN SYNC PSYNC REPLCONF""".split()) | {
     "CLUSTER|" + sub for sub in """ADDSLOTS ADDSLOTSRANGE BUMPEPOCH DELSLOTS DELSLOTSRANGE FAILOVER FLUSHSLOTS FORGET MEET REPLICATE
     RESET SAVECONFIG SET-CONFIG-EPOCH SETSLOT MIGRATION SYNCSLOTS MIGRATESLOTS CANCELSLOTMIGRATIONS FLUSHSLOT""".split()}
-# Replies that grow with the data; those that depend on the arguments are decided in classify.rs.
-HUGE = set("""KEYS HGETALL HKEYS HVALS SMEMBERS SINTER SUNION SDIFF ZUNION ZINTER ZDIFF SORT SORT_RO XRANGE XREVRANGE XREAD
-    XREADGROUP XCLAIM XAUTOCLAIM DUMP GEORADIUS GEORADIUSBYMEMBER GEORADIUS_RO GEORADIUSBYMEMBER_RO GEOSEARCH ZRANGEBYSCORE
-    ZREVRANGEBYSCORE ZRANGEBYLEX ZREVRANGEBYLEX COMMAND COMMAND|DOCS COMMAND|INFO COMMAND|LIST FUNCTION|DUMP FUNCTION|LIST
-    CLUSTER|SLOTS CLUSTER|SHARDS CLUSTER|NODES SLOWLOG|GET ACL|LOG ACL|LIST PUBSUB|CHANNELS PUBSUB|SHARDCHANNELS
-    XINFO|STREAM VLINKS VEMB""".split())
-KIND = {"POST": "Abort", "HOST:": "Abort", "LRANGE": "Range", "ZRANGE": "Range", "ZREVRANGE": "Range", "AUTH": "Auth",
+KIND = {"POST": "Abort", "HOST:": "Abort", "AUTH": "Auth",
         "HELLO": "Hello", "SELECT": "Select", "QUIT": "Quit", "RESET": "Reset", "CLIENT|SETNAME": "SetName",
         "CLIENT|SETINFO": "SetInfo", "CLIENT|GETNAME": "GetName", "MONITOR": "Monitor", "WAIT": "Wait", "WAITAOF": "Wait",
         "MULTI": "Multi", "EXEC": "Exec", "DISCARD": "Discard", "WATCH": "Watch", "UNWATCH": "Unwatch",
@@ -50,14 +44,11 @@ for name in "BLPOP BRPOP BRPOPLPUSH BLMOVE BZPOPMIN BZPOPMAX".split():
     KIND[name] = "BlockLast"
 for name in "BLMPOP BZMPOP".split():
     KIND[name] = "BlockFirst"
-for name in "MGET HMGET SMISMEMBER ZMSCORE HRANDFIELD ZRANDMEMBER SRANDMEMBER SPOP LPOP RPOP HGETDEL HGETEX VSIM VRANDMEMBER".split():
-    KIND[name] = "ByArguments"
-KIND["LCS"] = KIND["GETRANGE"] = KIND["SUBSTR"] = "Plain"
 
 
 def letters(name, flags):
     found = "".join(letter for flag, letter in (("write", "W"), ("readonly", "R"), ("admin", "A")) if flag in flags)
-    return found + ("T" if name in TOPOLOGY else "") + ("H" if name in HUGE else "")
+    return found + ("T" if name in TOPOLOGY else "")
 
 
 def dump(port):
@@ -76,7 +67,7 @@ def main():
     print("//! Every command of Redis 7.0 to 8.x and Valkey 9, as their servers describe them. Written by\n"
           "//! `tests/servers/command_table.py`; change it there.\n\n"
           "use super::spec::{Flags, Kind, Spec};\n")
-    for letter, flag in (("W", "WRITE"), ("R", "READ"), ("A", "ADMIN"), ("T", "TOPOLOGY"), ("H", "HUGE")):
+    for letter, flag in (("W", "WRITE"), ("R", "READ"), ("A", "ADMIN"), ("T", "TOPOLOGY")):
         print(f"const {letter}: Flags = Flags::{flag};")
     print("const O: Flags = Flags::NONE;\n\n/// All commands, by name.\npub(super) static COMMANDS: &[Spec] = &[")
     for name in sorted(name for name in found if "|" not in name):

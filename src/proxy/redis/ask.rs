@@ -111,8 +111,6 @@ fn changes(kind: Kind) -> bool {
     !matches!(
         kind,
         Kind::Plain
-            | Kind::Range
-            | Kind::ByArguments
             | Kind::Script
             | Kind::Eval
             | Kind::ScriptRo

@@ -20,6 +20,7 @@ use tokio::{select, sync::Notify, time::timeout};
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a session waits for it: a node that doesn't answer lets nobody in anyway.
 const LIMIT: Duration = Duration::from_millis(500);
+
 /// What was found out about one lane's node.
 #[derive(Default)]
 pub struct Door {

@@ -112,8 +112,6 @@ pub struct Class {
     pub retry: Retry,
     /// May it pass in mode `read_only`?
     pub read_only_ok: bool,
-    /// True when its reply may be too large to stand in others' way.
-    pub may_be_huge: bool,
     /// Set when it blocks.
     pub block: Option<Block>,
     /// The table's line (of the subcommand, if there is one); `None` for unknown commands. The session is updated by its kind.
@@ -132,15 +130,12 @@ impl Class {
     }
 }
 
-/// A range or a count up to this many values isn't called huge.
-const SMALL: i64 = 128;
-
 /// Classifies the request whose head was found in `buf`.
 pub fn classify(head: &Head, buf: &[u8], deny: &DenyList) -> Class {
     let name = head.name(buf);
     let Some(command) = find(name) else {
         let route = if deny.unknown(name) { Route::Denied } else { Route::Pinned(Why::Unknown) };
-        return Class { route, retry: Retry::Never, read_only_ok: false, may_be_huge: true, block: None, spec: None };
+        return Class { route, retry: Retry::Never, read_only_ok: false, block: None, spec: None };
     };
     let spec = match command.subcommands {
         [] => command,
@@ -157,11 +152,10 @@ pub fn classify(head: &Head, buf: &[u8], deny: &DenyList) -> Class {
             Kind::Wait | Kind::Exec | Kind::Once => Retry::Never,
             _ if script => Retry::Never,
             Kind::ScriptRo => Retry::Read,
-            Kind::Plain | Kind::Range | Kind::ByArguments | Kind::Streams if !write && !admin => Retry::Read,
+            Kind::Plain | Kind::Streams if !write && !admin => Retry::Read,
             _ => Retry::OnProof,
         },
         read_only_ok: calm_script || !(write || script || spec.kind == Kind::Publish || command.name == "DEBUG"),
-        may_be_huge: huge(spec, head, buf),
         block,
         spec: Some(spec),
     }
@@ -169,9 +163,7 @@ pub fn classify(head: &Head, buf: &[u8], deny: &DenyList) -> Class {
 
 fn route(kind: Kind, blocks: bool) -> Route {
     match kind {
-        Kind::Plain | Kind::Range | Kind::ByArguments | Kind::Script | Kind::Eval | Kind::ScriptRo | Kind::Publish => {
-            Route::Shared
-        }
+        Kind::Plain | Kind::Script | Kind::Eval | Kind::ScriptRo | Kind::Publish => Route::Shared,
         Kind::Streams if !blocks => Route::Shared,
         Kind::Streams | Kind::BlockLast | Kind::BlockFirst => Route::Pinned(Why::Blocking),
         Kind::Wait => Route::Pinned(Why::Wait),
@@ -235,16 +227,4 @@ fn says_no_writes(head: &Head, buf: &[u8]) -> bool {
     line.split(|&b| b == b' ')
         .filter_map(|word| word.strip_prefix(b"flags="))
         .any(|flags| flags.trim_ascii_end().split(|&b| b == b',').any(|flag| flag == b"no-writes"))
-}
-
-fn huge(spec: &Spec, head: &Head, buf: &[u8]) -> bool {
-    let arg = |index| head.arg(buf, index).and_then(|text| std::str::from_utf8(text).ok()?.parse::<i64>().ok());
-    match spec.kind {
-        Kind::Range => match (arg(2), arg(3)) {
-            (Some(from), Some(to)) if (from < 0) == (to < 0) => to.saturating_sub(from) >= SMALL,
-            _ => true,
-        },
-        Kind::ByArguments => i64::from(head.argc) > SMALL || arg(2).is_some_and(|n| n.saturating_abs() > SMALL),
-        _ => spec.flags.has(Flags::HUGE),
-    }
 }

@@ -97,23 +97,6 @@ fn read_only_mode() {
 }
 
 #[test]
-fn sizes() {
-    for (line, huge) in [
-        ("GET k", false),
-        ("KEYS *", true),
-        ("LRANGE l 0 99", false),
-        ("LRANGE l -100 -1", false),
-        ("LRANGE l 0 -1", true),
-        ("ZRANGE z (1 5 BYSCORE", true),
-        ("SPOP s", false),
-        ("SRANDMEMBER s -100000", true),
-        ("MGET a b", false),
-    ] {
-        assert_eq!(class(line).may_be_huge, huge, "{line}");
-    }
-}
-
-#[test]
 fn blocking_commands_say_where_their_timeout_is() {
     let block = |line: &str| class(line).block.map(|block| (block.timeout, block.takes));
     assert_eq!(block("BLPOP k 1"), Some((Timeout::LastSeconds, true)));

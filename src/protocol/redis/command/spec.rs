@@ -17,8 +17,6 @@ impl Flags {
     pub const ADMIN: Self = Self(4);
     /// Changes who replicates from whom or who serves what: denied by default.
     pub const TOPOLOGY: Self = Self(8);
-    /// Its reply grows with the data.
-    pub const HUGE: Self = Self(16);
 
     /// Both sets.
     #[must_use]
@@ -37,10 +35,6 @@ impl Flags {
 pub enum Kind {
     /// Leaves nothing behind on its connection.
     Plain,
-    /// `LRANGE` and the like: the reply is as large as the range asked for.
-    Range,
-    /// The reply is as large as the arguments say.
-    ByArguments,
     /// A script that may write (`EVALSHA`, `FCALL`).
     Script,
     /// A script whose first line may say that it doesn't write.
