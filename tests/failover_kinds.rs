@@ -53,7 +53,11 @@ fn an_independent_cluster_takes_over_for_reading_until_somebody_opens_it() {
     main.restart();
     rig.wait("main is back", |service| service["clusters"][0]["health"] == "up");
     assert_eq!(rig.service()["route"]["node"], spare.address(), "no way back without an order");
-    assert_eq!((main.info("role").as_str(), fence(&main).as_str()), ("master", "0"), "nothing is Pointsman's to change");
+    assert_eq!(
+        (main.info("role").as_str(), fence(&main).as_str()),
+        ("master", "0"),
+        "nothing is Pointsman's to change"
+    );
 }
 
 #[test]
@@ -102,7 +106,10 @@ fn a_primary_that_its_own_file_makes_a_standby_is_opened_again() {
     rig.wait_steady();
     assert_eq!(rig.raw().command(&["GET", "k"]).text(), "v");
     assert_eq!(rig.raw().command(&["SET", "k", "w"]).text(), "OK");
-    assert_eq!((rig.service()["epoch"].clone(), rig.service()["route"]["node"].clone()), (epoch, main.address().into()));
+    assert_eq!(
+        (rig.service()["epoch"].clone(), rig.service()["route"]["node"].clone()),
+        (epoch, main.address().into())
+    );
     wait_for("the standby follows again", PATIENCE, || spare.command(&["GET", "k"]).text() == "w");
 }
 
@@ -118,6 +125,7 @@ fn without_its_journal_two_primaries_are_not_told_apart_and_nobody_is_served() {
     assert_eq!(rig.raw().command(&["SET", "k", "v"]).text(), "OK");
     rig.pointsman.kill();
     std::fs::remove_dir_all(rig.pointsman.folder().join("state")).expect("the state folder");
+    std::fs::remove_file(rig.pointsman.folder().join("admin.sock")).expect("its socket");
     main.restart();
     rig.pointsman.launch_only();
     rig.wait("blocked", |service| service["state"] == "blocked" && says(service, "take writes"));
@@ -137,7 +145,8 @@ fn a_second_manager_is_named_and_neither_acts_until_one_is_gone() {
     let mut second = Rig::start(&clusters(&main, &spare), QUICK);
     for rig in [&first, &second] {
         rig.wait("told of the other", |service| says(service, "is managed by"));
-        assert_eq!(Rig::guards(&rig.switch_ends("spare", &[], 3)), ["identity"]);
+        let guards = Rig::guards(&rig.switch_ends("spare", &[], 3));
+        assert!(!guards.is_empty() && guards.iter().all(|guard| guard == "identity"), "{guards:?}");
     }
     main.kill();
     for rig in [&first, &second] {

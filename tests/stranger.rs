@@ -61,7 +61,8 @@ fn a_request_waits_until_the_process_that_answers_was_judged() {
 #[test]
 fn a_user_who_may_not_ask_is_served_only_by_the_process_that_was_judged() {
     require_server!("redis7");
-    let mut server = RedisServer::builder("redis7").user("app on >secret ~* +get +set").user("own on >word +info").start();
+    let mut server =
+        RedisServer::builder("redis7").user("app on >secret ~* +get +set").user("own on >word +info").start();
     let own = Credentials { username: Some("own".into()), password: Some(Secret::new(*b"word")) };
     let mut path = DataPath::with(&server, |settings| settings.credentials = Some(own));
     let mut client = path.raw();

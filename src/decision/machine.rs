@@ -237,7 +237,10 @@ impl Machine {
 
     fn signalled(&mut self, signal: Signal, now: Now) {
         match signal {
-            Signal::Refused(node) | Signal::Reset(node) | Signal::TimedOut(node) | Signal::WrongRole(node)
+            Signal::Refused(node)
+            | Signal::Reset(node)
+            | Signal::TimedOut(node)
+            | Signal::WrongRole(node)
             | Signal::Stranger(node) => {
                 self.probe(&node, now);
             }

@@ -89,7 +89,10 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
             kicked.await;
             continue;
         };
-        let warm = shared.take_warm(&target.node).filter(|warm| lane.serves(warm.process.as_deref())).and_then(Upstream::alive);
+        let warm = shared
+            .take_warm(&target.node)
+            .filter(|warm| lane.serves(warm.process.as_deref()))
+            .and_then(Upstream::alive);
         let opened = if let Some(upstream) = warm {
             Ok(upstream)
         } else {

@@ -81,8 +81,7 @@ impl Session {
             }
         }
         let open = matches!(view.route.mode, Mode::Open | Mode::ReadOnly);
-        let elsewhere =
-            view.route.target.is_some() && !self.lane.leads_to(&pinned.node, pinned.process.as_deref());
+        let elsewhere = view.route.target.is_some() && !self.lane.leads_to(&pinned.node, pinned.process.as_deref());
         (open && elsewhere && pinned.in_flight() == 0).then_some(Move::Go)
     }
 
@@ -349,7 +348,10 @@ impl Session {
                 self.lost_race = false;
                 if let Some(exec) = asks.get_mut(exec) {
                     // What was queued stays queued until then, so that nothing of it runs.
-                    *exec = (DISCARD.into(), Ask { change: None, retry: Retry::Read, answer: Answer::LostRace, ..Ask::OWN });
+                    *exec = (
+                        DISCARD.into(),
+                        Ask { change: None, retry: Retry::Read, answer: Answer::LostRace, ..Ask::OWN },
+                    );
                 }
             }
         }

@@ -5,10 +5,7 @@
 //! the one that was served before: that one has kept its address all the time. Never: more than one such connection at a time,
 //! however many upstreams are opened at once.
 
-use super::{
-    lane::Lane,
-    open::enter,
-};
+use super::{lane::Lane, open::enter};
 use crate::{
     model::name::NodeAddress,
     protocol::redis::session::{Change, Login, Session},
@@ -86,7 +83,8 @@ impl Witness {
             self.begun.set(round);
             let mut setup = Vec::new();
             let replies = own_session(lane).open(&mut setup);
-            let process = enter(lane, node, &setup, replies, replies, true).await.ok().and_then(|upstream| upstream.process);
+            let process =
+                enter(lane, node, &setup, replies, replies, true).await.ok().and_then(|upstream| upstream.process);
             *self.last.borrow_mut() = Some(Told { round, node: node.clone(), process });
         }
     }

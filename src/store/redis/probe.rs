@@ -193,7 +193,12 @@ fn sick(persistence: &Info, stop_writes: &str, save: &str) -> String {
     }
 }
 
-fn notes(setting_refused: Option<&str>, starved: Option<(u64, u64)>, memory: Option<&Reply>, was_silent: bool) -> String {
+fn notes(
+    setting_refused: Option<&str>,
+    starved: Option<(u64, u64)>,
+    memory: Option<&Reply>,
+    was_silent: bool,
+) -> String {
     let mut notes = Vec::new();
     if let Some(why) = setting_refused {
         notes.push(format!("whether it is fenced can't be seen: {why}"));
