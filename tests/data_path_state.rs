@@ -78,21 +78,22 @@ fn pinned(path: &DataPath) -> Raw {
     raw
 }
 
-/// The roles change, and nobody has told the proxy.
-fn change_roles(from: &RedisServer, to: &RedisServer) {
-    to.wait_synced();
-    to.command(&["REPLICAOF", "NO", "ONE"]);
-    from.command(&["REPLICAOF", "127.0.0.1", &to.port().to_string()]);
+/// A number is there, a client is pinned, the roles have changed, and nobody has told the proxy.
+fn with_roles_changed() -> (DataPath, Raw, RedisServer, RedisServer) {
+    let (a, b) = RedisServer::pair("redis7");
+    let path = DataPath::to(&a);
+    let mut raw = pinned(&path);
+    raw.command(&["SET", "n", "1"]);
+    b.wait_synced();
+    b.command(&["REPLICAOF", "NO", "ONE"]);
+    a.command(&["REPLICAOF", "127.0.0.1", &b.port().to_string()]);
+    (path, raw, a, b)
 }
 
 #[test]
 fn several_refused_requests_are_sent_again_in_order() {
     require_server!("redis7");
-    let (a, b) = RedisServer::pair("redis7");
-    let path = DataPath::to(&a);
-    let mut raw = pinned(&path);
-    raw.command(&["SET", "n", "1"]);
-    change_roles(&a, &b);
+    let (path, mut raw, _a, b) = with_roles_changed();
     raw.send("INCR n\r\nINCR n\r\nAPPEND n 0\r\n");
     assert!(raw.is_silent_for(Duration::from_millis(50)), "READONLY was delivered");
     path.publish(Mode::Open, &b, None);
@@ -105,11 +106,7 @@ fn several_refused_requests_are_sent_again_in_order() {
 #[test]
 fn what_was_refused_before_something_that_ran_is_not_sent_again() {
     require_server!("redis7");
-    let (a, b) = RedisServer::pair("redis7");
-    let path = DataPath::to(&a);
-    let mut raw = pinned(&path);
-    raw.command(&["SET", "n", "1"]);
-    change_roles(&a, &b);
+    let (path, mut raw, _a, b) = with_roles_changed();
     raw.send("INCR n\r\nINCR n\r\nGET n\r\n");
     assert!(raw.reply().text().starts_with("READONLY"));
     assert!(raw.reply().text().starts_with("READONLY"));
