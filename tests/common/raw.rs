@@ -164,6 +164,19 @@ impl Raw {
         }
     }
 
+    /// As [`Raw::line`], but nothing once the other side has closed; waits for as long as it takes.
+    pub fn next_line(&mut self) -> Option<String> {
+        self.stream.set_limit(Duration::from_secs(3600));
+        loop {
+            if self.read.contains(&b'\n') {
+                return Some(self.line());
+            }
+            if !self.fill() {
+                return None;
+            }
+        }
+    }
+
     /// Reads one reply of any type.
     #[track_caller]
     pub fn reply(&mut self) -> Reply {

@@ -20,6 +20,7 @@ pub struct Builder {
     users: Vec<String>,
     with_file: bool,
     port: Option<u16>,
+    environment: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -62,6 +63,13 @@ impl Builder {
     #[must_use]
     pub fn with_file(mut self) -> Self {
         self.with_file = true;
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -113,7 +121,8 @@ impl Builder {
         if self.with_file {
             arguments = into_file(&arguments, &folder.path().join("redis.conf"));
         }
-        RedisServer { process: None, program: program(&self.component), arguments, folder, port, tls_port }
+        let (program, environment) = (program(&self.component), self.environment.clone());
+        RedisServer { process: None, program, arguments, environment, folder, port, tls_port }
     }
 }
 
@@ -175,6 +184,7 @@ pub struct RedisServer {
     process: Option<Process>,
     program: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: TempDir,
     port: u16,
     tls_port: Option<u16>,
@@ -192,6 +202,7 @@ impl RedisServer {
             users: Vec::new(),
             with_file: false,
             port: None,
+            environment: Vec::new(),
         }
     }
 
@@ -310,7 +321,7 @@ impl RedisServer {
     }
 
     fn launch(&self) -> Process {
-        Process::start(&self.program, &self.arguments, &[], &self.log_file())
+        Process::start(&self.program, &self.arguments, &self.environment, &self.log_file())
     }
 
     fn log_file(&self) -> PathBuf {

@@ -100,8 +100,13 @@ impl Notes {
 
     /// How many acknowledged writes this server doesn't hold.
     pub fn missing(&self, server: &RedisServer) -> usize {
+        self.lost(server).len()
+    }
+
+    /// The acknowledged writes that this server doesn't hold.
+    pub fn lost(&self, server: &RedisServer) -> Vec<&(String, Instant)> {
         let mut raw = server.raw();
-        let keys = self.acknowledged.iter().map(|(key, _)| key.as_str());
-        keys.filter(|key| raw.command(&["EXISTS", key]) != Reply::Integer(1)).count()
+        let mut gone = |key: &str| raw.command(&["EXISTS", key]) != Reply::Integer(1);
+        self.acknowledged.iter().filter(|(key, _)| gone(key)).collect()
     }
 }

@@ -1,0 +1,155 @@
+//! Primaries, and whole systems, that come back.
+
+use crate::{
+    common::{PATIENCE, redis_server::RedisServer, wait_for},
+    rig::{Rig, fence, wait_role},
+    scene::{QUICK, changes, durable, epoch, noticed, ready, redis7, servers, stays, streams, until, wait_route},
+    survivors::Survivors,
+    writers::Writers,
+};
+use std::time::Duration;
+
+/// How many clients write.
+const WRITERS: usize = 5;
+
+/// It comes back with its data before it counts as gone: nothing happens but a wait.
+pub fn within_the_hysteresis() -> String {
+    let mut nodes = servers(durable, 1);
+    let rig = ready(&nodes, "[services.cart.health]\nfall = 20");
+    let before = epoch(&rig);
+    let writers = Writers::start(rig.port, WRITERS);
+    writers.progress(200);
+    streams(&nodes[1]);
+    nodes[0].kill();
+    noticed(&rig);
+    nodes[0].restart();
+    writers.progress(200);
+    rig.wait_ready();
+    let notes = writers.finish();
+    assert!(notes.errors.is_empty(), "{:?}", notes.errors);
+    assert_eq!(notes.missing(&nodes[0]), 0);
+    assert_eq!(epoch(&rig), before, "no flip");
+    assert_eq!(nodes[0].info("role"), "master");
+    wait_for("the standby follows again", PATIENCE, || nodes[1].info("master_link_status") == "up");
+    format!("same epoch; of {} acknowledged writes lost 0", notes.acknowledged.len())
+}
+
+/// It dies, comes back, its heir dies: one flip, then blocked, since who failed a moment ago isn't trusted. It serves again when
+/// the routed one is back.
+pub fn flapping() -> String {
+    let mut nodes = servers(durable, 1);
+    let rig = ready(&nodes, QUICK);
+    let writers = Survivors::start(rig.port, WRITERS, "w");
+    writers.progress(100);
+    streams(&nodes[1]);
+    nodes[0].kill();
+    wait_route(&rig, &nodes[1]);
+    nodes[0].restart();
+    rig.wait_ready();
+    let flipped = epoch(&rig);
+    for _ in 0..3 {
+        writers.progress(50);
+        nodes[1].kill();
+        rig.wait("blocked", |service| {
+            service["state"] == "blocked"
+                && service["note"].as_str().is_some_and(|note| note.contains("short time ago"))
+        });
+        stays("one flip", Duration::from_millis(500), || nodes[0].info("role") == "slave");
+        nodes[1].restart();
+        rig.wait_ready();
+    }
+    writers.progress(50);
+    let notes = writers.finish();
+    assert_eq!(epoch(&rig), flipped, "one flip at most");
+    assert_eq!(changes(&rig, "began").len(), 1);
+    let lost = notes.missing(&nodes[1]);
+    assert!(lost <= WRITERS, "{lost} lost");
+    format!(
+        "4 deaths, 1 flip, 3 times blocked by `cooldown` and served again; of {} writes lost {lost}",
+        notes.acknowledged.len()
+    )
+}
+
+/// It comes back empty at once: its standby's data serves, and it never does.
+pub fn empty_at_once() -> String {
+    let (mut lost, mut acknowledged) = (0, 0);
+    for _ in 0..3 {
+        let mut nodes = servers(redis7, 1);
+        let rig = ready(&nodes, QUICK);
+        let writers = Writers::start(rig.port, WRITERS);
+        writers.progress(200);
+        streams(&nodes[1]);
+        nodes[0].kill();
+        nodes[0].restart();
+        wait_role(&nodes[1], "master");
+        writers.progress(50);
+        rig.wait_ready();
+        wait_role(&nodes[0], "slave");
+        let notes = writers.finish();
+        assert!(notes.errors.is_empty(), "{:?}", notes.errors);
+        let gone = notes.missing(&nodes[1]);
+        assert!(gone <= WRITERS, "{gone} of {} lost", notes.acknowledged.len());
+        assert_eq!(changes(&rig, "began").len(), 1, "no flip back");
+        (lost, acknowledged) = (lost + gone, acknowledged + notes.acknowledged.len());
+    }
+    format!("3 rounds: the standby serves; of {acknowledged} acknowledged writes lost {lost} that were under way")
+}
+
+/// Servers and Pointsman are killed together, after a planned switch and after a failover whose dead primary never learnt of it;
+/// the wrong ones come back first.
+pub fn cold_restart() -> String {
+    let mut nodes = servers(|| durable().with_file(), 1);
+    let mut rig = ready(&nodes, QUICK);
+    let writers = Survivors::start(rig.port, WRITERS, "planned");
+    writers.progress(100);
+    rig.switch("b");
+    writers.progress(100);
+    let planned = all_killed(&mut rig, &mut nodes, 1);
+    writers.progress(50);
+    let notes = writers.finish();
+    assert_eq!(notes.missing(&nodes[1]), 0, "of {}", notes.acknowledged.len());
+    rig.wait_ready();
+
+    let writers = Survivors::start(rig.port, WRITERS, "crash");
+    writers.progress(100);
+    wait_for("the standby streams", PATIENCE, || nodes[0].command(&["EXISTS", "crash0:0"]).text() == "1");
+    nodes[1].kill();
+    wait_route(&rig, &nodes[0]);
+    writers.progress(100);
+    let crashed = all_killed(&mut rig, &mut nodes, 0);
+    writers.progress(50);
+    let notes = writers.finish();
+    rig.wait_ready();
+    let lost = notes.missing(&nodes[0]);
+    assert!(lost <= WRITERS, "{lost} of {}", notes.acknowledged.len());
+    format!(
+        "after a switch: serves {} ms after the last start; after a failover: {} ms, {lost} lost of those under way",
+        planned.as_millis(),
+        crashed.as_millis()
+    )
+}
+
+/// Kills everything, starts the node that isn't routed, then Pointsman, then the routed one. How long until the routed one serves.
+fn all_killed(rig: &mut Rig, nodes: &mut [RedisServer], serving: usize) -> Duration {
+    let before = epoch(rig);
+    rig.pointsman.kill();
+    nodes.iter_mut().for_each(RedisServer::kill);
+    nodes[1 - serving].restart();
+    rig.pointsman.launch_only();
+    let elsewhere = || rig.service()["route"]["node"] == nodes[1 - serving].address();
+    stays("nothing serves but the routed node", Duration::from_secs(2), || !elsewhere());
+    nodes[serving].restart();
+    let served = until("it serves", || {
+        let service = rig.service();
+        service["route"]["node"] == nodes[serving].address()
+            && service["mode"] == "open"
+            && service["state"] == "steady"
+    });
+    wait_for("roles and fences", PATIENCE, || {
+        nodes[serving].info("role") == "master"
+            && nodes[1 - serving].info("role") == "slave"
+            && nodes.iter().all(|node| fence(node) == "0")
+    });
+    assert!(epoch(rig) >= before, "an older epoch");
+    served
+}
