@@ -69,10 +69,11 @@ impl Machine {
 
     /// Before anything is proven: standbys are asked at once, and kept from losing their data with a primary that refuses.
     fn alarm(&mut self, refused: bool, now: Now) {
+        let since = self.routed_node().and_then(|node| node.failing_since).unwrap_or_default();
         let due: Vec<NodeAddress> = self
             .nodes
             .iter()
-            .filter(|(_, node)| now.mono >= node.seen + self.settings.health.interval / 2)
+            .filter(|(_, node)| node.seen < since || now.mono >= node.seen + self.settings.health.interval / 2)
             .map(|(address, _)| address.clone())
             .collect();
         for node in &due {

@@ -119,6 +119,7 @@ async fn inspection_advises_and_its_advice_silences_it() {
     for wanted in [
         "CONFIG SET repl-ping-replica-period 1",
         "CONFIG SET repl-backlog-size 64mb",
+        "CONFIG SET repl-diskless-sync yes repl-diskless-sync-delay 5",
         "CONFIG SET min-replicas-to-write 1",
         "CONFIG SET appendonly yes",
         "CONFIG SET maxclients 15032",
