@@ -87,7 +87,7 @@ impl Machine {
     /// Called after each event while no switch is under way: tells strays to follow the routed primary.
     pub(super) fn gather(&mut self, now: Now) {
         let waiting = self.pending.values().any(|p| matches!(p, Pending::Return(_) | Pending::Write { .. }));
-        if self.starting || waiting || !self.managed() {
+        if self.starting || waiting || !self.managed() || self.yields_to().is_some() {
             return;
         }
         let Some(routed) = self.route.target.clone() else { return };

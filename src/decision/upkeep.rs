@@ -65,7 +65,8 @@ impl Machine {
 
     /// Journal first, then the same node is made primary again; the route stays.
     fn reopen_role(&mut self, node: &NodeAddress, now: Now) {
-        if !self.own_guards(now).is_empty() || self.durable.fences.contains_key(node) {
+        let may = self.own_guards(now).is_empty() && self.yields_to().is_none();
+        if !may || self.durable.fences.contains_key(node) {
             return;
         }
         self.not_before = now.mono + TRY_AGAIN;

@@ -105,16 +105,21 @@ impl Machine {
             let state = if node.health == Health::Down { Standing::Blocked } else { Standing::Suspect };
             return Some((state, format!("{} {failure}", target.node)));
         }
-        let writable = node.fresh().is_some_and(|answer| answer.writable);
-        (!writable).then(|| (Standing::Suspect, format!("{} takes no writes", target.node)))
+        let answer = node.fresh().filter(|answer| !answer.writable)?;
+        let stopped = answer.self_fence.is_some() && answer.sick.is_empty();
+        let why = if stopped { ": fewer standbys keep up than it asks for (min-replicas-to-write)" } else { "" };
+        Some((Standing::Suspect, format!("{} takes no writes{why}", target.node)))
     }
 
     /// What an operator of a steady service should know.
     fn small_note(&self) -> String {
-        match &self.journal_error {
-            Some(error) => format!("the journal can't be written: {error}"),
-            None if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
-            None => {
+        match (&self.journal_error, self.yields_to()) {
+            (Some(error), _) => format!("the journal can't be written: {error}"),
+            (None, Some(other)) => {
+                format!("{other} manages this service too and comes first: no role is moved from here")
+            }
+            (None, None) if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
+            (None, None) => {
                 let mut strays = self.durable.strays.iter();
                 strays.find_map(|node| Some(format!("{node} {}", self.stray_note(node)?))).unwrap_or_default()
             }
