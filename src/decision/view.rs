@@ -106,22 +106,20 @@ impl Machine {
             return Some((state, format!("{} {failure}", target.node)));
         }
         let answer = node.fresh().filter(|answer| !answer.writable)?;
-        let stopped = answer.self_fence.is_some() && answer.sick.is_empty();
-        let why = if stopped { ": fewer standbys keep up than it asks for (min-replicas-to-write)" } else { "" };
-        Some((Standing::Suspect, format!("{} takes no writes{why}", target.node)))
+        let words = format!("{} takes no writes: {}", target.node, said(answer));
+        Some((Standing::Suspect, words.trim_end_matches([':', ' ']).into()))
     }
 
     /// What an operator of a steady service should know.
     fn small_note(&self) -> String {
-        match (&self.journal_error, self.yields_to()) {
-            (Some(error), _) => format!("the journal can't be written: {error}"),
-            (None, Some(other)) => {
-                format!("{other} manages this service too and comes first: no role is moved from here")
-            }
-            (None, None) if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
-            (None, None) => {
-                let mut strays = self.durable.strays.iter();
-                strays.find_map(|node| Some(format!("{node} {}", self.stray_note(node)?))).unwrap_or_default()
+        match &self.journal_error {
+            Some(error) => format!("the journal can't be written: {error}"),
+            None if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
+            None => {
+                let strays = self.durable.strays.iter();
+                let mut strays = strays.filter_map(|node| Some(format!("{node} {}", self.stray_note(node)?)));
+                let routed = || self.routed_node().and_then(NodeState::fresh).map(said);
+                self.identity().into_iter().next().or_else(|| strays.next()).or_else(routed).unwrap_or_default()
             }
         }
     }
@@ -169,9 +167,7 @@ impl Machine {
         let follows = role == Role::Standby && self.managed();
         let lag = self.routed_node().filter(|_| follows).and_then(|primary| state.lag(primary, now.mono));
         let failure = state.failure(now.mono);
-        let said = state.fresh().map(|answer| [answer.sick.as_str(), answer.note.as_str()].join("; "));
-        let said = said.unwrap_or_default().trim_matches([';', ' ']).to_owned();
-        let said = self.stray_note(address).unwrap_or(said);
+        let said = self.stray_note(address).or_else(|| state.fresh().map(said)).unwrap_or_default();
         NodeView {
             address: address.clone(),
             health: state.health,
@@ -196,4 +192,9 @@ impl Machine {
             Some(Answer { part: Part::Standby { .. }, .. }) => Role::Standby,
         }
     }
+}
+
+/// What a node says of itself that an operator should know.
+fn said(answer: &Answer) -> String {
+    [answer.sick.as_str(), answer.note.as_str()].join("; ").trim_matches([';', ' ']).to_owned()
 }

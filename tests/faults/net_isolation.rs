@@ -149,7 +149,7 @@ pub fn only_replication_is_cut_and_it_fences_itself() -> String {
     world.main_host.cut(&world.spare_host);
     let said = until("that it takes no writes is said", || {
         let service = world.rig.service();
-        service["state"] != "steady" && service["note"].as_str().is_some_and(|note| note.contains("takes no writes"))
+        service["state"] != "steady" && service["note"].as_str().is_some_and(|note| note.contains("NOREPLICAS"))
     });
     let note = world.rig.service()["note"].to_string();
     pass(BROKEN);

@@ -12,7 +12,7 @@ const WRITERS: usize = 5;
 
 /// Whether this one says that the other one manages the service.
 fn yields(rig: &Rig) -> bool {
-    rig.service()["note"].as_str().is_some_and(|note| note.contains("manages this service too"))
+    rig.service()["note"].as_str().is_some_and(|note| note.contains("is managed by"))
 }
 
 /// Whether a failover would be done from here.
