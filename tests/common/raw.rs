@@ -29,6 +29,14 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// The texts of everything in it, arrays within arrays too.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Self::Array(many) | Self::Push(many) => many.iter().flat_map(Self::words).collect(),
+            one => vec![one.text()],
+        }
+    }
+
     /// Text of a simple string, a bulk string or an error; else how it is debugged.
     pub fn text(&self) -> String {
         match self {

@@ -65,7 +65,7 @@ fn round(settings: &str) -> (Notes, Duration, usize) {
     writers.progress(200);
     let notes = writers.finish();
     let missing = notes.missing(&nodes[1]);
-    assert!(notes.errors.is_empty(), "only writes in flight may fail, and say so: {:?}", notes.errors);
+    notes.no_errors();
     assert!(notes.unknown.len() <= WRITERS, "one a connection at most: {}", notes.unknown.len());
     assert!(missing <= WRITERS, "asynchronous replication loses what was under way: {missing}");
     assert_eq!(idle.command(&["GET", "nothing"]), Reply::Null, "an idle connection lasts");

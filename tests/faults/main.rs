@@ -89,6 +89,13 @@ const FAULTS: &[Fault] = &[
     Fault("27", "two operators switch at once", "one wins, the other gets 409", SLOW, orders::two_at_once),
     Fault(
         "28",
+        "everything is ended in order and comes back",
+        "the routed node serves, and no other",
+        SLOW,
+        restarts::warm_restart,
+    ),
+    Fault(
+        "28",
         "everything is killed and comes back",
         "the routed node serves, and no other",
         SLOW,

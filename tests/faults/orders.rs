@@ -58,7 +58,8 @@ pub fn two_at_once() -> String {
         });
         let mut codes = answers.each_ref().map(|(code, _)| *code);
         codes.sort_unstable();
-        assert!(codes == [200, 409] || codes == [200, 200], "{answers:#?}");
+        // One that came late was done too, or refused since the standby had not found the new primary yet.
+        assert!(codes[0] == 200 && [200, 409, 422].contains(&codes[1]), "{answers:#?}");
         conflicts += u32::from(codes[1] == 409);
         routed = rig.service()["route"]["cluster"].as_str().expect("a route").to_owned();
         if codes[1] == 409 {

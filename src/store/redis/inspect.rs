@@ -118,7 +118,8 @@ fn check_settings(answer: &Answer, fitness: &Fitness, service: &Service, finding
     let fact = |name: &str| fitness.facts.get(name).map_or("", String::as_str);
     if managed && (fact("repl-diskless-sync") == "no" || number("repl-diskless-sync-delay") == Some(0)) {
         advise(
-            "begins full copies at once: after an empty restart it can empty its standbys before they are parked".to_owned(),
+            "begins full copies at once: after an empty restart it can empty its standbys before they are parked"
+                .to_owned(),
             "CONFIG SET repl-diskless-sync yes repl-diskless-sync-delay 5".to_owned(),
         );
     }
