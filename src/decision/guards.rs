@@ -129,7 +129,7 @@ impl Machine {
     }
 
     /// Other managers, several primaries, a node configured twice.
-    fn identity(&self) -> Vec<String> {
+    pub(super) fn identity(&self) -> Vec<String> {
         let mut found = Vec::new();
         if !self.starting && !self.unclear.is_empty() {
             found.push(self.unclear.clone());

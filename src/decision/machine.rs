@@ -57,6 +57,8 @@ pub struct Machine {
     pub(super) strange: Option<Strange>,
     /// The routed primary's process as it was served.
     pub(super) served: Option<Served>,
+    /// The process at the routed node that may be served, as judged last; empty while none is known.
+    pub(super) admitted: String,
     /// The process that answers as the routed primary and wasn't served yet, and since when.
     pub(super) judging: Option<(String, Duration)>,
     /// Why no primary can be told, in words; empty when one is known.
@@ -118,6 +120,7 @@ impl Machine {
             stuck: Vec::new(),
             journal_error: None,
             served: None,
+            admitted: String::new(),
             judging: None,
             unclear: String::new(),
             shielded: None,
@@ -234,7 +237,11 @@ impl Machine {
 
     fn signalled(&mut self, signal: Signal, now: Now) {
         match signal {
-            Signal::Refused(node) | Signal::Reset(node) | Signal::TimedOut(node) | Signal::WrongRole(node) => {
+            Signal::Refused(node)
+            | Signal::Reset(node)
+            | Signal::TimedOut(node)
+            | Signal::WrongRole(node)
+            | Signal::Stranger(node) => {
                 self.probe(&node, now);
             }
             answer => {
@@ -289,8 +296,11 @@ impl Machine {
 
     pub(super) fn publish(&mut self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {
         debug_assert!(route.epoch >= self.route.epoch, "an epoch never goes backward");
-        if !self.starting && self.route.target != route.target {
-            (self.served, self.strange) = (None, None);
+        if self.route.target != route.target {
+            self.admitted = route.target.as_ref().map_or_else(String::new, |target| self.process_at(target));
+            if !self.starting {
+                (self.served, self.strange) = (None, None);
+            }
         }
         self.route = route.clone();
         self.shielded = None;

@@ -9,7 +9,7 @@ use super::{
     join::join,
     key::Key,
     moving::Move,
-    open::{OpenError, open},
+    open::{OpenError, Proof, open},
     pinned::Pinned,
     session::{Flow, Session},
     spare::Spare,
@@ -131,7 +131,7 @@ impl Session {
             let mut setup = Vec::new();
             let replies = state.open(&mut setup) + 1;
             reply::request(&mut setup, &[b"SELECT", b"0"]);
-            self.open_somewhere(&setup, replies, replies).await?;
+            self.open_somewhere(&setup, replies, replies, Proof::Process).await?;
         }
         self.become_state(state).await?;
         self.client.say(reply::ok);
@@ -159,7 +159,7 @@ impl Session {
         bare.apply(Change::Login(Arc::clone(login)));
         let mut setup = Vec::new();
         let replies = bare.open(&mut setup);
-        self.open_somewhere(&setup, replies, replies).await.map(drop)
+        self.open_somewhere(&setup, replies, replies, Proof::Process).await.map(drop)
     }
 
     /// Asks on a connection made for that, and only logged in: while a script runs, the node refuses `SELECT`.
@@ -171,7 +171,7 @@ impl Session {
         let mut setup = Vec::new();
         let replies = bare.open(&mut setup) + 1;
         setup.extend_from_slice(request);
-        self.open_somewhere(&setup, replies, replies).await?;
+        self.open_somewhere(&setup, replies, replies, Proof::Answer).await?;
         self.lane.counters.count(Outcome::Answered, 1);
         self.client.say(reply::ok);
         self.client.flush();
@@ -179,13 +179,19 @@ impl Session {
     }
 
     /// Opens an upstream on the route, trying for as long as requests may wait.
-    pub(super) async fn open_somewhere(&self, setup: &[u8], replies: usize, must: usize) -> Result<Pinned, Box<[u8]>> {
+    pub(super) async fn open_somewhere(
+        &self,
+        setup: &[u8],
+        replies: usize,
+        must: usize,
+        proof: Proof,
+    ) -> Result<Pinned, Box<[u8]>> {
         let attempts = async {
             let mut pause = PAUSE;
             loop {
                 let changed = self.lane.changed.notified();
                 if let Some(target) = self.lane.target() {
-                    match open(&self.lane, &target.node, setup, replies, must).await {
+                    match open(&self.lane, &target.node, setup, replies, must, proof).await {
                         Ok(upstream) => return Ok(Pinned::new(upstream, target.node)),
                         Err(OpenError::Refused(error)) => return Err(error.into_boxed_slice()),
                         Err(_) => {}
@@ -210,6 +216,7 @@ impl Session {
     async fn pin(&mut self) -> Result<(), Box<[u8]>> {
         let key = Key::of(&self.state, self.entry);
         let spare = self.lane.target().and_then(|target| self.lane.spares.take(&key, &target.node));
+        let spare = spare.filter(|spare| self.lane.serves(spare.upstream.process.as_deref()));
         let pinned = match spare {
             Some(spare) => self.reuse(spare),
             None => match self.open_pinned().await {

@@ -1,6 +1,6 @@
 //! What a reply on a pinned upstream belongs to, and what it changes in the session.
 //!
-//! Input: whole replies, and the requests that are unanswered. Output: whether the client gets the reply, and the session's state as
+//! Input: whole replies, and the requests that are unanswered. Output: what the client gets of the reply, and the session's state as
 //! the reply confirms it. Never: bytes to anybody.
 
 use super::{
@@ -18,19 +18,36 @@ use crate::{
     proxy::counters::Outcome,
 };
 
-/// Finds what a reply belongs to, and says whether the client gets it.
+/// What the client gets of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// All of it.
+    Reply,
+    /// Nothing.
+    Nothing,
+    /// What EXEC answers when a watched key has changed.
+    LostRace,
+}
+
+impl Shown {
+    fn when(shown: bool) -> Self {
+        if shown { Self::Reply } else { Self::Nothing }
+    }
+}
+
+/// Finds what a reply belongs to, and says what the client gets.
 pub(super) fn judge(
     queue: &mut Queue<Ask>,
     session: &mut Session,
     lane: &Lane,
     reply: Reply,
     bytes: &[u8],
-) -> Result<bool, ReplyError> {
+) -> Result<Shown, ReplyError> {
     drop_silent(queue);
     let verb = verb(bytes);
     let confirms = verb.is_some_and(|verb| verb.ends_with(b"subscribe"));
     if confirms && let Some(shown) = confirmed(queue, session) {
-        return Ok(shown);
+        return Ok(Shown::when(shown));
     }
     // With `CLIENT REPLY OFF` Redis 7.0.15, 8.0.6 and Valkey 9.1 confirm subscriptions all the same, though nothing waits for it;
     // Redis 6.0.16 sends nothing, not even messages (measured).
@@ -40,7 +57,7 @@ pub(super) fn judge(
         || (confirms && queue.is_empty())
         || (session.monitoring() && matches!(bytes, [b'+', b'0'..=b'9', ..]));
     if unasked {
-        return Ok(true);
+        return Ok(Shown::Reply);
     }
     if reply.kind != ReplyKind::Error && queue.front().is_some_and(|ask| ask.pauses) {
         lane.note_pause(queue.front_bytes());
@@ -83,7 +100,7 @@ fn confirmed(queue: &mut Queue<Ask>, session: &mut Session) -> Option<bool> {
 }
 
 /// Takes out the request that was answered, and notes what it changed. `None` if there is none.
-pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<bool> {
+pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<Shown> {
     let own = queue.front().is_some_and(Ask::is_own);
     if !own && session.in_multi() && bytes.starts_with(b"+QUEUED") {
         session.queue(queue.front_bytes());
@@ -93,9 +110,13 @@ pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply
     {
         // The node was demoted; it closes the connection next, and the request, which took nothing, is issued again elsewhere.
         ask.retry = Retry::Read;
-        return Some(false);
+        return Some(Shown::Nothing);
     }
     let ask = queue.answered()?;
+    if ask.answer == Answer::LostRace {
+        session.exec_failed();
+        return Some(Shown::LostRace);
+    }
     let failed = reply.kind == ReplyKind::Error;
     match ask.change.map(|change| *change) {
         Some(Change::Exec)
@@ -108,7 +129,7 @@ pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply
         Some(change) if !failed => session.apply(change),
         _ => {}
     }
-    Some(ask.answer != Answer::Swallowed)
+    Some(Shown::when(ask.answer != Answer::Swallowed))
 }
 
 /// The first word of an array or push whose first element is a bulk string: what kind of message it is.

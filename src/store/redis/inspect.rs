@@ -86,7 +86,12 @@ fn check_state(answer: &Answer, fitness: &Fitness, findings: &mut Vec<Finding>) 
         ));
     }
     for trouble in [&answer.sick, &answer.note].into_iter().filter(|words| !words.is_empty()) {
-        findings.push(advice(trouble.clone(), "look at the server's log"));
+        let mend = match trouble {
+            words if words.contains("(NOREPLICAS)") => "bring its standbys back, or CONFIG SET min-replicas-to-write 0",
+            words if words.contains("(OOM)") => "CONFIG SET maxmemory to more, or maxmemory-policy to one that evicts",
+            _ => "look at the server's log",
+        };
+        findings.push(advice(trouble.clone(), mend));
     }
     if fact("config file").is_empty() && !fact("version").is_empty() {
         findings.push(advice(

@@ -19,7 +19,7 @@ use std::{future::Future, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// What is asked each time. Sections one by one: before Redis 7.0, INFO takes one.
-const QUESTIONS: [&str; 8] = [
+const QUESTIONS: [&str; 9] = [
     "INFO replication",
     "INFO keyspace",
     "INFO persistence",
@@ -28,6 +28,7 @@ const QUESTIONS: [&str; 8] = [
     "CONFIG GET repl-ping-replica-period",
     "CONFIG GET stop-writes-on-bgsave-error",
     "CONFIG GET save",
+    "INFO memory",
 ];
 /// How often other managers are looked for on a node with few connections. The list stops the server for about 3 us a
 /// connection [measured], so the more it has, the less often it is asked for; a manager that starts always asks.
@@ -154,7 +155,7 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
     let loading = persistence.flag("loading") || persistence.flag("async_loading");
     let sick = sick(&persistence, &setting(6), &setting(7));
     let good_standbys = replication.number("min_slaves_good_slaves");
-    let starved = good_standbys.zip(to_write).is_some_and(|(good, needed)| good < needed);
+    let starved = good_standbys.zip(to_write).filter(|(good, needed)| primary && good < needed);
     let position = replication.number("master_repl_offset").unwrap_or(0);
     let applied = if primary { position } else { replication.number("slave_repl_offset").unwrap_or(0) };
     let received = if primary { position } else { replication.number("slave_read_repl_offset").unwrap_or(applied) };
@@ -163,7 +164,7 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
         run_id: identity.run_id.clone(),
         version: identity.version.clone(),
         part: if primary { primary_part(&replication) } else { standby_part(&replication) },
-        writable: primary && !loading && sick.is_empty() && !starved,
+        writable: primary && !loading && sick.is_empty() && starved.is_none(),
         loading,
         fenced: to_write.is_some_and(|value| value >= FENCE),
         lineage: lineage(&replication),
@@ -176,7 +177,7 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
         heartbeat: seconds(5),
         self_fence: own_fence.map(|(standbys, lag)| SelfFence { standbys, lag }),
         sick,
-        note: note(replies.get(3).and_then(error), was_silent),
+        note: notes(replies.get(3).and_then(error), starved, replies.get(8), was_silent),
     })
 }
 
@@ -192,15 +193,35 @@ fn sick(persistence: &Info, stop_writes: &str, save: &str) -> String {
     }
 }
 
-fn note(setting_refused: Option<&str>, was_silent: bool) -> String {
+fn notes(
+    setting_refused: Option<&str>,
+    starved: Option<(u64, u64)>,
+    memory: Option<&Reply>,
+    was_silent: bool,
+) -> String {
     let mut notes = Vec::new();
     if let Some(why) = setting_refused {
         notes.push(format!("whether it is fenced can't be seen: {why}"));
+    }
+    if let Some((good, needed)) = starved.filter(|(_, needed)| *needed < FENCE) {
+        notes.push(format!(
+            "{good} standbys keep up and min-replicas-to-write is {needed}: writes are refused (NOREPLICAS)"
+        ));
+    }
+    if memory.and_then(Info::read).is_some_and(|memory| is_full(&memory)) {
+        notes.push("its memory is full and nothing may be evicted: writes that need more are refused (OOM)".to_owned());
     }
     if was_silent {
         notes.push("answered late or on a new connection only".into());
     }
     notes.join("; ")
+}
+
+/// As Redis decides it in `performEvictions`: what standbys and the append-only file have yet to be sent doesn't count.
+fn is_full(memory: &Info) -> bool {
+    let number = |name| memory.number(name).unwrap_or(0);
+    let (used, most) = (number("used_memory").saturating_sub(number("mem_not_counted_for_evict")), number("maxmemory"));
+    most > 0 && used > most && memory.get("maxmemory_policy") == Some("noeviction")
 }
 
 /// The history in INFO replication.
