@@ -174,7 +174,7 @@ impl Raw {
 
     /// As [`Raw::line`], but nothing once the other side has closed; waits for as long as it takes.
     pub fn next_line(&mut self) -> Option<String> {
-        self.stream.set_limit(Duration::from_secs(3600));
+        self.stream.set_limit(Duration::from_hours(1));
         loop {
             if self.read.contains(&b'\n') {
                 return Some(self.line());

@@ -49,8 +49,8 @@ pub fn lagging() -> String {
     let order = ["failover", "cart", "--accept-loss", "--override", "lag", "--reason", "it is a cache", "--json"];
     rig.pointsman.cli_expect(&order, 0);
     writers.progress(50);
-    let notes = writers.finish();
-    let lost = notes.missing(&nodes[1]);
+    let noted = writers.finish();
+    let lost = noted.missing(&nodes[1]);
     assert!(lost > 0, "they were behind");
     format!("blocked: {lag:.1} s and {bytes} B behind; by hand with `--override lag`: served, {lost} writes lost")
 }
@@ -73,12 +73,12 @@ pub fn dies_in_catch_up() -> String {
     });
     assert_eq!(operation["outcome"], "rolled_back", "{operation:#}");
     writers.progress(100);
-    let notes = writers.finish();
-    notes.no_errors();
-    assert_eq!((notes.unknown.len(), notes.missing(&nodes[0])), (0, 0));
+    let noted = writers.finish();
+    noted.no_errors();
+    assert_eq!((noted.unknown.len(), noted.missing(&nodes[0])), (0, 0));
     nodes[1].restart();
     rig.wait_ready();
-    format!("rolled back; of {} acknowledged writes lost 0, errors 0", notes.acknowledged.len())
+    format!("rolled back; of {} acknowledged writes lost 0, errors 0", noted.acknowledged.len())
 }
 
 /// The primary dies, and its heir as soon as it is one: the next standby serves.
@@ -93,13 +93,13 @@ pub fn dies_after_promotion() -> String {
     let crash = Instant::now();
     let heir = first_primary(&nodes[1..]) + 1;
     nodes[heir].kill();
-    let (death, last) = (Instant::now(), 3 - heir);
-    wait_route(&rig, &nodes[last]);
+    let (death, third) = (Instant::now(), 3 - heir);
+    wait_route(&rig, &nodes[third]);
     writers.progress(100);
-    let notes = writers.finish();
-    notes.no_errors();
+    let noted = writers.finish();
+    noted.no_errors();
     // What the heir acknowledged before the last one followed it is lost with it; nothing later is.
-    let lost = notes.lost(&nodes[last]);
+    let lost = noted.lost(&nodes[third]);
     let later = lost.iter().filter(|(_, at)| *at > death + UNDER_WAY).count();
     assert_eq!(later, 0, "acknowledged after the second death, and lost");
     let lost = lost.len();
@@ -109,11 +109,11 @@ pub fn dies_after_promotion() -> String {
     rig.wait_ready();
     wait_role(&nodes[0], "slave");
     wait_role(&nodes[heir], "slave");
-    assert_eq!(nodes[last].info("role"), "master");
+    assert_eq!(nodes[third].info("role"), "master");
     format!(
         "heir killed {} ms after the primary, gap {} ms, {} operations, {lost} lost that the heir alone had",
         (death - crash).as_millis(),
-        notes.gap(crash).as_millis(),
+        noted.gap(crash).as_millis(),
         changes(&rig, "began").len()
     )
 }

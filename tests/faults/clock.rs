@@ -53,9 +53,9 @@ pub fn steps() -> String {
         rig.wait_ready();
         assert_eq!(epoch(&rig), before, "no flip");
     }
-    let notes = writers.finish();
-    notes.no_errors();
-    assert_eq!((notes.unknown.len(), notes.missing(&nodes[0])), (0, 0));
+    let noted = writers.finish();
+    noted.no_errors();
+    assert_eq!((noted.unknown.len(), noted.missing(&nodes[0])), (0, 0));
     assert!(changes(&rig, "began").is_empty(), "not even tried");
     "stepped by +1 h, -1 h, -1 h, +1 h for Pointsman and both servers: no flip, no error".into()
 }

@@ -49,6 +49,7 @@ const FAULTS: &[Fault] = &[
         SLOW,
         crash::default_rounds,
     ),
+    Fault("1", "kill -9 of the primary", "another serves, connections stay, loss said", QUICK, crash::once),
     Fault(
         "2, 3",
         "SIGSTOP of the primary, 5 rounds",
@@ -76,7 +77,7 @@ const FAULTS: &[Fault] = &[
     Fault("10", "a flapping primary", "one flip at most, then blocked", SLOW, restarts::flapping),
     Fault("19", "the clock steps by an hour", "no flip", SLOW, clock::steps),
     Fault("22", "Pointsman stands still, or starves", "no flip", SLOW, sidecar::starved),
-    Fault("23", "all standbys lag", "blocked, with an estimate of the loss", SLOW, candidates::lagging),
+    Fault("23", "all standbys lag", "blocked, with an estimate of the loss", QUICK, candidates::lagging),
     Fault("24", "the candidate dies in catch-up", "rolled back, nothing lost", QUICK, candidates::dies_in_catch_up),
     Fault(
         "25",
@@ -126,7 +127,7 @@ const FAULTS: &[Fault] = &[
     Fault(
         "15",
         "kill -9 of Pointsman in failovers, 50 moments",
-        "no older epoch, one writer, each operation ends",
+        "no older epoch, one writer, every operation ends",
         SLOW,
         kills::rounds,
     ),

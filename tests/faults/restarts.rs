@@ -29,13 +29,13 @@ pub fn within_the_hysteresis() -> String {
     nodes[0].restart();
     writers.progress(200);
     rig.wait_ready();
-    let notes = writers.finish();
-    notes.no_errors();
-    assert_eq!(notes.missing(&nodes[0]), 0);
+    let noted = writers.finish();
+    noted.no_errors();
+    assert_eq!(noted.missing(&nodes[0]), 0);
     assert_eq!(epoch(&rig), before, "no flip");
     assert_eq!(nodes[0].info("role"), "master");
     wait_for("the standby follows again", PATIENCE, || nodes[1].info("master_link_status") == "up");
-    format!("same epoch; of {} acknowledged writes lost 0", notes.acknowledged.len())
+    format!("same epoch; of {} acknowledged writes lost 0", noted.acknowledged.len())
 }
 
 /// It dies, comes back, its heir dies: one flip, then blocked, since who failed a moment ago isn't trusted. It serves again when
@@ -63,14 +63,14 @@ pub fn flapping() -> String {
         rig.wait_ready();
     }
     writers.progress(50);
-    let notes = writers.finish();
+    let noted = writers.finish();
     assert_eq!(epoch(&rig), flipped, "one flip at most");
     assert_eq!(changes(&rig, "began").len(), 1);
-    let lost = notes.missing(&nodes[1]);
+    let lost = noted.missing(&nodes[1]);
     assert!(lost <= WRITERS, "{lost} lost");
     format!(
         "4 deaths, 1 flip, 3 times blocked by `cooldown` and served again; of {} writes lost {lost}",
-        notes.acknowledged.len()
+        noted.acknowledged.len()
     )
 }
 
@@ -91,16 +91,16 @@ pub fn empty_at_once() -> String {
         writers.progress(50);
         rig.wait_ready();
         wait_role(&nodes[0], "slave");
-        let notes = writers.finish();
-        notes.no_errors();
-        let gone = notes.lost(&nodes[1]);
+        let noted = writers.finish();
+        noted.no_errors();
+        let gone = noted.lost(&nodes[1]);
         let ran = format!("{:?}", nodes[0].command(&["SLOWLOG", "GET", "-1"]).words());
         let stolen: Vec<_> = gone.iter().filter(|(key, _)| ran.contains(&format!("{key:?}"))).collect();
         assert!(stolen.is_empty(), "acknowledged by the empty process, and lost: {stolen:?}");
         let gone = gone.len();
-        assert!(gone <= WRITERS, "{gone} of {} lost", notes.acknowledged.len());
+        assert!(gone <= WRITERS, "{gone} of {} lost", noted.acknowledged.len());
         assert_eq!(changes(&rig, "began").len(), 1, "no flip back");
-        (lost, acknowledged) = (lost + gone, acknowledged + notes.acknowledged.len());
+        (lost, acknowledged) = (lost + gone, acknowledged + noted.acknowledged.len());
     }
     format!("3 rounds: the standby serves; of {acknowledged} acknowledged writes lost {lost} that were under way")
 }
@@ -125,8 +125,8 @@ fn cold(build: fn() -> Builder, end: fn(&mut RedisServer)) -> String {
     writers.progress(100);
     let planned = all_end(&mut rig, &mut nodes, 1, end);
     writers.progress(50);
-    let notes = writers.finish();
-    assert_eq!(notes.missing(&nodes[1]), 0, "of {}", notes.acknowledged.len());
+    let noted = writers.finish();
+    assert_eq!(noted.missing(&nodes[1]), 0, "of {}", noted.acknowledged.len());
     rig.wait_ready();
 
     let writers = Survivors::start(rig.port, WRITERS, "crash");
@@ -137,10 +137,10 @@ fn cold(build: fn() -> Builder, end: fn(&mut RedisServer)) -> String {
     writers.progress(100);
     let crashed = all_end(&mut rig, &mut nodes, 0, end);
     writers.progress(50);
-    let notes = writers.finish();
+    let noted = writers.finish();
     rig.wait_ready();
-    let lost = notes.missing(&nodes[0]);
-    assert!(lost <= WRITERS, "{lost} of {}", notes.acknowledged.len());
+    let lost = noted.missing(&nodes[0]);
+    assert!(lost <= WRITERS, "{lost} of {}", noted.acknowledged.len());
     format!(
         "after a switch: serves {} ms after the last start; after a failover: {} ms, {lost} lost of those under way",
         planned.as_millis(),

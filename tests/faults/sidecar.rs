@@ -45,9 +45,9 @@ pub fn starved() -> String {
     }
     writers.progress(50);
     rig.wait_ready();
-    let notes = writers.finish();
-    notes.no_errors();
-    assert_eq!((notes.unknown.len(), notes.missing(&nodes[0])), (0, 0));
+    let noted = writers.finish();
+    noted.no_errors();
+    assert_eq!((noted.unknown.len(), noted.missing(&nodes[0])), (0, 0));
     assert_eq!(epoch(&rig), before, "no flip");
     assert!(changes(&rig, "began").is_empty(), "not even tried");
     "stood still for 0.5, 3, 6 s, 4 s with the primary, 4 s with 5 % of the time: no flip, no error".into()
@@ -90,8 +90,8 @@ pub fn gone_before_demote() -> String {
         // A process stops once only.
         rig.pointsman.launch();
     }
-    let notes = ledger.finish();
-    assert_eq!(notes.missing(&nodes[0]), 0, "acknowledged and lost");
+    let noted = ledger.finish();
+    assert_eq!(noted.missing(&nodes[0]), 0, "acknowledged and lost");
     let left_over = left_by_a_failover();
     format!("6 s frozen and killed: NOREPLICAS meanwhile, finished afterwards, 0 lost; {left_over}")
 }
@@ -119,8 +119,8 @@ fn left_by_a_failover() -> String {
     rig.wait_ready();
     wait_role(&nodes[0], "slave");
     assert_eq!(rig.service()["route"]["node"], nodes[1].address());
-    let notes = writers.finish();
-    let lost = notes.missing(&nodes[1]);
+    let noted = writers.finish();
+    let lost = noted.missing(&nodes[1]);
     assert!(lost <= WRITERS, "{lost} lost");
     format!("after a failover: the returned primary demoted, {lost} lost of those under way")
 }
@@ -212,9 +212,9 @@ pub fn bad_file() -> String {
     rig.pointsman.write_services(&good);
     rig.pointsman.cli_expect(&["reload"], 0);
     rig.wait_ready();
-    let notes = writers.finish();
-    notes.no_errors();
-    assert_eq!((notes.unknown.len(), notes.missing(&nodes[0])), (0, 0));
+    let noted = writers.finish();
+    noted.no_errors();
+    assert_eq!((noted.unknown.len(), noted.missing(&nodes[0])), (0, 0));
     assert_eq!((epoch(&rig), rig.service()["note"].clone()), (before, "".into()));
     "3 bad files: exit code 2, said in status, nothing changed, no error".into()
 }
