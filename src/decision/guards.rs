@@ -6,7 +6,7 @@ use super::{Now, health::NodeState, machine::Machine, switch::Switch};
 use crate::model::{
     guard::{Guard, Refusal},
     name::{ClusterName, NodeAddress},
-    observation::{Answer, Part},
+    observation::{Answer, Lineage, Part},
     route::{Mode, Target},
     view::Health,
 };
@@ -195,10 +195,14 @@ impl Machine {
         }
         let Some(primary) = self.routed_node() else { return };
         let history = match &self.strange {
-            Some(_) => self.durable.lineage.as_ref().map(|known| &known.id),
-            None => self.primary_then().map(|primary| &primary.lineage.id),
+            Some(_) => self.durable.lineage.as_ref(),
+            None => self.primary_then().map(|primary| &primary.lineage),
         };
-        if history.is_some_and(|id| *id != answer.lineage.id) {
+        // One that the dead primary had no time to lead: it holds a beginning of the same history, and nothing of its own.
+        let beginning = |known: &Lineage| {
+            !purpose.planned() && answer.lineage.id == known.previous && answer.received < known.previous_until
+        };
+        if history.is_some_and(|known| known.id != answer.lineage.id && !beginning(known)) {
             refuse(Guard::Lineage, format!("{} doesn't share the primary's history", to.node));
         }
         if let Some(served) =

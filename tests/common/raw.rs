@@ -29,6 +29,14 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// The texts of everything in it, arrays within arrays too.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Self::Array(many) | Self::Push(many) => many.iter().flat_map(Self::words).collect(),
+            one => vec![one.text()],
+        }
+    }
+
     /// Text of a simple string, a bulk string or an error; else how it is debugged.
     pub fn text(&self) -> String {
         match self {
@@ -171,7 +179,7 @@ impl Raw {
 
     /// As [`Raw::line`], but nothing once the other side has closed; waits for as long as it takes.
     pub fn next_line(&mut self) -> Option<String> {
-        self.stream.set_limit(Duration::from_secs(3600));
+        self.stream.set_limit(Duration::from_hours(1));
         loop {
             if self.read.contains(&b'\n') {
                 return Some(self.line());

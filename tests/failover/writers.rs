@@ -103,6 +103,13 @@ impl Notes {
         pairs.map(|pair| pair[1] - pair[0].max(crash)).max().unwrap_or(Duration::MAX)
     }
 
+    /// Only writes in flight may fail, and say so.
+    #[track_caller]
+    pub fn no_errors(&self) {
+        let some = &self.errors[..self.errors.len().min(3)];
+        assert!(some.is_empty(), "{} errors, such as {some:?}", self.errors.len());
+    }
+
     /// How many acknowledged writes this server doesn't hold.
     pub fn missing(&self, server: &RedisServer) -> usize {
         self.lost(server).len()

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// How many clients write.
 const WRITERS: usize = 8;
 
+/// An answer that was on its way at a crash arrives within this time.
+const UNDER_WAY: Duration = Duration::from_millis(50);
+
 /// All standbys are far behind: a failover would lose seconds of writes, so it is left to an operator, with an estimate.
 pub fn lagging() -> String {
     let primary = redis7().start();
@@ -21,6 +24,10 @@ pub fn lagging() -> String {
     standby.command(&["REPLICAOF", "127.0.0.1", &port]);
     wait_for("the standby's link", PATIENCE, || standby.info("master_link_status") == "up");
     nodes.push(standby);
+    // Else what it holds would have shrunk by more than half, which is another guard.
+    let fill = "for i = 1, 20000 do redis.call('SET', 'old:' .. i, 'v') end return 1";
+    assert_eq!(nodes[0].command(&["EVAL", fill, "0"]), Reply::Integer(1));
+    nodes[1].wait_synced();
     let rig = ready(&nodes, &format!("{QUICK}\n[services.cart.failover]\nmax_lag = \"1s\"\nhold_timeout = \"1s\""));
     let before = epoch(&rig);
     let writers = Survivors::start(rig.port, WRITERS, "w");
@@ -36,14 +43,14 @@ pub fn lagging() -> String {
     let service = rig.service();
     let (lag, bytes) = (&service["clusters"][1]["lag_seconds"], &service["clusters"][1]["distance"]);
     let (lag, bytes) = (lag.as_f64().expect("an estimate in seconds"), bytes.as_u64().expect("one in bytes"));
-    assert!(lag > 2.0 && bytes > 0, "{service:#}");
+    assert!(lag > 1.0 && bytes > 0, "{service:#}");
     scene::stays("no flip", Duration::from_secs(1), || nodes[1].info("role") == "slave");
     assert_eq!(epoch(&rig), before, "no flip");
     let order = ["failover", "cart", "--accept-loss", "--override", "lag", "--reason", "it is a cache", "--json"];
     rig.pointsman.cli_expect(&order, 0);
     writers.progress(50);
-    let notes = writers.finish();
-    let lost = notes.missing(&nodes[1]);
+    let noted = writers.finish();
+    let lost = noted.missing(&nodes[1]);
     assert!(lost > 0, "they were behind");
     format!("blocked: {lag:.1} s and {bytes} B behind; by hand with `--override lag`: served, {lost} writes lost")
 }
@@ -66,11 +73,12 @@ pub fn dies_in_catch_up() -> String {
     });
     assert_eq!(operation["outcome"], "rolled_back", "{operation:#}");
     writers.progress(100);
-    let notes = writers.finish();
-    assert_eq!((notes.errors.len(), notes.unknown.len(), notes.missing(&nodes[0])), (0, 0, 0), "{:?}", notes.errors);
+    let noted = writers.finish();
+    noted.no_errors();
+    assert_eq!((noted.unknown.len(), noted.missing(&nodes[0])), (0, 0));
     nodes[1].restart();
     rig.wait_ready();
-    format!("rolled back; of {} acknowledged writes lost 0, errors 0", notes.acknowledged.len())
+    format!("rolled back; of {} acknowledged writes lost 0, errors 0", noted.acknowledged.len())
 }
 
 /// The primary dies, and its heir as soon as it is one: the next standby serves.
@@ -85,24 +93,27 @@ pub fn dies_after_promotion() -> String {
     let crash = Instant::now();
     let heir = first_primary(&nodes[1..]) + 1;
     nodes[heir].kill();
-    let (died, last) = (crash.elapsed(), 3 - heir);
-    wait_route(&rig, &nodes[last]);
+    let (death, third) = (Instant::now(), 3 - heir);
+    wait_route(&rig, &nodes[third]);
     writers.progress(100);
-    let notes = writers.finish();
-    assert!(notes.errors.is_empty(), "{:?}", notes.errors);
-    let lost = notes.missing(&nodes[last]);
-    assert!(lost <= 2 * WRITERS, "{lost} lost");
+    let noted = writers.finish();
+    noted.no_errors();
+    // What the heir acknowledged before the last one followed it is lost with it; nothing later is.
+    let lost = noted.lost(&nodes[third]);
+    let later = lost.iter().filter(|(_, at)| *at > death + UNDER_WAY).count();
+    assert_eq!(later, 0, "acknowledged after the second death, and lost");
+    let lost = lost.len();
     // Both return, and are standbys.
     nodes[0].restart();
     nodes[heir].restart();
     rig.wait_ready();
     wait_role(&nodes[0], "slave");
     wait_role(&nodes[heir], "slave");
-    assert_eq!(nodes[last].info("role"), "master");
+    assert_eq!(nodes[third].info("role"), "master");
     format!(
-        "heir killed {} ms after the primary, gap {} ms, {} operations, {lost} lost of those under way",
-        died.as_millis(),
-        notes.gap(crash).as_millis(),
+        "heir killed {} ms after the primary, gap {} ms, {} operations, {lost} lost that the heir alone had",
+        (death - crash).as_millis(),
+        noted.gap(crash).as_millis(),
         changes(&rig, "began").len()
     )
 }

@@ -81,19 +81,19 @@ fn hang() -> Hang {
     stays("it takes no more writes", Duration::from_millis(300), || !takes_writes(old));
     rig.wait_ready();
     wait_role(old, "slave");
-    let notes = writers.finish();
-    assert!(notes.errors.is_empty(), "{:?}", notes.errors);
+    let noted = writers.finish();
+    noted.no_errors();
     let ran: Vec<String> = executed.try_iter().collect();
-    let strangers: Vec<_> = ran.iter().filter(|key| !notes.unknown.contains(key)).collect();
+    let strangers: Vec<_> = ran.iter().filter(|key| !noted.unknown.contains(key)).collect();
     assert!(strangers.is_empty(), "sent there after it was left, or answered otherwise: {strangers:?}");
     assert!(ran.len() <= WRITERS, "one a connection at most: {}", ran.len());
     old.wait_synced();
-    assert!(notes.missing(new) <= WRITERS, "what was under way: {}", notes.missing(new));
+    assert!(noted.missing(new) <= WRITERS, "what was under way: {}", noted.missing(new));
     let amended = changes(&rig, "amended").pop().expect("the record of the loss is amended");
     assert_eq!(amended["lost"]["known"], true, "{amended:#}");
     let counted = amended["lost"]["count"].as_u64().expect("bytes");
     assert!(ran.is_empty() || counted > 0, "{} ran and weren't counted: {amended:#}", ran.len());
-    Hang { gap: notes.gap(crash), fenced, ran: ran.len(), counted }
+    Hang { gap: noted.gap(crash), fenced, ran: ran.len(), counted }
 }
 
 /// The keys of the writers' SETs, as the server runs them, until it cuts its clients.
@@ -150,11 +150,11 @@ pub fn self_fenced() -> String {
     nodes[0].thaw();
     rig.wait_ready();
     wait_role(&nodes[0], "slave");
-    let notes = writers.finish();
-    assert!(notes.errors.is_empty(), "{:?}", notes.errors);
+    let noted = writers.finish();
+    noted.no_errors();
     let new = nodes.iter().find(|node| node.info("role") == "master").expect("one primary");
-    assert!(notes.missing(new) <= WRITERS);
-    format!("gap {} ms, its own limit of 2 s and a second among them", notes.gap(crash).as_millis())
+    assert!(noted.missing(new) <= WRITERS);
+    format!("gap {} ms, its own limit of 2 s and a second among them", noted.gap(crash).as_millis())
 }
 
 /// With shipped defaults: a script that stops the primary for four seconds is no death.
@@ -171,8 +171,9 @@ pub fn slow_script() -> String {
     assert!(took > Duration::from_secs(3), "it took {took:?}");
     writers.progress(50);
     rig.wait_ready();
-    let notes = writers.finish();
-    assert_eq!((notes.errors.len(), notes.unknown.len(), notes.missing(&nodes[0])), (0, 0, 0), "{:?}", notes.errors);
+    let noted = writers.finish();
+    noted.no_errors();
+    assert_eq!((noted.unknown.len(), noted.missing(&nodes[0])), (0, 0));
     assert_eq!(epoch(&rig), before, "no flip");
     assert_eq!(scene::changes(&rig, "began").len(), 0);
     format!("stood still for {} ms; no flip, no error", took.as_millis())

@@ -55,6 +55,7 @@ const FAULTS: &[Fault] = &[
         SLOW,
         crash::default_rounds,
     ),
+    Fault("1", "kill -9 of the primary", "another serves, connections stay, loss said", QUICK, crash::once),
     Fault(
         "2, 3",
         "SIGSTOP of the primary, 5 rounds",
@@ -82,7 +83,7 @@ const FAULTS: &[Fault] = &[
     Fault("10", "a flapping primary", "one flip at most, then blocked", SLOW, restarts::flapping),
     Fault("19", "the clock steps by an hour", "no flip", SLOW, clock::steps),
     Fault("22", "Pointsman stands still, or starves", "no flip", SLOW, sidecar::starved),
-    Fault("23", "all standbys lag", "blocked, with an estimate of the loss", SLOW, candidates::lagging),
+    Fault("23", "all standbys lag", "blocked, with an estimate of the loss", QUICK, candidates::lagging),
     Fault("24", "the candidate dies in catch-up", "rolled back, nothing lost", QUICK, candidates::dies_in_catch_up),
     Fault(
         "25",
@@ -93,6 +94,13 @@ const FAULTS: &[Fault] = &[
     ),
     Fault("26", "planned switch under load", "nothing lost, no client error", SLOW, orders::under_load),
     Fault("27", "two operators switch at once", "one wins, the other gets 409", SLOW, orders::two_at_once),
+    Fault(
+        "28",
+        "everything is ended in order and comes back",
+        "the routed node serves, and no other",
+        SLOW,
+        restarts::warm_restart,
+    ),
     Fault(
         "28",
         "everything is killed and comes back",
@@ -125,7 +133,7 @@ const FAULTS: &[Fault] = &[
     Fault(
         "15",
         "kill -9 of Pointsman in failovers, 50 moments",
-        "no older epoch, one writer, each operation ends",
+        "no older epoch, one writer, every operation ends",
         SLOW,
         kills::rounds,
     ),

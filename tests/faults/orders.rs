@@ -58,9 +58,10 @@ pub fn two_at_once() -> String {
         });
         let mut codes = answers.each_ref().map(|(code, _)| *code);
         codes.sort_unstable();
-        assert!(codes == [200, 409] || codes == [200, 200], "{answers:#?}");
+        // One that came late was done too, or refused since the standby had not found the new primary yet.
+        assert!(codes[0] == 200 && [200, 409, 422].contains(&codes[1]), "{answers:#?}");
         conflicts += u32::from(codes[1] == 409);
-        routed = rig.service()["route"]["cluster"].as_str().expect("a route").to_owned();
+        rig.service()["route"]["cluster"].as_str().expect("a route").clone_into(&mut routed);
         if codes[1] == 409 {
             let won = usize::from(answers[0].0 != 200);
             assert_eq!(routed, others[won], "the one that won is where the route is");
