@@ -49,7 +49,8 @@ impl Machine {
 
     /// Journal first, then the same node is made primary again; the route stays, so that it is no failover.
     fn reopen_role(&mut self, node: &NodeAddress, now: Now) {
-        if now.mono < self.tilted_until || self.durable.fences.contains_key(node) {
+        let may = now.mono >= self.tilted_until && self.yields_to().is_none();
+        if !may || self.durable.fences.contains_key(node) {
             return;
         }
         self.not_before = now.mono + TRY_AGAIN;

@@ -6,7 +6,7 @@ use crate::common::{
     PATIENCE, instance::Pointsman, ports::free_port, raw::Raw, redis_server::RedisServer, relay::Relay, wait_for,
 };
 use serde_json::Value;
-use std::fmt::Write as _;
+use std::{fmt::Write as _, os::unix::net::UnixStream};
 
 /// A Pointsman with the service `cart`.
 pub struct Rig {
@@ -70,12 +70,12 @@ impl Rig {
     /// A raw connection through Pointsman.
     #[track_caller]
     pub fn raw(&self) -> Raw {
-        Raw::connect(self.port)
+        self.pointsman.raw(self.port)
     }
 
     /// The service as the API shows it; null while the API does not answer.
     pub fn service(&self) -> Value {
-        if !self.pointsman.folder().join("admin.sock").exists() {
+        if UnixStream::connect(self.pointsman.folder().join("admin.sock")).is_err() {
             return Value::Null;
         }
         self.pointsman.api("/v1/services/cart", None).1
