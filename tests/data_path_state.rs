@@ -166,6 +166,28 @@ fn a_transaction_whose_beginning_is_lost_never_runs_in_part() {
     assert_eq!(b.command(&["EXISTS", "part", "large"]), Reply::Integer(0), "a part of it ran");
 }
 
+/// Redis discards a transaction after an error, and the next node knows nothing of that error.
+#[test]
+fn a_transaction_with_an_error_is_discarded_on_the_next_node_too() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let (mut wrong, mut right) = (path.raw(), path.raw());
+    for (raw, words) in [(&mut wrong, &["GET"][..]), (&mut right, &["WATCH", "k"])] {
+        assert_eq!(raw.command(&["MULTI"]).text(), "OK");
+        assert!(raw.command(words).text().starts_with("ERR "));
+        assert_eq!(raw.command(&["SET", "part", "1"]).text(), "QUEUED");
+    }
+    switch(&mut path, &a, &b);
+    assert!(wrong.command(&["EXEC"]).text().starts_with("EXECABORT"));
+    assert_eq!(path.raw().command(&["EXISTS", "part"]), Reply::Integer(0));
+    assert_eq!(
+        right.command(&["EXEC"]),
+        Reply::Array(vec![Reply::Simple("OK".into())]),
+        "WATCH there is only an error"
+    );
+}
+
 #[test]
 fn a_lost_watch_is_told_to_a_transaction_that_is_sent_at_once() {
     require_server!("redis7");
