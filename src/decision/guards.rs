@@ -128,6 +128,12 @@ impl Machine {
         }
     }
 
+    /// The manager that comes before us on some node: it alone moves roles.
+    pub(super) fn yields_to(&self) -> Option<&str> {
+        let mut answers = self.nodes.values().filter_map(NodeState::fresh);
+        answers.find(|answer| answer.yields)?.other_managers.first().map(String::as_str)
+    }
+
     /// Other managers, several primaries, a node configured twice.
     pub(super) fn identity(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -136,7 +142,7 @@ impl Machine {
         }
         let mut processes: BTreeMap<&str, &NodeAddress> = BTreeMap::new();
         for (address, answer) in self.nodes.iter().filter_map(|(address, node)| Some((address, node.fresh()?))) {
-            if let Some(other) = answer.other_managers.first() {
+            if let Some(other) = answer.other_managers.first().filter(|_| answer.yields) {
                 found.push(format!("{address} is managed by {other} too"));
             }
             if let Some(twin) = processes.insert(answer.run_id.as_str(), address).filter(|_| !answer.run_id.is_empty())

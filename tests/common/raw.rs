@@ -91,7 +91,12 @@ impl Raw {
 
     /// As [`Raw::connect`], but a refusal is a value.
     pub fn try_connect(port: u16) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Self::try_connect_to(("127.0.0.1", port))
+    }
+
+    /// As [`Raw::try_connect`], to another host.
+    pub fn try_connect_to(address: impl std::net::ToSocketAddrs) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_limit(PATIENCE);
         Ok(Self { stream: Box::new(stream), read: Vec::new() })

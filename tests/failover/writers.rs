@@ -40,8 +40,13 @@ pub struct Writers {
 impl Writers {
     /// Starts `count` writers, each on one connection that must last.
     pub fn start(port: u16, count: usize) -> Self {
+        Self::numbered(port, 0..count)
+    }
+
+    /// As [`Writers::start`], with these numbers in their keys: for writers beside others.
+    pub fn numbered(port: u16, numbers: std::ops::Range<usize>) -> Self {
         let (acknowledged, stop) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
-        let threads = (0..count).map(|writer| {
+        let threads = numbers.map(|writer| {
             let (acknowledged, stop) = (acknowledged.clone(), stop.clone());
             std::thread::spawn(move || write(port, writer, &acknowledged, &stop))
         });

@@ -15,8 +15,14 @@ mod writers;
 mod candidates;
 mod clock;
 mod crash;
+mod disk;
 mod hang;
+mod journal_disk;
 mod kills;
+mod net_isolation;
+mod net_managers;
+mod net_paths;
+mod net_scene;
 mod orders;
 mod restarts;
 mod scene;
@@ -125,6 +131,80 @@ const FAULTS: &[Fault] = &[
         "no older epoch, one writer, every operation ends",
         SLOW,
         kills::rounds,
+    ),
+    Fault(
+        "4",
+        "primary isolated from everyone, fences itself",
+        "stops first, then another serves; it returns as a standby",
+        QUICK,
+        net_isolation::isolated_and_fences_itself,
+    ),
+    Fault(
+        "4",
+        "primary isolated from everyone, unfenced = promote",
+        "another serves; it is fenced when the path is back",
+        SLOW,
+        net_isolation::isolated_and_replaced_unfenced,
+    ),
+    Fault(
+        "4",
+        "primary isolated from everyone, default",
+        "blocked, said, goes on when the path is back",
+        SLOW,
+        net_isolation::isolated_and_blocked,
+    ),
+    Fault(
+        "5",
+        "Pointsman alone cut off from the primary, 3 ways",
+        "no flip, said, goes on when the path is back",
+        SLOW,
+        net_paths::the_sidecar_alone_is_cut_off,
+    ),
+    Fault("7", "only replication is cut", "no flip, nothing lost, said", SLOW, net_isolation::only_replication_is_cut),
+    Fault(
+        "7",
+        "only replication is cut, the primary fences itself",
+        "no flip, the reason is said",
+        SLOW,
+        net_isolation::only_replication_is_cut_and_it_fences_itself,
+    ),
+    Fault(
+        "8",
+        "packets lost in one direction, 5 ways",
+        "no flip, one writer, nothing lost",
+        SLOW,
+        net_paths::one_direction_is_lost,
+    ),
+    Fault(
+        "8",
+        "a tenth of all packets lost",
+        "no flip, one writer, nothing lost",
+        SLOW,
+        net_paths::packets_are_lost_by_chance,
+    ),
+    Fault("21", "primary's disk full, writes refused", "left as planned, nothing lost", SLOW, disk::full_and_says_so),
+    Fault("21", "primary's disk full, it ends itself", "replaced", SLOW, disk::full_and_it_ends_itself),
+    Fault("21", "primary's disk frozen", "replaced; follows after the thaw", SLOW, disk::frozen),
+    Fault(
+        "30",
+        "the journal's disk is full",
+        "data flows, an order is refused, an override is done",
+        QUICK,
+        journal_disk::a_full_journal_refuses_and_may_be_overridden,
+    ),
+    Fault(
+        "30",
+        "the journal's disk is full and the primary dies",
+        "blocked and said, goes on when there is room",
+        SLOW,
+        journal_disk::a_full_journal_blocks_a_failover_and_says_so,
+    ),
+    Fault(
+        "33",
+        "one configuration on two hosts",
+        "one manages, the other says so and takes over",
+        QUICK,
+        net_managers::of_two_managers_one_manages,
     ),
 ];
 

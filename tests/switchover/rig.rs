@@ -52,7 +52,7 @@ impl Rig {
     /// A raw connection through Pointsman.
     #[track_caller]
     pub fn raw(&self) -> Raw {
-        Raw::connect(self.port)
+        self.pointsman.raw(self.port)
     }
 
     /// The service as the API shows it; null while the API does not answer.

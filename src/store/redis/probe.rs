@@ -53,9 +53,10 @@ pub(super) async fn probe(node: &Node, service: &str, instance: &str, limit: Dur
             if let Some(list) = replies.get(QUESTIONS.len()) {
                 note_managers(&mut state, list, service, instance, started);
             }
-            match answer(&connection.identity, &replies, &state.managers, was_silent) {
-                Ok(answer) => {
+            match answer(&connection.identity, &replies, (&state.managers, instance), was_silent) {
+                Ok(mut answer) => {
                     state.kept = Some(connection);
+                    drop_incomplete(&mut answer, &mut state.positions);
                     Reach::Answered(Box::new(answer))
                 }
                 Err(why) => Reach::Rejected(why),
@@ -127,6 +128,16 @@ fn reach_of(error: CallError) -> Reach {
     }
 }
 
+/// Redis applies everything that is whole before it answers again. So what a standby has received and not applied, and of which no
+/// more has come since the last probe, is the beginning of a command (or of a transaction) whose rest may never come: where the
+/// path to its primary broke in the middle of it, say. It is as good as not received.
+fn drop_incomplete(answer: &mut Answer, before: &mut (u64, u64)) {
+    let positions = (answer.received, answer.applied);
+    if std::mem::replace(before, positions) == positions {
+        answer.received = answer.applied;
+    }
+}
+
 fn note_managers(state: &mut ProbeState, list: &Reply, service: &str, instance: &str, now: Instant) {
     let mut connections = 0;
     if let Some((others, count)) = managers(list, service, instance) {
@@ -139,7 +150,12 @@ fn note_managers(state: &mut ProbeState, list: &Reply, service: &str, instance: 
 }
 
 /// Builds the answer from the replies to [`QUESTIONS`]; an error says which one was refused.
-fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silent: bool) -> Result<Answer, String> {
+fn answer(
+    identity: &Identity,
+    replies: &[Reply],
+    (managers, ours): (&[String], &str),
+    was_silent: bool,
+) -> Result<Answer, String> {
     let section = |index: usize| {
         let reply = replies.get(index).unwrap_or(&Reply::Null);
         Info::read(reply).ok_or_else(|| {
@@ -174,6 +190,7 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
         // A primary doesn't say its own; what it will be as a standby is seen when it is one.
         priority: replication.number("slave_priority").and_then(|n| u32::try_from(n).ok()).unwrap_or(100),
         other_managers: managers.to_vec(),
+        yields: managers.first().is_some_and(|first| first.as_str() < ours),
         heartbeat: seconds(5),
         self_fence: own_fence.map(|(standbys, lag)| SelfFence { standbys, lag }),
         sick,
