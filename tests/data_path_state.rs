@@ -78,21 +78,22 @@ fn pinned(path: &DataPath) -> Raw {
     raw
 }
 
-/// The roles change, and nobody has told the proxy.
-fn change_roles(from: &RedisServer, to: &RedisServer) {
-    to.wait_synced();
-    to.command(&["REPLICAOF", "NO", "ONE"]);
-    from.command(&["REPLICAOF", "127.0.0.1", &to.port().to_string()]);
+/// A number is there, a client is pinned, the roles have changed, and nobody has told the proxy.
+fn with_roles_changed() -> (DataPath, Raw, RedisServer, RedisServer) {
+    let (a, b) = RedisServer::pair("redis7");
+    let path = DataPath::to(&a);
+    let mut raw = pinned(&path);
+    raw.command(&["SET", "n", "1"]);
+    b.wait_synced();
+    b.command(&["REPLICAOF", "NO", "ONE"]);
+    a.command(&["REPLICAOF", "127.0.0.1", &b.port().to_string()]);
+    (path, raw, a, b)
 }
 
 #[test]
 fn several_refused_requests_are_sent_again_in_order() {
     require_server!("redis7");
-    let (a, b) = RedisServer::pair("redis7");
-    let path = DataPath::to(&a);
-    let mut raw = pinned(&path);
-    raw.command(&["SET", "n", "1"]);
-    change_roles(&a, &b);
+    let (path, mut raw, _a, b) = with_roles_changed();
     raw.send("INCR n\r\nINCR n\r\nAPPEND n 0\r\n");
     assert!(raw.is_silent_for(Duration::from_millis(50)), "READONLY was delivered");
     path.publish(Mode::Open, &b, None);
@@ -105,11 +106,7 @@ fn several_refused_requests_are_sent_again_in_order() {
 #[test]
 fn what_was_refused_before_something_that_ran_is_not_sent_again() {
     require_server!("redis7");
-    let (a, b) = RedisServer::pair("redis7");
-    let path = DataPath::to(&a);
-    let mut raw = pinned(&path);
-    raw.command(&["SET", "n", "1"]);
-    change_roles(&a, &b);
+    let (path, mut raw, _a, b) = with_roles_changed();
     raw.send("INCR n\r\nINCR n\r\nGET n\r\n");
     assert!(raw.reply().text().starts_with("READONLY"));
     assert!(raw.reply().text().starts_with("READONLY"));
@@ -167,6 +164,28 @@ fn a_transaction_whose_beginning_is_lost_never_runs_in_part() {
     assert!(String::from_utf8_lossy(&told).contains("the outcome is unknown"));
     writer.join().expect("a writer");
     assert_eq!(b.command(&["EXISTS", "part", "large"]), Reply::Integer(0), "a part of it ran");
+}
+
+/// Redis discards a transaction after an error, and the next node knows nothing of that error.
+#[test]
+fn a_transaction_with_an_error_is_discarded_on_the_next_node_too() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let (mut wrong, mut right) = (path.raw(), path.raw());
+    for (raw, words) in [(&mut wrong, &["GET"][..]), (&mut right, &["WATCH", "k"])] {
+        assert_eq!(raw.command(&["MULTI"]).text(), "OK");
+        assert!(raw.command(words).text().starts_with("ERR "));
+        assert_eq!(raw.command(&["SET", "part", "1"]).text(), "QUEUED");
+    }
+    switch(&mut path, &a, &b);
+    assert!(wrong.command(&["EXEC"]).text().starts_with("EXECABORT"));
+    assert_eq!(path.raw().command(&["EXISTS", "part"]), Reply::Integer(0));
+    assert_eq!(
+        right.command(&["EXEC"]),
+        Reply::Array(vec![Reply::Simple("OK".into())]),
+        "WATCH there is only an error"
+    );
 }
 
 #[test]

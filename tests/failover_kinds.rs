@@ -14,11 +14,7 @@ use common::{
 };
 use rig::{Rig, fence, wait_role};
 use serde_json::Value;
-use std::{
-    fs::OpenOptions,
-    io::Write,
-    time::{Duration, Instant},
-};
+use std::{fs::OpenOptions, io::Write};
 
 const QUICK: &str = "[services.cart.health]\ninterval = \"100ms\"\nfall = 2";
 
@@ -158,6 +154,25 @@ fn of_two_managers_one_is_told_of_the_other_and_moves_nothing() {
     let began = rigs.each_ref().map(|rig| rig.journal("svc=cart&limit=1000"));
     let began = began.map(|records| records.iter().filter(|record| record["detail"]["what"] == "began").count());
     assert_eq!(began.iter().sum::<usize>(), 1, "one failover, by one of them: {began:?}");
+}
+
+/// So that a hang is seen sooner; each start of a server forgets it.
+#[test]
+fn the_ping_period_is_set_where_the_service_says_so_and_set_again_after_a_restart() {
+    require_server!("redis7");
+    let mut main = redis7().set("appendonly", "yes").start();
+    let spare = redis7().replica_of(&main).start();
+    spare.wait_synced();
+    let rig = Rig::start(&clusters(&main, &spare), "tune = true\n[services.cart.health]\nfall = 50");
+    let period = |server: &RedisServer| match server.command(&["CONFIG", "GET", "repl-ping-replica-period"]) {
+        Reply::Array(pair) => pair[1].text(),
+        other => panic!("CONFIG GET gave {other:?}"),
+    };
+    wait_for("both are tuned", PATIENCE, || [&main, &spare].iter().all(|server| period(server) == "1"));
+    main.kill();
+    main.restart();
+    wait_for("tuned again", PATIENCE, || period(&main) == "1");
+    rig.wait_steady();
 }
 
 /// It answers and refuses writes: no death, and what it says is shown.

@@ -7,8 +7,6 @@ mod rig;
 use common::{
     PATIENCE,
     data_path::{DataPath, switch},
-    instance::Pointsman,
-    ports::free_port,
     raw::{Raw, Reply},
     redis_server::RedisServer,
     relay::Relay,
@@ -160,20 +158,10 @@ fn take_over(round: usize) {
     // It can't be made a standby afterwards, so that it holds what it was sent, and nothing else.
     let empty = RedisServer::builder("redis7").with_file().set("rename-command", "REPLICAOF NOT.TO.BE.CALLED").start();
     let relay = Relay::to(main.port());
-    let port = free_port();
-    let text = format!(
-        "[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\n\
-         [[services.cart.clusters]]\nname = \"main\"\nnodes = [{{ address = \"{}\", replicate_from = \"{}\" }}]\n\
-         [[services.cart.clusters]]\nname = \"spare\"\nnodes = [\"{}\"]\n",
-        relay.address(),
-        main.address(),
-        spare.address()
-    );
-    let rig = Rig { pointsman: Pointsman::start(&text), port };
-    rig.wait_ready();
+    let rig = Rig::behind(&relay, &main, &spare, "");
     assert_eq!(rig.raw().command(&["SET", "there", "all the time"]).text(), "OK");
     spare.wait_synced();
-    let clients = Clients::start(port, 6);
+    let clients = Clients::start(rig.port, 6);
     clients.progress(200);
     relay.lead_to(empty.port());
     main.kill();

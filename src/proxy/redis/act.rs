@@ -12,6 +12,7 @@ use super::{
     open::{OpenError, Proof, open},
     pinned::Pinned,
     session::{Flow, Session},
+    settle::SPOILER,
     spare::Spare,
 };
 use crate::{
@@ -37,9 +38,6 @@ pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest one.
 const PAUSE_LONGEST: Duration = Duration::from_millis(500);
-
-/// A command that the server refuses.
-const SPOILER: &[u8] = b"*1\r\n$3\r\nGET\r\n";
 
 /// Something that can't be done at once.
 pub enum Act {

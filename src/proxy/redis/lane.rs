@@ -276,7 +276,10 @@ impl Lane {
 
     /// True when the route leads to that node, and to the process on it.
     pub fn leads_to(&self, node: &NodeAddress, process: Option<&str>) -> bool {
-        self.target().is_some_and(|target| target.node == *node) && self.serves(process)
+        // Asked for each command on a pinned upstream: nothing is cloned.
+        let view = self.view.borrow();
+        let there = view.route.target.as_ref().is_some_and(|target| target.node == *node);
+        there && view.route.mode != Mode::Closed && self.serves(process)
     }
 
     /// True for the process that is served, or when nobody judges that.

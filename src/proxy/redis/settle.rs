@@ -18,6 +18,9 @@ use crate::{
     proxy::counters::Outcome,
 };
 
+/// A command that the server refuses: it has a transaction discarded.
+pub(super) const SPOILER: &[u8] = b"*1\r\n$3\r\nGET\r\n";
+
 /// What the client gets of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -118,6 +121,9 @@ pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply
         return Some(Shown::LostRace);
     }
     let failed = reply.kind == ReplyKind::Error;
+    if failed {
+        spoil(session, &ask);
+    }
     match ask.change.map(|change| *change) {
         Some(Change::Exec)
             if (failed || bytes.starts_with(b"*-1") || bytes.starts_with(b"_"))
@@ -130,6 +136,17 @@ pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply
         _ => {}
     }
     Some(Shown::when(ask.answer != Answer::Swallowed))
+}
+
+/// The node refused a command of a transaction and will discard all of it; so must the next one, to which what was queued is sent
+/// again after a move.
+pub(super) fn spoil(session: &mut Session, refused: &Ask) {
+    // These are refused inside a transaction, and it goes on; or they end it.
+    let harmless = [Change::Multi, Change::Watch, Change::Exec, Change::Discard, Change::Reset];
+    let harmless = refused.change.as_deref().is_some_and(|change| harmless.contains(change));
+    if session.in_multi() && !refused.is_own() && !harmless {
+        session.queue(SPOILER);
+    }
 }
 
 /// The first word of an array or push whose first element is a bulk string: what kind of message it is.
