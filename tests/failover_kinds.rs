@@ -14,11 +14,7 @@ use common::{
 };
 use rig::{Rig, fence, wait_role};
 use serde_json::Value;
-use std::{
-    fs::OpenOptions,
-    io::Write,
-    time::{Duration, Instant},
-};
+use std::{fs::OpenOptions, io::Write};
 
 const QUICK: &str = "[services.cart.health]\ninterval = \"100ms\"\nfall = 2";
 

@@ -3,7 +3,12 @@
 //! Inputs: its answers, what its standbys hold, the history in the journal. Output: it is served, or it is strange, and why. A
 //! process that wasn't judged is served nothing: the alarm holds requests meanwhile.
 
-use super::{Now, health::NodeState, machine::Machine, pending::Then, roles::TRY_AGAIN};
+use super::{
+    Now,
+    health::NodeState,
+    machine::{Machine, TRY_AGAIN},
+    pending::Then,
+};
 use crate::model::{
     name::NodeAddress,
     observation::{Answer, Lineage, Part},
@@ -85,7 +90,9 @@ impl Machine {
         // Redis gives an append-only file's data a new history at each start: what holds as much as before is still ours.
         let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
         let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
-        let kept = self.served.is_some() && most.is_some_and(|items| answer.items >= items - items / 100);
+        // Not after a process that was strange: what follows that one may hold nearly as much, and has lost what it lost.
+        let comparable = self.served.is_some() && self.strange.is_none();
+        let kept = comparable && most.is_some_and(|items| answer.items >= items - items / 100);
         let ahead = if same_process || recorded || !heir { Ahead::Nobody } else { self.ahead_of(&routed, &answer) };
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
         let text = match (heir || kept, shrunk) {

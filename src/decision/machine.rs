@@ -27,6 +27,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often a node's fitness is read besides the times when a switch asks.
 const FITNESS_EVERY: Duration = Duration::from_secs(10);
+/// Between two tries of something of its own that was refused or failed: the journal's disk was full, a node was away.
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Signals of live traffic start a probe at once, but not more often than this.
 const PROBE_AGAIN: Duration = Duration::from_millis(20);
 
@@ -153,6 +155,9 @@ impl Machine {
         }
         (self.stepped_at, self.moved_at) = (now.mono, now.mono);
         self.recall_failures(now);
+        let routed = self.durable.route.target.as_ref().map(|target| &target.node);
+        let silenced = self.durable.silenced.as_ref().is_some_and(|silenced| Some(&silenced.node) == routed);
+        self.alert.proven = silenced && !self.durable.parked.is_empty();
         self.recover(now);
         self.finish()
     }
@@ -199,8 +204,8 @@ impl Machine {
         if self.switch.is_none() {
             self.watch_primary(now);
         }
+        self.clean_up(now);
         if self.switch.is_none() {
-            self.clean_up(now);
             self.gather(now);
         }
         self.finish()

@@ -9,15 +9,12 @@ use super::{
     pending::Then,
     switch::{Stage, Switch},
 };
-use crate::{
-    config::AfterFailover,
-    model::{
-        observation::{Answer, Part},
-        operation::{Outcome, Step},
-        record::Change,
-        route::{Epoch, Mode},
-        state::Underway,
-    },
+use crate::model::{
+    observation::{Answer, Part},
+    operation::{Outcome, Step},
+    record::Change,
+    route::{Epoch, Mode},
+    state::Underway,
 };
 use std::time::Duration;
 
@@ -35,14 +32,13 @@ impl Machine {
             return;
         };
         let mut switch = Box::new(Switch::new(operation, from, to, mode, self.managed(), now));
-        switch.planned = switch.operation.kind != "failover";
+        if switch.operation.kind == "failover" {
+            switch.unplanned(&self.settings.failover);
+        }
         let fence = self.durable.fences.get(&switch.from.node);
         switch.fence_first = !switch.planned && fence.is_some_and(|fence| fence.position.is_some());
         switch.fence_sent = fence.is_some() && switch.demotes();
         switch.saved = fence.and_then(|fence| fence.saved.clone());
-        if !switch.planned && self.settings.failover.after_failover == AfterFailover::ReadOnly {
-            switch.mode_after = Mode::ReadOnly;
-        }
         let (route, before) = (self.durable.route.clone(), switch.operation.epoch_before);
         let at_target = route.target.as_ref() == Some(&switch.to);
         let forward = switch.managed && step >= Step::Promote && step != Step::Abort;

@@ -3,7 +3,13 @@
 //! Inputs: the nodes' last answers, the durable route and history. Outputs: the first route, an adopted one, or the words
 //! that say why none can be told. It never guesses between two, and never promotes against what it finds.
 
-use super::{Now, health::NodeState, history::continues, machine::Machine, pending::Then};
+use super::{
+    Now,
+    health::NodeState,
+    history::continues,
+    machine::{Machine, TRY_AGAIN},
+    pending::Then,
+};
 use crate::config::Replication;
 use crate::model::{
     name::NodeAddress,
@@ -13,9 +19,6 @@ use crate::model::{
     view::Health,
 };
 use std::time::Duration;
-
-/// How long a decision of its own waits before it is tried again (the journal's disk was full, a node was away).
-pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the nodes' answers say together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +52,6 @@ impl Machine {
         } else if self.external() {
             self.follow_external(now);
         }
-    }
-
-    pub(super) fn is_writing(&self) -> bool {
-        self.pending.values().any(|pending| matches!(pending, super::pending::Pending::Write { .. }))
     }
 
     /// Somebody else moves the roles: the route goes at once to the node that takes writes.
@@ -91,6 +90,18 @@ impl Machine {
                     format!("{} take writes: which of them is the primary can't be told", names.join(" and "));
             }
         }
+    }
+
+    /// Whether every node was asked since then, so that a second heir isn't overlooked; those that don't answer aren't
+    /// waited for.
+    fn asked_since(&mut self, since: Duration, now: Now) -> bool {
+        let waited = now.mono >= since + self.settings.health.timeout;
+        let left = self.nodes.iter().filter(|(_, node)| node.seen < since).map(|(address, _)| address.clone());
+        let left: Vec<NodeAddress> = left.collect();
+        for node in &left {
+            self.probe(node, now);
+        }
+        waited || left.is_empty()
     }
 
     fn first_route(&mut self, now: Now) {
@@ -163,23 +174,18 @@ impl Machine {
             .collect()
     }
 
-    /// Whether a node that answers follows `primary`: by the address it names, or by the history it shares.
+    /// Whether a node that answers follows `primary`.
     fn is_followed(&self, primary: &NodeAddress) -> bool {
-        let Some(state) = self.nodes.get(primary) else { return false };
-        let history = state.fresh().map(|answer| answer.lineage.id.as_str()).filter(|id| !id.is_empty());
-        self.nodes.values().filter_map(NodeState::fresh).any(|answer| match &answer.part {
-            Part::Standby { of, .. } => {
-                of == primary
-                    || state.replicate_from.as_ref() == Some(of)
-                    || history == Some(answer.lineage.id.as_str())
-            }
-            Part::Primary { .. } => false,
-        })
+        self.nodes.values().filter_map(NodeState::fresh).any(|answer| self.follows(answer, primary))
     }
 
-    /// Who is primary, by what every node says, the durable route and its history.
-    pub(super) fn find_primary(&self) -> Found {
-        let primaries = self.primaries();
+    /// Who is primary, by what every node says, the durable route and its history. A standby that its own file made a primary at its
+    /// restart is nobody's choice, if another one has more.
+    fn find_primary(&self) -> Found {
+        let mut primaries = self.primaries();
+        primaries.retain(|(address, node, answer)| {
+            !node.born_primary || self.is_followed(address) || self.outdone(address, answer).is_none()
+        });
         let target = |address: &NodeAddress, node: &NodeState| {
             Found::Primary(Target { cluster: node.cluster.clone(), node: address.clone() })
         };
@@ -222,6 +228,19 @@ impl Machine {
         }
     }
 
+    /// A standby of the served history that has received more of it than `primary` had when it became one.
+    fn outdone(&self, primary: &NodeAddress, answer: &Answer) -> Option<&NodeAddress> {
+        let known = self.durable.lineage.as_ref()?;
+        let forked = if answer.lineage.id == known.id { answer.received } else { answer.lineage.previous_until };
+        let has_more = |other: &Answer| other.lineage.id == known.id && other.received > forked;
+        let standby = |other: &Answer| matches!(other.part, Part::Standby { .. });
+        let others = self.nodes.iter().filter(|(address, _)| *address != primary);
+        others
+            .filter_map(|(address, node)| Some((address, node.answer.as_ref()?)))
+            .find(|(_, other)| standby(other) && has_more(other))
+            .map(|(address, _)| address)
+    }
+
     /// Why a lone primary can't be taken for ours, if so.
     fn stranger(&self, address: &NodeAddress, answer: &Answer) -> Option<String> {
         match &self.durable.route.target {
@@ -234,12 +253,18 @@ impl Machine {
                     .is_some_and(|answer| matches!(answer.part, Part::Standby { .. }))
                     && self.is_followed(address);
                 let ours = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
-                (!routed_follows && !ours).then(|| {
-                    format!(
+                match self.outdone(address, answer) {
+                    _ if routed_follows => None,
+                    _ if !ours => Some(format!(
                         "{address} takes writes, but holds another history than {}, which was served last and isn't primary now",
                         routed.node
-                    )
-                })
+                    )),
+                    better => better.map(|better| {
+                        format!(
+                            "{address} takes writes, but {better} has received more: make one a standby of the other"
+                        )
+                    }),
+                }
             }
             None => {
                 let preferred = self.settings.clusters.first().map(|cluster| cluster.name.as_str());

@@ -92,7 +92,7 @@ impl Storm {
         let routed = routed.and_then(|target| self.index(target.node.as_str())).unwrap_or(0);
         let meant = |n: usize| if n == 0 { routed } else { n };
         if !matches!(fault, Fault::Kill(..) | Fault::Flap(..) | Fault::Hang(..)) {
-            self.ledger.disturbed_at = self.now;
+            self.ledger.disturbed_at = self.ledger.disturbed_at.max(self.now);
         }
         let length = match fault {
             Fault::Kill(n, disk, length) => {
@@ -212,7 +212,7 @@ impl Storm {
             Fault::OtherManager(n, _) => self.nodes[n].other_manager = false,
             Fault::Crash(_) | Fault::Freeze(..) | Fault::Order(_) => {}
         }
-        self.ledger.disturbed_at = self.now;
+        self.ledger.disturbed_at = self.ledger.disturbed_at.max(self.now);
     }
 
     fn some_order(&mut self, which: u64) {
