@@ -70,6 +70,25 @@ fn a_user_who_may_not_ask_is_served_only_by_the_process_that_was_judged() {
     waits_for_a_verdict(&mut path, &mut server, &mut client);
 }
 
+/// A busy server can't say who it is; whoever logs in then may end the script all the same.
+#[test]
+fn a_script_is_ended_by_who_logs_in_while_it_runs() {
+    require_server!("redis7");
+    let server =
+        RedisServer::builder("redis7").set("busy-reply-threshold", "50").user("app on >secret ~* +@all").start();
+    let path = DataPath::to(&server);
+    path.serve(&server);
+    let (mut script, mut other) = (path.raw(), path.raw());
+    script.request(&["EVAL", "while true do end", "0"]);
+    wait_for("the script is felt", PATIENCE, || other.command(&["GET", "k"]).text().starts_with("BUSY"));
+    let mut client = path.raw();
+    assert_eq!(client.command(&["AUTH", "app", "secret"]).text(), "OK");
+    assert!(client.command(&["GET", "k"]).text().starts_with("BUSY"));
+    assert_eq!(client.command(&["SCRIPT", "KILL"]).text(), "OK");
+    assert!(script.reply().text().contains("killed by user"));
+    assert_eq!(client.command(&["GET", "k"]), Reply::Null);
+}
+
 #[test]
 fn a_planned_switch_leads_to_the_process_that_was_promoted() {
     require_server!("redis7");

@@ -1,4 +1,5 @@
 //! Clients in a crash: each writes keys of its own, one after the other, and notes what became of each write.
+#![allow(dead_code, reason = "not every test program that includes this file asks everything")]
 
 use crate::common::{
     PATIENCE,
@@ -94,7 +95,6 @@ fn write(port: u16, writer: usize, acknowledged: &AtomicUsize, stop: &AtomicBool
 
 impl Notes {
     /// How long after `crash` the first write was acknowledged that was sent after it.
-    #[allow(dead_code, reason = "not every test program that includes this file asks")]
     pub fn gap(&self, crash: Instant) -> Duration {
         let mut times: Vec<Instant> = self.acknowledged.iter().map(|(_, at)| *at).collect();
         times.sort_unstable();

@@ -109,6 +109,11 @@ impl Session {
                 state.set_selector(before);
                 self.become_state(state).await?;
             }
+            Err(error) if !is_hello && is_busy(&error) => {
+                // It may end the script, and is told that the server is busy otherwise.
+                self.state = state;
+                self.forget_shared();
+            }
             outcome => outcome?,
         }
         if is_hello {
@@ -159,7 +164,11 @@ impl Session {
         bare.apply(Change::Login(Arc::clone(login)));
         let mut setup = Vec::new();
         let replies = bare.open(&mut setup);
-        self.open_somewhere(&setup, replies, replies, Proof::Process).await.map(drop)
+        match self.open_somewhere(&setup, replies, replies, Proof::Process).await {
+            // The login went well, and a script keeps the server from saying who it is: no other process has just come there.
+            Err(error) if is_busy(&error) => Ok(()),
+            verified => verified.map(drop),
+        }
     }
 
     /// Asks on a connection made for that, and only logged in: while a script runs, the node refuses `SELECT`.
