@@ -83,7 +83,14 @@ impl Machine {
         };
         match then {
             // What could not be written is tried again by what asked for it.
-            Then::Nothing | Then::Parked(_) => {}
+            Then::Nothing => {}
+            // A standby that lost its primary is evidence, also where the disk has no room to say so: else nobody would hear that it is
+            // the journal which keeps a failover from happening. A restart is told by the standby itself.
+            Then::Parked(_) => {
+                if result.is_err() && drafts.iter().any(|draft| matches!(draft.change, Change::Parked { .. })) {
+                    self.fold(drafts, now);
+                }
+            }
             Then::Reopen(node) => {
                 if result.is_ok() {
                     self.send_reopen(node);

@@ -20,6 +20,17 @@ use crate::model::{
 };
 
 impl Machine {
+    /// The routed node just restarted as a standby of another of our nodes, by its own file: it copies that one within moments, unless
+    /// it is parked. Whoever should be primary is judged meanwhile.
+    pub(super) fn keep_fallen(&mut self, routed: &Target, answer: &Answer) {
+        let restarted = self.served.as_ref().is_some_and(|served| served.run_id != answer.run_id);
+        let ours = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
+        if restarted && ours && !self.is_parked(&routed.node, answer) && !self.is_moving(&routed.node) {
+            let limit = self.act_limit();
+            self.act(Action::Park { node: routed.node.clone() }, limit, Pending::Park(routed.node.clone()));
+        }
+    }
+
     /// The routed node answers as a standby and no other primary is there. If its process is a new one, it is its own file
     /// that says so: with our history it serves again, with another one it is strange. Else somebody is moving it.
     pub(super) fn watch_fallen(&mut self, routed: &Target, answer: &Answer, now: Now) {

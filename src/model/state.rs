@@ -60,6 +60,8 @@ pub struct Silenced {
     pub standbys: u64,
     /// How many seconds after their last word it stops.
     pub lag_seconds: u64,
+    /// Its position at its last answer.
+    pub received: u64,
 }
 
 /// What is known of one service across restarts.

@@ -103,6 +103,7 @@ fn round(number: usize, rig: &mut Rig, nodes: &mut [RedisServer], moments: &Mome
     nodes[old].kill();
     let crash = Instant::now();
     let launched = play(rig, &mut nodes[old], moments, crash);
+    rig.wait_steady();
     writers.progress(20);
     rig.wait_ready();
     let now = routed(rig, nodes);

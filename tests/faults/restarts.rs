@@ -3,6 +3,7 @@
 use crate::{
     common::{
         PATIENCE,
+        raw::Raw,
         redis_server::{Builder, RedisServer},
         wait_for,
     },
@@ -105,15 +106,31 @@ pub fn empty_at_once() -> String {
     format!("3 rounds: the standby serves; of {acknowledged} acknowledged writes lost {lost} that were under way")
 }
 
-/// Power fails: servers and Pointsman are killed together, after a planned switch and after a failover whose dead primary never
-/// learnt of it; the wrong ones come back first.
-pub fn cold_restart() -> String {
-    cold(durable, RedisServer::kill)
+/// A server that keeps what it held when it was ended in order, or dumped.
+fn dumping() -> Builder {
+    redis7().set("save", "3600 1")
 }
 
-/// The same, when everything is ended in order.
-pub fn warm_restart() -> String {
-    cold(|| redis7().set("save", "3600 1"), RedisServer::stop)
+/// Everything is ended in order, after a planned switch and after a failover whose dead primary never learnt of it; the wrong
+/// node comes back first.
+pub fn ended() -> String {
+    cold(dumping, RedisServer::stop)
+}
+
+/// The same, killed after a dump.
+pub fn killed() -> String {
+    cold(dumping, |server| {
+        // One that died before has no say.
+        if let Ok(mut raw) = Raw::try_connect(server.port()) {
+            assert_eq!(raw.command(&["SAVE"]).text(), "OK");
+        }
+        server.kill();
+    })
+}
+
+/// The same, killed with append-only files, which give their data a new history.
+pub fn killed_with_logs() -> String {
+    cold(durable, RedisServer::kill)
 }
 
 fn cold(build: fn() -> Builder, end: fn(&mut RedisServer)) -> String {
