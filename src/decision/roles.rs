@@ -179,12 +179,22 @@ impl Machine {
         self.nodes.values().filter_map(NodeState::fresh).any(|answer| self.follows(answer, primary))
     }
 
+    /// Whether somebody made a node follow it: the word of a routed primary that its own file made a standby doesn't count.
+    fn is_chosen(&self, primary: &NodeAddress) -> bool {
+        let fallen = self.routed().zip(self.served.as_ref());
+        let by_file = |address: &NodeAddress, answer: &Answer| {
+            fallen.is_some_and(|(routed, served)| *address == routed.node && answer.run_id != served.run_id)
+        };
+        let answers = self.nodes.iter().filter_map(|(address, node)| Some((address, node.fresh()?)));
+        answers.filter(|(address, answer)| !by_file(address, answer)).any(|(_, answer)| self.follows(answer, primary))
+    }
+
     /// Who is primary, by what every node says, the durable route and its history. A standby that its own file made a primary at its
     /// restart is nobody's choice, if another one has more.
     fn find_primary(&self) -> Found {
         let mut primaries = self.primaries();
         primaries.retain(|(address, node, answer)| {
-            !node.born_primary || self.is_followed(address) || !self.is_behind(address, answer)
+            !node.born_primary || self.is_chosen(address) || !self.is_behind(address, answer)
         });
         let target = |address: &NodeAddress, node: &NodeState| {
             Found::Primary(Target { cluster: node.cluster.clone(), node: address.clone() })
@@ -304,13 +314,10 @@ impl Machine {
         self.unclear.clear();
         match node.fresh() {
             Some(answer) if matches!(answer.part, Part::Primary { .. }) => self.unclear = self.rivals(&routed),
-            Some(answer) if node.standby_for < rise => {
-                let answer = answer.clone();
-                self.keep_fallen(&routed, &answer);
-            }
             Some(answer) => {
-                let answer = answer.clone();
-                if !self.follow_others(&routed, "was made a standby", now) {
+                let (answer, sure) = (answer.clone(), node.standby_for >= rise);
+                self.keep_fallen(&routed, &answer);
+                if sure && !self.follow_others(&routed, "was made a standby", now) {
                     self.watch_fallen(&routed, &answer, now);
                 }
             }

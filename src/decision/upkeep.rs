@@ -60,7 +60,7 @@ impl Machine {
 
     /// Journal first, then the same node is made primary again; the route stays, so that it is no failover.
     fn reopen_role(&mut self, node: &NodeAddress, now: Now) {
-        let may = now.mono >= self.tilted_until && self.yields_to().is_none();
+        let may = now.mono >= self.tilted_until && self.yields_to().is_none() && !self.is_moving(node);
         if !may || self.durable.fences.contains_key(node) {
             return;
         }

@@ -239,6 +239,10 @@ impl Storm {
 
     /// The core hears of the new settings at once; a probe that is under way ends by the old ones.
     pub(super) fn reload(&mut self, changed: bool) {
+        if self.now < self.core.frozen_until {
+            let thawed = self.core.frozen_until - self.now;
+            return self.ours(thawed, Item::Fault(Fault::Reload(changed)));
+        }
         if changed {
             let mut settings = self.settings.as_ref().clone();
             vary(&mut settings, &mut self.dice);
@@ -268,7 +272,10 @@ impl Storm {
             4 => Command::Failover { to: None, dry_run: false, accept_loss: true },
             5 => Command::Pause(Duration::from_secs(10)),
             6 => Command::Mode(Mode::ReadOnly),
-            _ => Command::Mode(Mode::Open),
+            _ => {
+                self.accepting();
+                Command::Mode(Mode::Open)
+            }
         };
         self.order(command);
     }
