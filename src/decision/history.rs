@@ -91,7 +91,7 @@ impl Machine {
         let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
         let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
         // Not after a process that was strange: what follows that one may hold nearly as much, and has lost what it lost.
-        let comparable = self.served.is_some() && self.strange.is_none();
+        let comparable = (self.served.is_some() || self.has_witness()) && self.strange.is_none();
         let kept = comparable && most.is_some_and(|items| answer.items >= items - items / 100);
         let ahead = if same_process || recorded || !heir { Ahead::Nobody } else { self.ahead_of(&routed, &answer) };
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
@@ -139,6 +139,11 @@ impl Machine {
             self.probe(node, now);
         }
         waiting.is_empty()
+    }
+
+    /// A standby that was parked when the primary died holds what was served, also when we have restarted since.
+    fn has_witness(&self) -> bool {
+        self.standbys_of_ours().any(|(node, standby)| self.durable.parked.contains_key(node) && standby.items > 0)
     }
 
     /// Standbys that hold the history that was served, as far as is known.

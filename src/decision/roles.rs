@@ -43,6 +43,10 @@ impl Machine {
         }
         if self.starting {
             self.first_route(now);
+            // Before a parked standby is told to follow it.
+            if !self.starting && self.managed() {
+                self.judge_history(now);
+            }
         }
         if self.starting {
             return;

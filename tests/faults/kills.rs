@@ -100,6 +100,10 @@ fn round(number: usize, rig: &mut Rig, nodes: &mut [RedisServer], moments: &Mome
     let (before, old) = (epoch(rig), routed(rig, nodes));
     let writers = Survivors::start(rig.port, WRITERS, &format!("r{number}w"));
     writers.progress(50);
+    // One that was copied a moment ago is sent nothing before it has acknowledged that.
+    wait_for("the standby streams", PATIENCE, || {
+        nodes[1 - old].command(&["EXISTS", &format!("r{number}w0:0")]).text() == "1"
+    });
     nodes[old].kill();
     let crash = Instant::now();
     let launched = play(rig, &mut nodes[old], moments, crash);

@@ -112,6 +112,13 @@ const FAULTS: &[Fault] = &[
         restarts::empty_at_once,
     ),
     Fault(
+        "31",
+        "the primary restarts empty while Pointsman is away",
+        "the standby keeps its data",
+        QUICK,
+        sidecar::emptied_while_away,
+    ),
+    Fault(
         "34",
         "Pointsman frozen or killed between promote and demote",
         "the fence holds, finished on return",

@@ -125,6 +125,33 @@ fn left_by_a_failover() -> String {
     format!("after a failover: the returned primary demoted, {lost} lost of those under way")
 }
 
+/// The primary dies, its standby is parked, Pointsman dies too, and the primary comes back empty first: nobody copies it.
+pub fn emptied_while_away() -> String {
+    let mut nodes = servers(redis7, 1);
+    let mut rig = ready(&nodes, &format!("{QUICK}\n[services.cart.failover]\nautomatic = false"));
+    let writers = Survivors::start(rig.port, WRITERS, "w");
+    writers.progress(200);
+    streams(&nodes[1]);
+    nodes[0].kill();
+    wait_for("the standby is parked", PATIENCE, || nodes[1].info("master_port") == "1");
+    rig.pointsman.kill();
+    let noted = writers.finish();
+    nodes[0].restart();
+    rig.pointsman.launch_only();
+    rig.wait("blocked", |service| service["state"] == "blocked");
+    stays("the standby keeps its data", Duration::from_secs(2), || nodes[1].info("master_port") == "1");
+    rig.pointsman.cli_expect(&["failover", "cart", "--accept-loss", "--reason", "it came back empty"], 0);
+    wait_route(&rig, &nodes[1]);
+    let gone = noted.missing(&nodes[1]);
+    assert!(gone <= WRITERS, "{gone} of {} lost", noted.acknowledged.len());
+    rig.wait_ready();
+    wait_role(&nodes[0], "slave");
+    format!(
+        "blocked, said; by hand: the standby serves; of {} acknowledged writes lost {gone}",
+        noted.acknowledged.len()
+    )
+}
+
 /// The folder with everything it knew is gone. The primary of a healthy pair is found again. Of two that take writes, the heir may
 /// be told by its history, the other one never serves; else neither does, and that is said until somebody demotes one.
 pub fn forgetful() -> String {
