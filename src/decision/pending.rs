@@ -40,6 +40,8 @@ pub(super) enum Then {
     Parked(NodeAddress),
     /// The routed node is made primary again.
     Reopen(NodeAddress),
+    /// What had been carried out without the journal is in it now.
+    Late,
     /// The start, or an adopted role: the route is published.
     Route(Route),
     /// An order that needs no switch: a changed route is published, the answer is given.
@@ -94,6 +96,11 @@ impl Machine {
             Then::Reopen(node) => {
                 if result.is_ok() {
                     self.send_reopen(node);
+                }
+            }
+            Then::Late => {
+                if result.is_ok() {
+                    self.unwritten = None;
                 }
             }
             Then::Switch => self.switch_written(result, drafts, now),
