@@ -79,6 +79,9 @@ fn what(change: &Change) -> String {
         Change::Unfenced { node } => format!("fence of {node} lifted"),
         Change::Parked { node, of } => format!("{node} parked: it lost {of} and keeps its data"),
         Change::Unparked { node } => format!("{node} is not parked any more"),
+        Change::Silenced { silenced } => {
+            format!("{} is silent; without its standbys it stops by itself", silenced.node)
+        }
         Change::Departed { node, id, position, .. } => format!("{id} leaves {node}; its candidate had {position}"),
         Change::Amended { id, lost } => format!("{id} lost {} {}{}", lost.count, lost.unit, because(&lost.detail)),
         Change::Retargeted { id, to } => format!("{id} goes to {} ({}) now", to.cluster, to.node),

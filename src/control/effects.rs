@@ -139,6 +139,7 @@ fn change_name(change: &Change) -> String {
         Change::Unfenced { .. } => "unfenced".into(),
         Change::Parked { .. } => "parked".into(),
         Change::Unparked { .. } => "unparked".into(),
+        Change::Silenced { .. } => "silenced".into(),
         Change::Departed { .. } => "departed".into(),
         Change::Amended { .. } => "amended".into(),
         Change::Retargeted { .. } => "retargeted".into(),

@@ -10,7 +10,8 @@ use crate::{
     config::{Replication, SecondOpinion},
     model::{
         name::NodeAddress,
-        observation::{Answer, Part, Reach},
+        observation::{Answer, Part, Reach, SelfFence},
+        state::Silenced,
         view::Health,
     },
 };
@@ -74,7 +75,11 @@ impl Machine {
         let suspect = |words: String| Verdict::Suspect { words, refused: false, heard: false };
         let Some(reach) = node.failed() else {
             return match (&self.strange, node.fresh()) {
-                (_, None) => suspect(format!("{address} {}", node.failure(now.mono))),
+                // It loads, as a process that just started does, and may have little to load.
+                (_, None) => {
+                    let words = format!("{address} {}", node.failure(now.mono));
+                    Verdict::Suspect { words, refused: true, heard: false }
+                }
                 (Some(strange), _) => Verdict::Dead { cause: Cause::Replaced, words: strange.text.clone() },
                 (None, Some(answer)) if self.is_judging(answer) => Verdict::Suspect {
                     words: format!("{address} restarted: what it holds is compared"),
@@ -136,16 +141,16 @@ impl Machine {
         let mut opinion = Opinion::None;
         for (address, node) in self.nodes.iter().filter(|(address, _)| *address != primary) {
             let Some(answer) = node.fresh().filter(|_| node.seen >= since) else { continue };
-            let Part::Standby { of, link_up, silent_for, syncing } = &answer.part else { continue };
-            if self.durable.parked.contains_key(address) {
-                // It was parked because it had lost its link when the primary refused. That says nothing of a path, and
-                // nothing against a standby that hears the primary.
-                if refused {
+            let Part::Standby { link_up, silent_for, syncing, .. } = &answer.part else { continue };
+            if self.is_parked(address, answer) {
+                // Those that had lost their link to the primary when they were parked are recorded. That says nothing of a path,
+                // and nothing against a standby that hears the primary.
+                if refused && self.durable.parked.contains_key(address) {
                     opinion = Opinion::Lost(address.to_string());
                 }
                 continue;
             }
-            if !follows(of, answer, primary, state) {
+            if !self.follows(answer, primary) {
                 continue;
             }
             match (link_up, silent_for) {
@@ -164,42 +169,45 @@ impl Machine {
         opinion
     }
 
+    /// How the silent primary stops by itself: by its last answer, else by what a restart of ours was left by the journal.
+    pub(super) fn silence_of(&self, address: &NodeAddress, node: &NodeState) -> Option<Silenced> {
+        let Some(answer) = &node.answer else {
+            return self.durable.silenced.clone().filter(|silenced| silenced.node == *address);
+        };
+        let SelfFence { standbys, lag } = answer.self_fence?;
+        let attached = match &answer.part {
+            Part::Primary { standbys } => standbys.len() as u64,
+            Part::Standby { .. } => 0,
+        };
+        let (node, received, lag_seconds) = (address.clone(), answer.received, lag.as_secs());
+        Some(Silenced { node, attached, standbys, lag_seconds, received })
+    }
+
     /// Whether the silent primary has stopped by itself: too few standbys are left that acknowledge anything to it, for its
     /// lag limit and a second. Otherwise when it will have, in words.
     pub(super) fn fences_itself(&self, now: Now) -> Result<(), String> {
         let Some((address, node)) = self.route.target.as_ref().and_then(|to| self.nodes.get_key_value(&to.node)) else {
             return Err("no primary is known".into());
         };
-        let answer = node.answer.as_ref();
-        let Some(limit) = answer.and_then(|answer| answer.self_fence) else {
+        let Some(Silenced { attached, standbys, lag_seconds, .. }) = self.silence_of(address, node) else {
             return Err(format!(
                 "{address} can't be fenced and doesn't stop by itself (min-replicas-to-write is 0): others may still write \
                  there; `failover.unfenced = \"promote\"` accepts that"
             ));
         };
-        let attached = answer.map_or(0, |answer| match &answer.part {
-            Part::Primary { standbys } => standbys.len(),
-            Part::Standby { .. } => 0,
-        });
         let cut = self.durable.parked.keys().filter_map(|node| self.parked_since.get(node));
         let mut cut: Vec<Duration> = cut.copied().collect();
         cut.sort_unstable();
         // So many must be cut off that fewer are left than it needs.
-        let needed = (attached + 1).saturating_sub(usize::try_from(limit.standbys).unwrap_or(usize::MAX));
+        let needed = usize::try_from((attached + 1).saturating_sub(standbys)).unwrap_or(usize::MAX);
         let Some(since) = needed.checked_sub(1).map_or(Some(Duration::ZERO), |last| cut.get(last).copied()) else {
-            return Err(format!("{address} may still have {} standbys that keep it writable", limit.standbys));
+            return Err(format!("{address} may still have {standbys} standbys that keep it writable"));
         };
-        let left = (since + limit.lag + Duration::from_secs(1)).saturating_sub(now.mono);
+        let left = (since + Duration::from_secs(lag_seconds + 1)).saturating_sub(now.mono);
         if left.is_zero() {
             Ok(())
         } else {
             Err(format!("{address} stops by itself within {:.1} s", left.as_secs_f64()))
         }
     }
-}
-
-/// Whether a standby that says it follows `of` follows `primary`: under any of its names, or by its history.
-fn follows(of: &NodeAddress, answer: &Answer, primary: &NodeAddress, state: &NodeState) -> bool {
-    let history = state.answer.as_ref().map(|answer| answer.lineage.id.as_str()).filter(|id| !id.is_empty());
-    of == primary || state.replicate_from.as_ref() == Some(of) || history == Some(answer.lineage.id.as_str())
 }

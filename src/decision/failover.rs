@@ -9,26 +9,24 @@ use super::{
     evidence::{Cause, Verdict},
     guards::Purpose,
     health::NodeState,
-    machine::Machine,
+    machine::{Machine, TRY_AGAIN},
     pending::Then,
     switch::{Stage, Switch},
 };
 use crate::{
-    config::{AfterFailover, Unfenced},
+    config::Unfenced,
     model::{
         guard::{Guard, Refusal},
         name::{ClusterName, NodeAddress},
-        observation::{Part, Reach},
+        observation::{Answer, Part, Reach},
         operation::{Command, Loss, Step},
         record::{Change, Draft, RecordKind},
         route::{Mode, Route, Target},
+        state::Silenced,
         view::Health,
     },
 };
 use std::time::Duration;
-
-/// Between two tries of an automatic switch that was refused or failed.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// Looks at the primary after each event while no switch is under way.
@@ -47,6 +45,7 @@ impl Machine {
             }
             Verdict::Dead { cause, words } => {
                 self.alarm(cause != Cause::Silent, now);
+                self.park(false, now);
                 self.alert.words.clone_from(&words);
                 self.alert.heard = false;
                 self.alert.proven = true;
@@ -69,18 +68,22 @@ impl Machine {
 
     /// Before anything is proven: standbys are asked at once, and kept from losing their data with a primary that refuses.
     fn alarm(&mut self, refused: bool, now: Now) {
-        let due: Vec<NodeAddress> = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| now.mono >= node.seen + self.settings.health.interval / 2)
-            .map(|(address, _)| address.clone())
-            .collect();
-        for node in &due {
-            self.probe(node, now);
+        // In its first moments each standby is asked until it says that it lost the primary too: only then can it be parked.
+        let since = self.routed_node().and_then(|node| node.failing_since).unwrap_or(now.mono);
+        let early = refused && now.mono < since + TRY_AGAIN;
+        let unaware = |node: &NodeState| {
+            let link_up = |answer: &Answer| matches!(answer.part, Part::Standby { link_up: true, .. });
+            early && (node.seen < since || node.fresh().is_some_and(link_up))
+        };
+        let late = |node: &NodeState| now.mono >= node.seen + self.settings.health.interval / 2;
+        let due = self.nodes.iter().filter(|(_, node)| late(node) || unaware(node));
+        for node in due.map(|(address, _)| address.clone()).collect::<Vec<_>>() {
+            self.probe(&node, now);
         }
         if refused {
             self.shield();
             self.park(false, now);
+            self.ask_parked(now);
         }
     }
 
@@ -140,11 +143,26 @@ impl Machine {
         if cause != Cause::Silent || !self.managed() || self.settings.failover.unfenced == Unfenced::Promote {
             return None;
         }
-        let can = self.routed_node().and_then(|node| node.answer.as_ref()).is_some_and(|a| a.self_fence.is_some());
-        if can && self.own_guards(now).is_empty() {
-            self.park(true, now);
+        let routed = self.routed().and_then(|to| self.nodes.get_key_value(&to.node));
+        let silenced = routed.and_then(|(address, node)| self.silence_of(address, node));
+        if silenced.is_some() && self.own_guards(now).is_empty() {
+            self.silence(silenced, now);
         }
         self.fences_itself(now).err().map(|words| Refusal::new(Guard::Fence, words))
+    }
+
+    /// It stops by itself without its standbys. Journal first: a restart knows only from there what they had confirmed.
+    fn silence(&mut self, silenced: Option<Silenced>, now: Now) {
+        let known = self.durable.silenced.as_ref().map(|known| &known.node) == silenced.as_ref().map(|new| &new.node);
+        match silenced {
+            Some(_) if known => self.park(true, now),
+            Some(silenced) if !self.is_writing() => {
+                let change = Change::Silenced { silenced };
+                let draft = self.draft(RecordKind::Decision, change, "its standbys hear nothing from it either");
+                self.write(vec![draft], Then::Nothing);
+            }
+            _ => {}
+        }
     }
 
     /// Shows why nothing was done, and records it once for each set of guards.
@@ -161,14 +179,11 @@ impl Machine {
 
     /// The first move of a failover: that it began, the hold, and what is to become of the old primary, in one write.
     pub(super) fn leave(&mut self, mut switch: Box<Switch>, cause: Cause, overridden: Vec<Draft>, now: Now) {
-        switch.planned = false;
+        switch.unplanned(&self.settings.failover);
         // One that came back as a standby takes no writes, and can't be fenced.
         let answers = self.routed_node().and_then(NodeState::fresh);
         let primary = answers.is_some_and(|answer| matches!(answer.part, Part::Primary { .. }));
         switch.fence_first = switch.managed && cause == Cause::Replaced && primary;
-        if self.settings.failover.after_failover == AfterFailover::ReadOnly {
-            switch.mode_after = Mode::ReadOnly;
-        }
         switch.operation.lost = self.possible_loss(&switch.to);
         let mut drafts = vec![switch.draft(Change::Began {
             operation: Box::new(switch.operation.clone()),
@@ -208,11 +223,10 @@ impl Machine {
     }
 
     pub(super) fn applied(&mut self, switch: &mut Switch, over: bool, now: Now) {
-        let answer = self.nodes.get(&switch.to.node).and_then(|node| node.fresh());
-        match answer
-            .map(|answer| (answer.applied >= answer.received, answer.received - answer.applied.min(answer.received)))
-        {
-            Some((true, _)) => self.commit(switch, now),
+        let candidate = self.nodes.get(&switch.to.node).and_then(NodeState::fresh);
+        match candidate.map(|answer| answer.applied >= answer.received) {
+            // A park that is still on its way would undo the promotion.
+            Some(true) if !self.is_moving(&switch.to.node) => self.commit(switch, now),
             _ if over => self.abort(switch, "the candidate did not apply what it had received in time", now),
             _ => self.probe(&switch.to.node.clone(), now),
         }
@@ -227,11 +241,10 @@ impl Machine {
             return false;
         }
         let tried = switch.to.node.clone();
-        let heirs = self.heirs(None);
-        let next = heirs.into_iter().filter(|heir| heir.node != tried && heir.node != switch.from.node);
-        let next = next
-            .into_iter()
-            .find(|heir| self.candidate_refusals(Purpose::Failover { by_hand: false }, heir, now).is_empty());
+        let mut others =
+            self.heirs(None).into_iter().filter(|heir| heir.node != tried && heir.node != switch.from.node);
+        let purpose = Purpose::Failover { by_hand: false };
+        let next = others.find(|heir| self.candidate_refusals(purpose, heir, now).is_empty());
         let Some(next) = next else { return false };
         let id = switch.operation.id.clone();
         let mut drafts = vec![switch.draft(Change::Retargeted { id, to: next.clone() })];
@@ -335,7 +348,7 @@ pub(super) struct Alert {
     pub(super) words: String,
     /// A standby still hears the primary.
     pub(super) heard: bool,
-    /// It was proven gone, and hasn't answered since: its witnesses may be parked now.
+    /// It was proven gone, before a restart of ours perhaps, and hasn't answered since: its witnesses may be parked now.
     pub(super) proven: bool,
     /// Why nothing was done about it.
     pub(super) refusals: Vec<Refusal>,

@@ -100,6 +100,8 @@ pub(super) struct NodeState {
     pub(super) standby_for: u32,
     /// Since when its answers say that it is a primary.
     pub(super) primary_since: Option<Duration>,
+    /// Its process was a standby's before it restarted, and has called itself a primary ever since: nobody promoted it.
+    pub(super) born_primary: bool,
     /// How many answers in a row said that it refuses writes.
     pub(super) sick_for: u32,
     /// The process that answered before this one, and its positions.
@@ -127,6 +129,7 @@ impl NodeState {
             probe_asked: None,
             standby_for: 0,
             primary_since: None,
+            born_primary: false,
             sick_for: 0,
             former: None,
             counted: None,
@@ -151,7 +154,11 @@ impl NodeState {
         if self.health != Health::Down || self.goods >= limits.rise {
             self.health = Health::Up;
         }
+        let primary = matches!(answer.part, Part::Primary { .. });
+        let was_born = self.born_primary;
+        self.born_primary &= primary;
         if let Some(before) = self.answer.take_if(|before| before.run_id != answer.run_id) {
+            self.born_primary = primary && (was_born || matches!(before.part, Part::Standby { .. }));
             self.former = Some(Box::new((before, std::mem::take(&mut self.received))));
         }
         self.received.push(at, answer.received);

@@ -1,6 +1,6 @@
 //! What must hold after every step, checked in debug builds: a broken one stops the test that found it.
 
-use super::{Effect, machine::Machine, pending::Pending, switch::Stage};
+use super::{Effect, machine::Machine, switch::Stage};
 use crate::model::{action::Action, route::Mode};
 
 impl Machine {
@@ -31,7 +31,7 @@ impl Machine {
 
     /// A write that moves the route is under way or was just folded; the publication follows in the same step or later.
     fn adopting(&self) -> bool {
-        self.pending.values().any(|pending| matches!(pending, Pending::Write { .. })) || self.switch.is_some()
+        self.is_writing() || self.switch.is_some()
     }
 
     fn check_promotion(&self, node: &crate::model::name::NodeAddress) {

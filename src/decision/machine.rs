@@ -27,6 +27,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often a node's fitness is read besides the times when a switch asks.
 const FITNESS_EVERY: Duration = Duration::from_secs(10);
+/// Between two tries of something of its own that was refused or failed: the journal's disk was full, a node was away.
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Signals of live traffic start a probe at once, but not more often than this.
 const PROBE_AGAIN: Duration = Duration::from_millis(20);
 
@@ -57,6 +59,8 @@ pub struct Machine {
     pub(super) strange: Option<Strange>,
     /// The routed primary's process as it was served.
     pub(super) served: Option<Served>,
+    /// The process at the routed node that may be served, as judged last; empty while none is known.
+    pub(super) admitted: String,
     /// The process that answers as the routed primary and wasn't served yet, and since when.
     pub(super) judging: Option<(String, Duration)>,
     /// Why no primary can be told, in words; empty when one is known.
@@ -118,6 +122,7 @@ impl Machine {
             stuck: Vec::new(),
             journal_error: None,
             served: None,
+            admitted: String::new(),
             judging: None,
             unclear: String::new(),
             shielded: None,
@@ -150,6 +155,9 @@ impl Machine {
         }
         (self.stepped_at, self.moved_at) = (now.mono, now.mono);
         self.recall_failures(now);
+        let routed = self.durable.route.target.as_ref().map(|target| &target.node);
+        let silenced = self.durable.silenced.as_ref().is_some_and(|silenced| Some(&silenced.node) == routed);
+        self.alert.proven = silenced && !self.durable.parked.is_empty();
         self.recover(now);
         self.finish()
     }
@@ -196,8 +204,8 @@ impl Machine {
         if self.switch.is_none() {
             self.watch_primary(now);
         }
+        self.clean_up(now);
         if self.switch.is_none() {
-            self.clean_up(now);
             self.gather(now);
         }
         self.finish()
@@ -234,7 +242,11 @@ impl Machine {
 
     fn signalled(&mut self, signal: Signal, now: Now) {
         match signal {
-            Signal::Refused(node) | Signal::Reset(node) | Signal::TimedOut(node) | Signal::WrongRole(node) => {
+            Signal::Refused(node)
+            | Signal::Reset(node)
+            | Signal::TimedOut(node)
+            | Signal::WrongRole(node)
+            | Signal::Stranger(node) => {
                 self.probe(&node, now);
             }
             answer => {
@@ -289,8 +301,11 @@ impl Machine {
 
     pub(super) fn publish(&mut self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {
         debug_assert!(route.epoch >= self.route.epoch, "an epoch never goes backward");
-        if !self.starting && self.route.target != route.target {
-            (self.served, self.strange) = (None, None);
+        if self.route.target != route.target {
+            self.admitted = route.target.as_ref().map_or_else(String::new, |target| self.process_at(target));
+            if !self.starting {
+                (self.served, self.strange) = (None, None);
+            }
         }
         self.route = route.clone();
         self.shielded = None;

@@ -13,6 +13,7 @@ mod history;
 #[cfg(debug_assertions)]
 mod invariants;
 mod machine;
+mod naming;
 mod orders;
 mod parking;
 mod pending;

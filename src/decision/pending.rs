@@ -36,10 +36,8 @@ pub(super) enum Then {
     Nothing,
     /// The switch's stage.
     Switch,
-    /// The standby is parked.
-    Park(NodeAddress),
-    /// The standby isn't parked any more.
-    Unpark(NodeAddress),
+    /// Nothing either: they say that this standby is parked, or isn't any more.
+    Parked(NodeAddress),
     /// The routed node is made primary again.
     Reopen(NodeAddress),
     /// The start, or an adopted role: the route is published.
@@ -49,6 +47,16 @@ pub(super) enum Then {
 }
 
 impl Machine {
+    /// Records are on their way to the disk.
+    pub(super) fn is_writing(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Write { .. }))
+    }
+
+    /// An action of the clean-up is under way.
+    pub(super) fn is_returning(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Return(_)))
+    }
+
     pub(super) fn written(&mut self, ticket: Ticket, result: Result<Vec<Record>, String>, now: Now) {
         let Some(Pending::Write { drafts, then }) = self.pending.remove(&ticket) else { return };
         let result = match result {
@@ -75,10 +83,12 @@ impl Machine {
         };
         match then {
             // What could not be written is tried again by what asked for it.
-            Then::Nothing | Then::Unpark(_) => {}
-            Then::Park(node) => {
-                if result.is_ok() && self.switch.is_none() {
-                    self.send_park(node, now);
+            Then::Nothing => {}
+            // A standby that lost its primary is evidence, also where the disk has no room to say so: else nobody would hear that it is
+            // the journal which keeps a failover from happening. A restart is told by the standby itself.
+            Then::Parked(_) => {
+                if result.is_err() && drafts.iter().any(|draft| matches!(draft.change, Change::Parked { .. })) {
+                    self.fold(drafts, now);
                 }
             }
             Then::Reopen(node) => {

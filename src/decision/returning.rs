@@ -7,7 +7,8 @@
 use super::{
     Now,
     health::NodeState,
-    machine::Machine,
+    machine::{Machine, TRY_AGAIN},
+    naming::NOWHERE,
     pending::{Pending, Then},
 };
 use crate::model::{
@@ -20,24 +21,30 @@ use crate::model::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// Between two tries.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Between two tries to make strays follow: they may be away for days, and nothing waits for them.
 pub(super) const GATHER_AGAIN: Duration = Duration::from_secs(5);
 
 impl Machine {
-    /// Called after each event while no switch is under way.
+    /// Called after each event.
     pub(super) fn clean_up(&mut self, now: Now) {
-        let waiting = self.pending.values().any(|p| matches!(p, Pending::Return(_) | Pending::Write { .. }));
-        if self.starting || waiting || now.mono < self.clean_up_at {
+        if self.starting || self.is_writing() || self.is_returning() || now.mono < self.clean_up_at {
             return;
         }
-        let next = self.durable.fences.keys().find_map(|node| Some((node.clone(), self.way_back(node)?)));
-        if let Some((node, action)) = next {
+        let mut ways = self.durable.fences.keys().filter_map(|node| Some((node.clone(), self.way_back(node)?)));
+        if let Some((node, action)) = ways.find(|(node, action)| self.is_due(node, action)) {
             self.clean_up_at = now.mono + TRY_AGAIN;
             let limit = self.act_limit();
             self.act(action, limit, Pending::Return(node));
         }
+    }
+
+    /// While a switch is under way only that which must not wait is done: a primary that a failover left and that returned
+    /// stops taking writes. The nodes that the switch itself moves are its own business.
+    fn is_due(&self, node: &NodeAddress, action: &Action) -> bool {
+        self.switch.as_ref().is_none_or(|switch| {
+            let its_own = *node == switch.to.node || (*node == switch.from.node && switch.demotes());
+            matches!(action, Action::Fence { .. }) && !its_own
+        })
     }
 
     /// What a fenced node needs next; nothing while that can't be told.
@@ -49,6 +56,11 @@ impl Machine {
         let primary = || self.nodes.get(routed)?.fresh().filter(|answer| matches!(answer.part, Part::Primary { .. }));
         match &answer.part {
             _ if routed == node => Some(unfence),
+            // Its primary is in trouble too. What it holds may be the best that is left, so it must be free to serve.
+            Part::Standby { .. } if self.is_parked(node, answer) => {
+                let ours = self.durable.lineage.as_ref().is_some_and(|known| known.id == answer.lineage.id);
+                ours.then_some(unfence)
+            }
             // Its own start-up file made it follow somebody else.
             Part::Standby { of, .. } if !self.is_named(routed, of) => {
                 primary().map(|_| Action::Repoint { node: node.clone(), to: routed.clone() })
@@ -59,11 +71,6 @@ impl Machine {
             Part::Primary { .. } if fence.position.is_none() => Some(Action::Fence { node: node.clone() }),
             Part::Primary { .. } => primary().map(|_| Action::Demote { node: node.clone(), to: routed.clone() }),
         }
-    }
-
-    /// Whether `name` is one of the names of `node`.
-    pub(super) fn is_named(&self, node: &NodeAddress, name: &NodeAddress) -> bool {
-        node == name || self.nodes.get(node).and_then(|state| state.replicate_from.as_ref()) == Some(name)
     }
 
     /// A primary that a failover left has stopped: how much it wrote that its heir had not received is what was lost.
@@ -80,14 +87,17 @@ impl Machine {
                 format!("{node} returned with another history: what it had can't be told any more")
             },
         };
-        let change = Change::Amended { id: departed.id.clone(), lost };
+        let id = departed.id.clone();
+        if let Some(switch) = self.switch.as_mut().filter(|switch| switch.operation.id == id) {
+            switch.operation.lost = lost.clone();
+        }
+        let change = Change::Amended { id, lost };
         Some(self.draft(RecordKind::Operation, change, ""))
     }
 
     /// Called after each event while no switch is under way: tells strays to follow the routed primary.
     pub(super) fn gather(&mut self, now: Now) {
-        let waiting = self.pending.values().any(|p| matches!(p, Pending::Return(_) | Pending::Write { .. }));
-        if self.starting || waiting || !self.managed() {
+        if self.starting || self.is_writing() || self.is_returning() || !self.managed() || self.yields_to().is_some() {
             return;
         }
         let Some(routed) = self.route.target.clone() else { return };
@@ -129,7 +139,7 @@ impl Machine {
         };
         let elsewhere = |node: &NodeState| match node.fresh().map(|answer| &answer.part) {
             Some(Part::Standby { of, .. }) => {
-                let ours = of.as_str() == "127.0.0.1:1" || self.nodes.keys().any(|other| self.is_named(other, of));
+                let ours = of.as_str() == NOWHERE || self.is_one_of_ours(of);
                 ours && !self.is_named(routed, of)
             }
             _ => false,
@@ -146,8 +156,7 @@ impl Machine {
     /// Whether a node is no stray any more.
     fn is_home(&self, node: &NodeAddress, routed: &NodeAddress) -> bool {
         let Some(state) = self.nodes.get(node) else { return true };
-        let name = self.nodes.get(routed).and_then(|primary| primary.replicate_from.as_ref()).unwrap_or(routed);
-        let follows = |part: &Part| matches!(part, Part::Standby { of, .. } if of == name);
+        let follows = |part: &Part| matches!(part, Part::Standby { of, .. } if self.is_named(routed, of));
         node == routed || state.fresh().is_some_and(|answer| follows(&answer.part))
     }
 

@@ -3,7 +3,13 @@
 //! Inputs: the nodes' last answers, the durable route and history. Outputs: the first route, an adopted one, or the words
 //! that say why none can be told. It never guesses between two, and never promotes against what it finds.
 
-use super::{Now, health::NodeState, history::continues, machine::Machine, pending::Then};
+use super::{
+    Now,
+    health::NodeState,
+    history::continues,
+    machine::{Machine, TRY_AGAIN},
+    pending::Then,
+};
 use crate::config::Replication;
 use crate::model::{
     name::NodeAddress,
@@ -13,9 +19,6 @@ use crate::model::{
     view::Health,
 };
 use std::time::Duration;
-
-/// How long a decision of its own waits before it is tried again (the journal's disk was full, a node was away).
-pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the nodes' answers say together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +52,6 @@ impl Machine {
         } else if self.external() {
             self.follow_external(now);
         }
-    }
-
-    pub(super) fn is_writing(&self) -> bool {
-        self.pending.values().any(|pending| matches!(pending, super::pending::Pending::Write { .. }))
     }
 
     /// Somebody else moves the roles: the route goes at once to the node that takes writes.
@@ -93,6 +92,18 @@ impl Machine {
         }
     }
 
+    /// Whether every node was asked since then, so that a second heir isn't overlooked; those that don't answer aren't
+    /// waited for.
+    fn asked_since(&mut self, since: Duration, now: Now) -> bool {
+        let waited = now.mono >= since + self.settings.health.timeout;
+        let left = self.nodes.iter().filter(|(_, node)| node.seen < since).map(|(address, _)| address.clone());
+        let left: Vec<NodeAddress> = left.collect();
+        for node in &left {
+            self.probe(node, now);
+        }
+        waited || left.is_empty()
+    }
+
     fn first_route(&mut self, now: Now) {
         if self.nodes.values().any(|node| node.last.is_none()) {
             return;
@@ -116,6 +127,8 @@ impl Machine {
     /// The durable route serves again; no session survived the restart, so its epoch may stay.
     fn resume(&mut self) {
         self.publish(self.durable.route.clone(), None, false);
+        // Whoever answers there now isn't judged yet.
+        self.admitted.clone_from(&self.durable.process);
     }
 
     /// Somebody else moved the role: follow it, and write that down.
@@ -161,23 +174,18 @@ impl Machine {
             .collect()
     }
 
-    /// Whether a node that answers follows `primary`: by the address it names, or by the history it shares.
+    /// Whether a node that answers follows `primary`.
     fn is_followed(&self, primary: &NodeAddress) -> bool {
-        let Some(state) = self.nodes.get(primary) else { return false };
-        let history = state.fresh().map(|answer| answer.lineage.id.as_str()).filter(|id| !id.is_empty());
-        self.nodes.values().filter_map(NodeState::fresh).any(|answer| match &answer.part {
-            Part::Standby { of, .. } => {
-                of == primary
-                    || state.replicate_from.as_ref() == Some(of)
-                    || history == Some(answer.lineage.id.as_str())
-            }
-            Part::Primary { .. } => false,
-        })
+        self.nodes.values().filter_map(NodeState::fresh).any(|answer| self.follows(answer, primary))
     }
 
-    /// Who is primary, by what every node says, the durable route and its history.
-    pub(super) fn find_primary(&self) -> Found {
-        let primaries = self.primaries();
+    /// Who is primary, by what every node says, the durable route and its history. A standby that its own file made a primary at its
+    /// restart is nobody's choice, if another one has more.
+    fn find_primary(&self) -> Found {
+        let mut primaries = self.primaries();
+        primaries.retain(|(address, node, answer)| {
+            !node.born_primary || self.is_followed(address) || !self.is_behind(address, answer)
+        });
         let target = |address: &NodeAddress, node: &NodeState| {
             Found::Primary(Target { cluster: node.cluster.clone(), node: address.clone() })
         };
@@ -220,6 +228,35 @@ impl Machine {
         }
     }
 
+    /// Nodes that have received more of the served history than `primary` had when it became one.
+    fn ahead_at_fork<'a>(
+        &'a self,
+        primary: &'a NodeAddress,
+        answer: &Answer,
+    ) -> impl Iterator<Item = (&'a NodeAddress, &'a Answer)> {
+        let known = self.durable.lineage.as_ref();
+        let forked = match known {
+            Some(known) if answer.lineage.id == known.id => answer.received,
+            _ => answer.lineage.previous_until,
+        };
+        let others = self.nodes.iter().filter(move |(address, _)| *address != primary);
+        let answers = others.filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
+        answers.filter(move |(_, other)| {
+            known.is_some_and(|known| known.id == other.lineage.id) && other.received > forked
+        })
+    }
+
+    /// A standby of the served history that has received more of it than `primary` had when it became one.
+    fn outdone<'a>(&'a self, primary: &'a NodeAddress, answer: &Answer) -> Option<&'a NodeAddress> {
+        let mut ahead = self.ahead_at_fork(primary, answer);
+        ahead.find(|(_, other)| matches!(other.part, Part::Standby { .. })).map(|(address, _)| address)
+    }
+
+    /// Whether it has less than any other node, the one that was served among them.
+    fn is_behind(&self, primary: &NodeAddress, answer: &Answer) -> bool {
+        self.ahead_at_fork(primary, answer).next().is_some()
+    }
+
     /// Why a lone primary can't be taken for ours, if so.
     fn stranger(&self, address: &NodeAddress, answer: &Answer) -> Option<String> {
         match &self.durable.route.target {
@@ -232,12 +269,18 @@ impl Machine {
                     .is_some_and(|answer| matches!(answer.part, Part::Standby { .. }))
                     && self.is_followed(address);
                 let ours = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
-                (!routed_follows && !ours).then(|| {
-                    format!(
+                match self.outdone(address, answer) {
+                    _ if routed_follows => None,
+                    _ if !ours => Some(format!(
                         "{address} takes writes, but holds another history than {}, which was served last and isn't primary now",
                         routed.node
-                    )
-                })
+                    )),
+                    better => better.map(|better| {
+                        format!(
+                            "{address} takes writes, but {better} has received more: make one a standby of the other"
+                        )
+                    }),
+                }
             }
             None => {
                 let preferred = self.settings.clusters.first().map(|cluster| cluster.name.as_str());
@@ -261,7 +304,11 @@ impl Machine {
         self.unclear.clear();
         match node.fresh() {
             Some(answer) if matches!(answer.part, Part::Primary { .. }) => self.unclear = self.rivals(&routed),
-            Some(answer) if node.standby_for >= rise => {
+            Some(answer) if node.standby_for < rise => {
+                let answer = answer.clone();
+                self.keep_fallen(&routed, &answer);
+            }
+            Some(answer) => {
                 let answer = answer.clone();
                 if !self.follow_others(&routed, "was made a standby", now) {
                     self.watch_fallen(&routed, &answer, now);
@@ -270,7 +317,7 @@ impl Machine {
             None if node.health == Health::Down => {
                 self.follow_others(&routed, "is down", now);
             }
-            _ => {}
+            None => {}
         }
     }
 

@@ -5,15 +5,18 @@ use super::{
     machine::Machine,
     pending::{Pending, Then},
 };
-use crate::model::{
-    action::Action,
-    guard::{Guard, Refusal},
-    name::NodeAddress,
-    observation::Lineage,
-    operation::{Operation, Outcome, Phase, Step},
-    record::{Change, Draft, RecordKind},
-    route::{Epoch, Mode, Route, Target},
-    signal::Signal,
+use crate::{
+    config::{AfterFailover, Failover},
+    model::{
+        action::Action,
+        guard::{Guard, Refusal},
+        name::NodeAddress,
+        observation::Lineage,
+        operation::{Operation, Outcome, Phase, Step},
+        record::{Change, Draft, RecordKind},
+        route::{Epoch, Mode, Route, Target},
+        signal::Signal,
+    },
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -196,6 +199,14 @@ impl Switch {
             promoted: false,
             reopening: None,
             blocked: String::new(),
+        }
+    }
+
+    /// It leaves a primary that is gone.
+    pub(super) fn unplanned(&mut self, policy: &Failover) {
+        self.planned = false;
+        if policy.after_failover == AfterFailover::ReadOnly {
+            self.mode_after = Mode::ReadOnly;
         }
     }
 

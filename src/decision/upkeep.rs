@@ -7,7 +7,7 @@ use super::{
     Now,
     health::NodeState,
     history::{Ahead, continues},
-    machine::Machine,
+    machine::{Machine, TRY_AGAIN},
     pending::{Pending, Then},
 };
 use crate::model::{
@@ -18,12 +18,19 @@ use crate::model::{
     record::{Change, RecordKind},
     route::Target,
 };
-use std::time::Duration;
-
-/// Between two tries.
-const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 impl Machine {
+    /// The routed node just restarted as a standby of another of our nodes, by its own file: it copies that one within moments, unless
+    /// it is parked. Whoever should be primary is judged meanwhile.
+    pub(super) fn keep_fallen(&mut self, routed: &Target, answer: &Answer) {
+        let restarted = self.served.as_ref().is_some_and(|served| served.run_id != answer.run_id);
+        let ours = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
+        if restarted && ours && !self.is_parked(&routed.node, answer) && !self.is_moving(&routed.node) {
+            let limit = self.act_limit();
+            self.act(Action::Park { node: routed.node.clone() }, limit, Pending::Park(routed.node.clone()));
+        }
+    }
+
     /// The routed node answers as a standby and no other primary is there. If its process is a new one, it is its own file
     /// that says so: with our history it serves again, with another one it is strange. Else somebody is moving it.
     pub(super) fn watch_fallen(&mut self, routed: &Target, answer: &Answer, now: Now) {
@@ -51,21 +58,10 @@ impl Machine {
         self.estrange(&answer.run_id, &words);
     }
 
-    /// Whether every node was asked since then, so that a second heir isn't overlooked; those that don't answer aren't
-    /// waited for.
-    pub(super) fn asked_since(&mut self, since: Duration, now: Now) -> bool {
-        let waited = now.mono >= since + self.settings.health.timeout;
-        let left = self.nodes.iter().filter(|(_, node)| node.seen < since).map(|(address, _)| address.clone());
-        let left: Vec<NodeAddress> = left.collect();
-        for node in &left {
-            self.probe(node, now);
-        }
-        waited || left.is_empty()
-    }
-
-    /// Journal first, then the same node is made primary again; the route stays.
+    /// Journal first, then the same node is made primary again; the route stays, so that it is no failover.
     fn reopen_role(&mut self, node: &NodeAddress, now: Now) {
-        if !self.own_guards(now).is_empty() || self.durable.fences.contains_key(node) {
+        let may = now.mono >= self.tilted_until && self.yields_to().is_none();
+        if !may || self.durable.fences.contains_key(node) {
             return;
         }
         self.not_before = now.mono + TRY_AGAIN;

@@ -6,6 +6,7 @@ mod nodes;
 mod settings;
 
 pub(super) use dice::Dice;
+pub(super) use settings::settings;
 
 use super::{Effect, Event, Machine, Now, Ticket};
 use crate::{
@@ -103,7 +104,7 @@ fn wall(mono: Duration) -> Timestamp {
 
 impl World {
     pub(super) fn new(seed: u64, replication: config::Replication) -> Self {
-        let settings = Arc::new(settings::settings(replication));
+        let settings = Arc::new(settings(3, replication));
         let independent = replication == config::Replication::None;
         let node = |name: &str| Node {
             up: true,

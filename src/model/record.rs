@@ -6,6 +6,7 @@ use super::{
     observation::Lineage,
     operation::{Loss, Operation, Step},
     route::{Epoch, Route, Target},
+    state::Silenced,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -58,7 +59,7 @@ pub enum Change {
         /// The node.
         node: NodeAddress,
     },
-    /// A standby that lost its primary is about to be parked: written before, so that it can't be forgotten.
+    /// A standby that lost its primary is being parked; written beside, since the standby itself says that it is.
     Parked {
         /// The standby.
         node: NodeAddress,
@@ -69,6 +70,12 @@ pub enum Change {
     Unparked {
         /// The standby.
         node: NodeAddress,
+    },
+    /// The routed primary is silent, a standby confirmed it, and it stops by itself once its standbys are parked: written before
+    /// they are, so that a restart still knows it.
+    Silenced {
+        /// How.
+        silenced: Silenced,
     },
     /// A failover leaves this primary: when it returns, it is fenced, and what it holds is compared with this.
     Departed {

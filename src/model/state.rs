@@ -49,6 +49,21 @@ pub struct Underway {
     pub mode: Mode,
 }
 
+/// A primary that was proven silent and that stops by itself when it is cut off from its standbys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Silenced {
+    /// The primary.
+    pub node: NodeAddress,
+    /// How many standbys it said were attached.
+    pub attached: u64,
+    /// It needs at least so many.
+    pub standbys: u64,
+    /// How many seconds after their last word it stops.
+    pub lag_seconds: u64,
+    /// Its position at its last answer.
+    pub received: u64,
+}
+
 /// What is known of one service across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -63,6 +78,8 @@ pub struct ServiceState {
     pub fences: BTreeMap<NodeAddress, Fence>,
     /// Standbys that follow nobody, by our own doing, and the primary that they lost.
     pub parked: BTreeMap<NodeAddress, NodeAddress>,
+    /// The routed primary, where its standbys are parked so that it stops by itself.
+    pub silenced: Option<Silenced>,
     /// Primaries that failovers left and that have not returned.
     pub departed: BTreeMap<NodeAddress, Departed>,
     /// When each node last failed as a primary.
@@ -119,7 +136,8 @@ impl ServiceState {
         match &record.detail {
             Change::Routed { route } => self.routed(route, record.time),
             Change::Amended { id, lost } => {
-                if let Some(operation) = self.ended.iter_mut().find(|operation| operation.id == *id) {
+                let underway = self.underway.as_mut().map(|underway| &mut underway.operation);
+                if let Some(operation) = self.ended.iter_mut().chain(underway).find(|operation| operation.id == *id) {
                     operation.lost = lost.clone();
                 }
             }
@@ -167,6 +185,7 @@ impl ServiceState {
             | Change::Unfenced { .. }
             | Change::Parked { .. }
             | Change::Unparked { .. }
+            | Change::Silenced { .. }
             | Change::Departed { .. }
             | Change::Strayed { .. }
             | Change::Gathered { .. } => self.node_changed(&record.detail, record.time),
@@ -195,7 +214,11 @@ impl ServiceState {
             }
             Change::Unparked { node } => {
                 self.parked.remove(node);
+                if self.parked.is_empty() {
+                    self.silenced = None;
+                }
             }
+            Change::Silenced { silenced } => self.silenced = Some(silenced.clone()),
             Change::Departed { node, id, lineage, position } => {
                 let departed = Departed { id: id.clone(), lineage: lineage.clone(), position: *position };
                 self.departed.insert(node.clone(), departed);
@@ -214,6 +237,8 @@ impl ServiceState {
     /// An older epoch never replaces a newer one, whatever order the records come in.
     fn routed(&mut self, route: &Route, time: Timestamp) {
         if route.epoch >= self.route.epoch {
+            let routed = route.target.as_ref().map(|target| &target.node);
+            self.silenced.take_if(|silenced| Some(&silenced.node) != routed);
             self.route = route.clone();
             self.since = Some(time);
         }

@@ -7,7 +7,7 @@ use crate::{
         operation::{Loss, Operation, Outcome},
         record::{Change, Draft, Record, RecordKind},
         route::{Epoch, Mode, Route, Target},
-        state::State,
+        state::{Silenced, State},
     },
 };
 use jiff::Timestamp;
@@ -315,6 +315,9 @@ fn any_change() -> impl Strategy<Value = Change> {
         node().prop_map(|node| Change::Unfenced { node: node.into() }),
         node().prop_map(|node| Change::Parked { node: node.into(), of: "c:1".into() }),
         node().prop_map(|node| Change::Unparked { node: node.into() }),
+        node().prop_map(|node| Change::Silenced {
+            silenced: Silenced { node: node.into(), attached: 2, standbys: 1, lag_seconds: 10, received: 0 }
+        }),
         (node(), 0..9_u64).prop_map(|(node, id)| Change::Departed {
             node: node.into(),
             id: format!("cart-{id}").as_str().into(),

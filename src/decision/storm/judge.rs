@@ -11,6 +11,7 @@ use crate::{
     config::Replication,
     decision::world::Dice,
     model::{
+        guard::Guard,
         operation::{Command, Outcome},
         record::Change,
         route::Mode,
@@ -145,12 +146,40 @@ impl Storm {
         self.say(|_| format!("an operator reads: {note}"));
         let routed = self.core.durable().and_then(|state| state.route.target.clone());
         let routed = routed.and_then(|target| self.index(target.node.as_str())).unwrap_or(0);
-        if before == 0 && (note.contains("--accept-loss") || note.contains("accepts what it holds now")) {
-            self.order(Command::Failover { to: None, dry_run: false, accept_loss: true });
+        let accepts = note.contains("accepts what it holds now");
+        if accepts || note.contains("--accept-loss") {
+            let lacks = |n: usize| self.ledger.missing(&self.nodes[n].data).len();
+            let better = (0..self.nodes.len()).filter(|n| lacks(*n) < lacks(routed)).min_by_key(|n| lacks(*n));
+            let cluster = |n: usize| {
+                let cluster = self.settings.nodes().find(|(_, node)| node.address == self.nodes[n].name);
+                cluster.map(|(cluster, _)| cluster.name.as_str().into())
+            };
+            let to = better.and_then(cluster).filter(|to| Some(to) != cluster(routed).as_ref());
+            match (before, better) {
+                (0, _) => self.order(Command::Failover { to: None, dry_run: false, accept_loss: true }),
+                // Another node has more of what clients were told is safe, whatever its history is called.
+                (1, Some(_)) => {
+                    let passed = vec![Guard::Lineage, Guard::Lag, Guard::Fence, Guard::Eligible];
+                    self.order_past(Command::Failover { to, dry_run: false, accept_loss: true }, passed);
+                }
+                _ if accepts => {
+                    if better.is_none() {
+                        // Nobody has more, and it is the operator who accepts that.
+                        let lost = self.ledger.missing(&self.nodes[routed].data);
+                        self.ledger.excuse(&lost);
+                    }
+                    self.order(Command::Mode(Mode::Open));
+                }
+                _ => return false,
+            }
             return true;
         }
-        if note.contains("accepts what it holds now") {
-            self.order(Command::Mode(Mode::Open));
+        if note.contains("make one a standby of the other") {
+            let best = (0..self.nodes.len()).max_by_key(|n| self.nodes[*n].data.len()).unwrap_or(0);
+            let now = self.now;
+            for (_, node) in self.nodes.iter_mut().enumerate().filter(|(n, node)| *n != best && node.is_primary()) {
+                node.follow(Follows::Node(best), now);
+            }
             return true;
         }
         let standby_of = note.contains("make it a standby of") || note.contains("make all but one of them standbys");

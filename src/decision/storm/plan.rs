@@ -3,8 +3,7 @@
 use super::{MS, SECOND, Us};
 use crate::{
     config::{self, AfterFailover, Failback, Replication, SecondOpinion, Unfenced},
-    decision::world::Dice,
-    model::name::Kind,
+    decision::world::{Dice, settings},
 };
 use std::time::Duration;
 
@@ -35,7 +34,7 @@ impl Plan {
     /// The shipped defaults, and nothing that happens by itself.
     pub(super) fn calm(nodes: usize, replication: Replication) -> Self {
         Self {
-            settings: service(nodes, replication),
+            settings: settings(nodes, replication),
             heartbeat: 10,
             to_write: 0,
             full_copy: 5 * SECOND,
@@ -62,13 +61,6 @@ impl Plan {
             let moved = plan.settings.clusters[1].nodes.remove(0);
             plan.settings.clusters[0].nodes.push(moved);
         }
-        plan.settings.health.second_opinion = if chance(10) { SecondOpinion::None } else { SecondOpinion::Standby };
-        plan.settings.failover.unfenced = if chance(50) { Unfenced::Promote } else { Unfenced::Block };
-        plan.settings.failover.failback = if chance(30) { Failback::Automatic } else { Failback::Manual };
-        plan.settings.failover.automatic = !chance(10);
-        if chance(50) {
-            plan.settings.failover.after_failover = AfterFailover::Open;
-        }
         plan.heartbeat = if chance(60) { 1 } else { 10 };
         plan.to_write = u64::from(chance(40));
         if replication == Replication::None {
@@ -77,46 +69,32 @@ impl Plan {
         plan.files = !chance(15);
         plan.outsider = chance(40);
         let mut one_of = |choices: &[u64]| choices[usize::try_from(dice.below(choices.len() as u64)).unwrap_or(0)];
-        plan.settings.health.interval = Duration::from_millis(one_of(&[100, 200, 200, 500]));
-        plan.settings.health.timeout = Duration::from_millis(one_of(&[300, 500]));
-        plan.settings.health.fall = u32::try_from(one_of(&[1, 2, 3])).unwrap_or(3);
-        plan.settings.health.rise = u32::try_from(one_of(&[1, 2])).unwrap_or(2);
-        plan.settings.health.hang_window = Duration::from_secs(one_of(&[2, 2, 6]));
-        plan.settings.failover.cooldown = Duration::from_secs(one_of(&[5, 20, 60]));
         plan.full_copy = one_of(&[300 * MS, 2 * SECOND, 5 * SECOND]);
         plan.backlog = one_of(&[2_000, 1 << 20, 1 << 20]);
         plan.apply_lag = one_of(&[0, 0, 0, 100 * MS]);
         plan.length = one_of(&[10, 20, 30]) * SECOND;
         plan.faults = one_of(&[1, 2, 4, 7]);
+        vary(&mut plan.settings, dice);
         plan
     }
 }
 
-fn service(nodes: usize, replication: Replication) -> config::Service {
-    let cluster = |name: &str, nodes: &[&str]| config::Cluster {
-        name: name.into(),
-        site: String::new(),
-        nodes: nodes.iter().map(|node| config::Node { address: (*node).into(), replicate_from: None }).collect(),
-    };
-    config::Service {
-        name: "cart".into(),
-        kind: Kind::Redis,
-        listen: Vec::new(),
-        listen_read: Vec::new(),
-        replication,
-        tune: false,
-        deny: None,
-        max_connections: 100,
-        client_buffer: 1 << 20,
-        on_call: String::new(),
-        tls: None,
-        node_tls: None,
-        credentials: None,
-        health: config::Health::default(),
-        failover: config::Failover::defaults(replication),
-        clusters: vec![
-            cluster("main", &["a:1"]),
-            cluster("spare", if nodes == 3 { &["b:1", "c:1"] } else { &["b:1"] }),
-        ],
+/// What a reload may change: how the primary is judged, and what is done then.
+pub(super) fn vary(settings: &mut config::Service, dice: &mut Dice) {
+    let (health, failover) = (&mut settings.health, &mut settings.failover);
+    let mut chance = |percent: u64| dice.below(100) < percent;
+    health.second_opinion = if chance(10) { SecondOpinion::None } else { SecondOpinion::Standby };
+    failover.unfenced = if chance(50) { Unfenced::Promote } else { Unfenced::Block };
+    failover.failback = if chance(30) { Failback::Automatic } else { Failback::Manual };
+    failover.automatic = !chance(10);
+    if chance(50) {
+        failover.after_failover = AfterFailover::Open;
     }
+    let mut one_of = |choices: &[u64]| choices[usize::try_from(dice.below(choices.len() as u64)).unwrap_or(0)];
+    health.interval = Duration::from_millis(one_of(&[100, 200, 200, 500]));
+    health.timeout = Duration::from_millis(one_of(&[300, 500]));
+    health.fall = u32::try_from(one_of(&[1, 2, 3])).unwrap_or(3);
+    health.rise = u32::try_from(one_of(&[1, 2])).unwrap_or(2);
+    health.hang_window = Duration::from_secs(one_of(&[2, 2, 6]));
+    failover.cooldown = Duration::from_secs(one_of(&[5, 20, 60]));
 }

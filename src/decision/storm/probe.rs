@@ -53,13 +53,12 @@ impl Storm {
         }
         let timeout = micros(self.settings.health.timeout);
         let (after, reach) = match self.reach(US, n) {
-            Reached::Open => {
+            Reached::Open | Reached::Silent => {
                 let there = self.net.travel(US, n + 1, &mut self.dice);
                 let until = self.now + timeout;
                 return self.ours(there.min(timeout), Item::Asked(n, until));
             }
             Reached::Refused => (self.net.travel(US, n + 1, &mut self.dice).min(timeout), Reach::Refused),
-            Reached::Silent => (timeout, Reach::Silent),
             Reached::Unreachable => (timeout, Reach::Unreachable("timed out".into())),
         };
         let took = Duration::from_micros(after);
@@ -68,6 +67,10 @@ impl Storm {
 
     pub(super) fn asked(&mut self, n: usize, until: Us) {
         let left = until - self.now.min(until);
+        if left > 0 && self.reach(US, n) == Reached::Silent {
+            // It waits in the node's socket, and is answered as soon as that wakes.
+            return self.ours(left.min(5 * MS), Item::Asked(n, until));
+        }
         let back = self.net.travel(n + 1, US, &mut self.dice);
         let (after, reach) = match self.reach(US, n) {
             Reached::Open if back < left => (back, Reach::Answered(Box::new(self.answer_of(n)))),
@@ -75,7 +78,8 @@ impl Storm {
             Reached::Open | Reached::Silent => (left, Reach::Silent),
             Reached::Unreachable => (left, Reach::Unreachable("timed out".into())),
         };
-        let took = Duration::from_micros(after);
+        let began = until.saturating_sub(micros(self.settings.health.timeout));
+        let took = Duration::from_micros((self.now + after).saturating_sub(began));
         self.ours(after, Item::Probed(n, Box::new(Observation { reach, took })));
     }
 
@@ -120,6 +124,7 @@ impl Storm {
             items: node.items + node.data.len() as u64,
             priority: 100,
             other_managers: node.other_manager.then(|| "other on host-2".to_owned()).into_iter().collect(),
+            yields: node.other_manager,
             heartbeat: Some(Duration::from_secs(self.plan.heartbeat)),
             self_fence: (1..FENCE)
                 .contains(&node.to_write)

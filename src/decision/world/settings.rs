@@ -1,17 +1,22 @@
-//! The world's service: a primary in one cluster, two standbys in the other.
+//! The world's service: a primary in one cluster, its standbys in the other.
 
-use crate::config;
+use crate::{
+    config::{self, Replication},
+    model::name::Kind,
+};
 
-pub(super) fn settings(replication: config::Replication) -> config::Service {
-    let node = |address: &str| config::Node { address: address.into(), replicate_from: None };
+/// A service of two or three nodes with shipped defaults.
+pub(in crate::decision) fn settings(nodes: usize, replication: Replication) -> config::Service {
+    let node = |address: &&str| config::Node { address: (*address).into(), replicate_from: None };
     let cluster = |name: &str, nodes: &[&str]| config::Cluster {
         name: name.into(),
         site: String::new(),
-        nodes: nodes.iter().map(|address| node(address)).collect(),
+        nodes: nodes.iter().map(node).collect(),
     };
+    let standbys = ["b:1", "c:1"];
     config::Service {
         name: "cart".into(),
-        kind: crate::model::name::Kind::Redis,
+        kind: Kind::Redis,
         listen: Vec::new(),
         listen_read: Vec::new(),
         replication,
@@ -25,6 +30,6 @@ pub(super) fn settings(replication: config::Replication) -> config::Service {
         credentials: None,
         health: config::Health::default(),
         failover: config::Failover::defaults(replication),
-        clusters: vec![cluster("main", &["a:1"]), cluster("spare", &["b:1", "c:1"])],
+        clusters: vec![cluster("main", &["a:1"]), cluster("spare", &standbys[..nodes - 1])],
     }
 }
