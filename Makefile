@@ -7,7 +7,7 @@ BENCH ?=
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 
-.PHONY: demo test simulate lint bench fuzz suites clean-servers
+.PHONY: demo test faults simulate lint bench fuzz suites clean-servers
 
 demo:
 	tests/servers/install redis7
@@ -17,6 +17,13 @@ demo:
 # Everything on real servers; a test whose server is missing is skipped and named at the end. Leaves nothing running, and checks it.
 test:
 	tests/run
+
+# Every fault of docs/faults.md on real servers, one after the other (some measure time), and a table of what held; about 15 minutes.
+# `make faults FAULT=kill` runs those with that word in their name.
+FAULT ?=
+faults:
+	tests/servers/install redis7
+	cargo test --test faults -- --include-ignored --test-threads=1 $(FAULT)
 
 # The decision core in virtual time, SEEDS storms of it; `make test` runs 256. POINTSMAN_SEED=n replays one (see its message).
 simulate:

@@ -177,6 +177,17 @@ fn blocked_subscriber(path: &DataPath) -> Raw {
     raw
 }
 
+/// Such a one that has heard all that the old node has to say before the route moves.
+fn handed_over(from: &RedisServer, to: &RedisServer) -> (DataPath, Raw) {
+    let mut path = DataPath::to(from);
+    let subscriber = blocked_subscriber(&path);
+    path.publish(Mode::Open, from, Some((to, Readying::Warm)));
+    path.wait_warm();
+    path.publish(Mode::Hold, from, Some((to, Readying::HandOver)));
+    path.wait_handed_over();
+    (path, subscriber)
+}
+
 fn message(text: &str) -> Reply {
     Reply::Push(vec![bulk("message"), bulk("news"), bulk(text)])
 }
@@ -216,12 +227,7 @@ fn a_blocked_subscriber_moves_and_misses_nothing() {
 fn a_blocked_subscriber_hears_the_old_node_to_its_end_and_then_the_new_one() {
     require_server!("redis7");
     let (a, b) = RedisServer::pair("redis7");
-    let mut path = DataPath::to(&a);
-    let mut subscriber = blocked_subscriber(&path);
-    path.publish(Mode::Open, &a, Some((&b, Readying::Warm)));
-    path.wait_warm();
-    path.publish(Mode::Hold, &a, Some((&b, Readying::HandOver)));
-    path.wait_handed_over();
+    let (path, mut subscriber) = handed_over(&a, &b);
     b.command(&["REPLICAOF", "NO", "ONE"]);
     // As when the old node's last messages are long on their way.
     path.publish(Mode::Open, &b, None);
@@ -238,12 +244,7 @@ fn a_blocked_subscriber_hears_the_old_node_to_its_end_and_then_the_new_one() {
 fn a_blocked_subscriber_stays_blocked_when_the_switch_is_aborted() {
     require_server!("redis7");
     let (a, b) = RedisServer::pair("redis7");
-    let mut path = DataPath::to(&a);
-    let mut subscriber = blocked_subscriber(&path);
-    path.publish(Mode::Open, &a, Some((&b, Readying::Warm)));
-    path.wait_warm();
-    path.publish(Mode::Hold, &a, Some((&b, Readying::HandOver)));
-    path.wait_handed_over();
+    let (path, mut subscriber) = handed_over(&a, &b);
     path.publish(Mode::Open, &a, None);
     let mut raw = path.raw();
     assert_eq!(raw.command(&["PUBLISH", "news", "1"]), Reply::Integer(1));

@@ -3,10 +3,14 @@
 mod common;
 
 use common::data_path::{DataPath, switch};
-use common::raw::{Raw, Reply};
+use common::raw::{Raw, Reply, encode};
 use common::redis_server::RedisServer;
 use common::{PATIENCE, wait_for};
 use pointsman::model::route::Mode;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn bulk(text: &str) -> Reply {
@@ -74,21 +78,22 @@ fn pinned(path: &DataPath) -> Raw {
     raw
 }
 
-/// The roles change, and nobody has told the proxy.
-fn change_roles(from: &RedisServer, to: &RedisServer) {
-    to.wait_synced();
-    to.command(&["REPLICAOF", "NO", "ONE"]);
-    from.command(&["REPLICAOF", "127.0.0.1", &to.port().to_string()]);
+/// A number is there, a client is pinned, the roles have changed, and nobody has told the proxy.
+fn with_roles_changed() -> (DataPath, Raw, RedisServer, RedisServer) {
+    let (a, b) = RedisServer::pair("redis7");
+    let path = DataPath::to(&a);
+    let mut raw = pinned(&path);
+    raw.command(&["SET", "n", "1"]);
+    b.wait_synced();
+    b.command(&["REPLICAOF", "NO", "ONE"]);
+    a.command(&["REPLICAOF", "127.0.0.1", &b.port().to_string()]);
+    (path, raw, a, b)
 }
 
 #[test]
 fn several_refused_requests_are_sent_again_in_order() {
     require_server!("redis7");
-    let (a, b) = RedisServer::pair("redis7");
-    let path = DataPath::to(&a);
-    let mut raw = pinned(&path);
-    raw.command(&["SET", "n", "1"]);
-    change_roles(&a, &b);
+    let (path, mut raw, _a, b) = with_roles_changed();
     raw.send("INCR n\r\nINCR n\r\nAPPEND n 0\r\n");
     assert!(raw.is_silent_for(Duration::from_millis(50)), "READONLY was delivered");
     path.publish(Mode::Open, &b, None);
@@ -101,11 +106,7 @@ fn several_refused_requests_are_sent_again_in_order() {
 #[test]
 fn what_was_refused_before_something_that_ran_is_not_sent_again() {
     require_server!("redis7");
-    let (a, b) = RedisServer::pair("redis7");
-    let path = DataPath::to(&a);
-    let mut raw = pinned(&path);
-    raw.command(&["SET", "n", "1"]);
-    change_roles(&a, &b);
+    let (path, mut raw, _a, b) = with_roles_changed();
     raw.send("INCR n\r\nINCR n\r\nGET n\r\n");
     assert!(raw.reply().text().starts_with("READONLY"));
     assert!(raw.reply().text().starts_with("READONLY"));
@@ -130,6 +131,76 @@ fn a_transaction_too_large_to_be_kept_is_never_queued_again_without_its_commands
     for (raw, _) in &mut all {
         assert_eq!(raw.command(&["EXEC"]), Reply::Array(vec![Reply::Simple("OK".into())]));
     }
+}
+
+/// Part of it was written and is too much to be kept; the rest has not been sent when the node dies.
+#[test]
+fn a_transaction_whose_beginning_is_lost_never_runs_in_part() {
+    require_server!("redis7");
+    let (mut a, b) = RedisServer::pair("redis7");
+    let path = DataPath::to(&a);
+    let mut stream = TcpStream::connect(("127.0.0.1", path.port)).expect("a connection");
+    let mut raw = Raw::over(stream.try_clone().expect("its other half"));
+    assert_eq!(raw.command(&["MULTI"]).text(), "OK");
+    b.wait_synced();
+    a.freeze();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let writer = std::thread::spawn(move || {
+        let one = encode(&["SET", "large", &"x".repeat(20_000)]);
+        let all = std::iter::repeat_n(one, 1000).chain([encode(&["SET", "part", "1"]), encode(&["EXEC"])]);
+        for request in all {
+            if stream.write_all(&request).is_err() {
+                return;
+            }
+            counted.fetch_add(request.len(), Ordering::Relaxed);
+        }
+    });
+    wait_for("more was sent than is kept", PATIENCE, || sent.load(Ordering::Relaxed) > 8 << 20);
+    a.kill();
+    b.command(&["REPLICAOF", "NO", "ONE"]);
+    path.publish(Mode::Open, &b, None);
+    let told = raw.until_closed();
+    assert!(String::from_utf8_lossy(&told).contains("the outcome is unknown"));
+    writer.join().expect("a writer");
+    assert_eq!(b.command(&["EXISTS", "part", "large"]), Reply::Integer(0), "a part of it ran");
+}
+
+/// Redis discards a transaction after an error, and the next node knows nothing of that error.
+#[test]
+fn a_transaction_with_an_error_is_discarded_on_the_next_node_too() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let (mut wrong, mut right) = (path.raw(), path.raw());
+    for (raw, words) in [(&mut wrong, &["GET"][..]), (&mut right, &["WATCH", "k"])] {
+        assert_eq!(raw.command(&["MULTI"]).text(), "OK");
+        assert!(raw.command(words).text().starts_with("ERR "));
+        assert_eq!(raw.command(&["SET", "part", "1"]).text(), "QUEUED");
+    }
+    switch(&mut path, &a, &b);
+    assert!(wrong.command(&["EXEC"]).text().starts_with("EXECABORT"));
+    assert_eq!(path.raw().command(&["EXISTS", "part"]), Reply::Integer(0));
+    assert_eq!(
+        right.command(&["EXEC"]),
+        Reply::Array(vec![Reply::Simple("OK".into())]),
+        "WATCH there is only an error"
+    );
+}
+
+#[test]
+fn a_lost_watch_is_told_to_a_transaction_that_is_sent_at_once() {
+    require_server!("redis7");
+    let (a, b) = RedisServer::pair("redis7");
+    let mut path = DataPath::to(&a);
+    let mut raw = path.raw();
+    assert_eq!(raw.command(&["WATCH", "k"]).text(), "OK");
+    switch(&mut path, &a, &b);
+    raw.send("MULTI\r\nSET k 1\r\nEXEC\r\nSET after 1\r\n");
+    assert_eq!(["OK", "QUEUED"].map(|_| raw.reply().text()), ["OK", "QUEUED"]);
+    assert_eq!(raw.reply(), Reply::Null, "a lost race");
+    assert_eq!(raw.reply().text(), "OK");
+    assert_eq!(raw.command(&["MGET", "k", "after"]), Reply::Array(vec![Reply::Null, bulk("1")]));
 }
 
 #[test]

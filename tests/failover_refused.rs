@@ -1,12 +1,10 @@
-//! What is no death of the primary, and what is said about it: a broken path, a full disk, a second manager.
+//! What is no death of the primary, and what is said about it: a broken path and a disk that takes nothing.
 
 mod common;
 #[path = "switchover/rig.rs"]
 mod rig;
 
-use common::{
-    PATIENCE, instance::Pointsman, ports::free_port, raw::Raw, redis_server::RedisServer, relay::Relay, wait_for,
-};
+use common::{PATIENCE, raw::Raw, redis_server::RedisServer, relay::Relay, wait_for};
 use rig::{Rig, wait_role};
 use std::time::{Duration, Instant};
 
@@ -16,18 +14,8 @@ fn behind_a_relay(settings: &str) -> (Rig, Relay, RedisServer, RedisServer) {
     let spare = RedisServer::builder("redis7").set("repl-ping-replica-period", "1").replica_of(&main).start();
     spare.wait_synced();
     let relay = Relay::to(main.port());
-    let port = free_port();
-    let text = format!(
-        "[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\n[services.cart.health]\ninterval = \"100ms\"\n\
-         fall = 2\nhang_window = \"1s\"\n{settings}\n\
-         [[services.cart.clusters]]\nname = \"main\"\nnodes = [{{ address = \"{}\", replicate_from = \"{}\" }}]\n\
-         [[services.cart.clusters]]\nname = \"spare\"\nnodes = [\"{}\"]\n",
-        relay.address(),
-        main.address(),
-        spare.address()
-    );
-    let rig = Rig { pointsman: Pointsman::start(&text), port };
-    rig.wait_ready();
+    let settings = format!("[services.cart.health]\ninterval = \"100ms\"\nfall = 2\nhang_window = \"1s\"\n{settings}");
+    let rig = Rig::behind(&relay, &main, &spare, &settings);
     (rig, relay, main, spare)
 }
 

@@ -82,8 +82,8 @@ pub(super) fn point(when: &str, act: &str, what: impl FnOnce() -> String) {
             tracing::error!(point = name, "stopping at the point that POINTSMAN_STOP_AT names");
             // A test that can't stop the process finds it running, and fails there.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
-            // Another thread may take the signal: this one must not run on until it is stopped with the others.
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            // Another thread may take the signal: this one must not run on until it is stopped with the others, on a busy machine too.
+            std::thread::sleep(std::time::Duration::from_millis(500));
         }
     }
     #[cfg(not(debug_assertions))]

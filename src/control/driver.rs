@@ -161,7 +161,17 @@ impl Driver {
             let effects = self.machine.step(event, self.now());
             self.carry_out(effects).await;
         }
+        self.admit();
         self.show();
+    }
+
+    /// Tells the workers when another process may be served than they know of.
+    fn admit(&self) {
+        let view = self.desk.board.view();
+        let process = self.machine.process();
+        if view.process.as_deref() != process {
+            self.desk.board.publish(View { process: process.map(Into::into), ..View::clone(&view) });
+        }
     }
 
     async fn tick(&mut self) {
@@ -246,7 +256,8 @@ impl Driver {
             svc = %self.desk.name, epoch = %route.epoch, op = self.desk.about().op, route = name,
             node = route.target.as_ref().map_or("", |target| target.node.as_str()), "published"
         );
-        self.desk.board.publish(View { route, next, cut_sessions, settings: self.settings.clone() });
+        let process = self.machine.process().map(Into::into);
+        self.desk.board.publish(View { route, process, next, cut_sessions, settings: self.settings.clone() });
         crash::point("after", "publish", || name);
     }
 

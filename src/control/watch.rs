@@ -109,7 +109,12 @@ impl Target {
             if let Some(run_id) = run_id.filter(|run_id| *run_id != tuned) {
                 match self.store.tune(&self.node).await {
                     Ok(()) => tuned = run_id,
-                    Err(error) => tracing::warn!(node = %self.node, %error, "not tuned"),
+                    Err(error) => {
+                        tracing::warn!(node = %self.node, %error, "not tuned");
+                        if !error.retryable {
+                            tuned = run_id;
+                        }
+                    }
                 }
             }
         }

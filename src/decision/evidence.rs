@@ -97,9 +97,10 @@ impl Machine {
         }
     }
 
+    /// The process that answers as the routed primary isn't known to hold what was served.
     fn is_judging(&self, answer: &Answer) -> bool {
-        let judging = self.judging.as_ref().is_some_and(|(run_id, _)| *run_id == answer.run_id);
-        judging && self.served.as_ref().is_none_or(|served| served.run_id != answer.run_id)
+        let judged = self.served.as_ref().is_some_and(|served| served.run_id == answer.run_id);
+        self.managed() && matches!(answer.part, Part::Primary { .. }) && !judged
     }
 
     fn judge(&self, address: &NodeAddress, node: &NodeState, cause: Cause, failure: String, now: Now) -> Verdict {

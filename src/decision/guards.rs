@@ -6,7 +6,7 @@ use super::{Now, health::NodeState, machine::Machine, switch::Switch};
 use crate::model::{
     guard::{Guard, Refusal},
     name::{ClusterName, NodeAddress},
-    observation::{Answer, Part},
+    observation::{Answer, Lineage, Part},
     route::{Mode, Target},
     view::Health,
 };
@@ -128,15 +128,21 @@ impl Machine {
         }
     }
 
+    /// The manager that comes before us on some node: it alone moves roles.
+    pub(super) fn yields_to(&self) -> Option<&str> {
+        let mut answers = self.nodes.values().filter_map(NodeState::fresh);
+        answers.find(|answer| answer.yields)?.other_managers.first().map(String::as_str)
+    }
+
     /// Other managers, several primaries, a node configured twice.
-    fn identity(&self) -> Vec<String> {
+    pub(super) fn identity(&self) -> Vec<String> {
         let mut found = Vec::new();
         if !self.starting && !self.unclear.is_empty() {
             found.push(self.unclear.clone());
         }
         let mut processes: BTreeMap<&str, &NodeAddress> = BTreeMap::new();
         for (address, answer) in self.nodes.iter().filter_map(|(address, node)| Some((address, node.fresh()?))) {
-            if let Some(other) = answer.other_managers.first() {
+            if let Some(other) = answer.other_managers.first().filter(|_| answer.yields) {
                 found.push(format!("{address} is managed by {other} too"));
             }
             if let Some(twin) = processes.insert(answer.run_id.as_str(), address).filter(|_| !answer.run_id.is_empty())
@@ -188,9 +194,13 @@ impl Machine {
             return;
         }
         let Some(primary) = self.routed_node() else { return };
-        let then = self.primary_then().filter(|_| self.strange.is_none()).map(|primary| &primary.lineage.id);
-        let history = then.or(self.durable.lineage.as_ref().map(|known| &known.id));
-        if history.is_some_and(|id| *id != answer.lineage.id) {
+        let then = self.primary_then().filter(|_| self.strange.is_none()).map(|primary| &primary.lineage);
+        let history = then.or(self.durable.lineage.as_ref());
+        // One that the dead primary had no time to lead: it holds a beginning of the same history, and nothing of its own.
+        let beginning = |known: &Lineage| {
+            !purpose.planned() && answer.lineage.id == known.previous && answer.received < known.previous_until
+        };
+        if history.is_some_and(|known| known.id != answer.lineage.id && !beginning(known)) {
             refuse(Guard::Lineage, format!("{} doesn't share the primary's history", to.node));
         }
         if let Some(served) =

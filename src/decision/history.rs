@@ -52,6 +52,20 @@ pub(super) fn continues(answer: &Answer, known: &Lineage) -> bool {
 }
 
 impl Machine {
+    /// The process at the routed node that may be served; `None` where nobody judges that, or none is known. Workers send
+    /// nothing to another one.
+    pub fn process(&self) -> Option<&str> {
+        Some(self.admitted.as_str()).filter(|process| self.managed() && !process.is_empty())
+    }
+
+    /// The process that was seen at a node last; before any was, the journal's. A candidate is promoted as what it was seen to
+    /// be: one that restarts meanwhile is another one.
+    pub(super) fn process_at(&self, target: &Target) -> String {
+        let seen = self.nodes.get(&target.node).and_then(|node| node.answer.as_ref()).map(|answer| &answer.run_id);
+        let recorded = (self.durable.route.target.as_ref() == Some(target)).then_some(&self.durable.process);
+        seen.or(recorded).cloned().unwrap_or_default()
+    }
+
     /// Whether the process that answers as the routed primary holds what was served.
     pub(super) fn judge_history(&mut self, now: Now) {
         let Some((routed, answer)) =
@@ -77,7 +91,7 @@ impl Machine {
         let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
         let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
         // Not after a process that was strange: what follows that one may hold nearly as much, and has lost what it lost.
-        let comparable = self.served.is_some() && self.strange.is_none();
+        let comparable = (self.served.is_some() || self.has_witness()) && self.strange.is_none();
         let kept = comparable && most.is_some_and(|items| answer.items >= items - items / 100);
         let ahead = if same_process || recorded || !heir { Ahead::Nobody } else { self.ahead_of(&routed, &answer) };
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
@@ -90,6 +104,7 @@ impl Machine {
                 }
                 self.strange = None;
                 self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
+                self.admitted.clone_from(&answer.run_id);
                 let new = !recorded || known.is_none_or(|known| known.id != answer.lineage.id);
                 if new && !self.is_writing() && now.mono >= self.not_before {
                     self.not_before = now.mono + TRY_AGAIN;
@@ -126,6 +141,11 @@ impl Machine {
         waiting.is_empty()
     }
 
+    /// A standby that was parked when the primary died holds what was served, also when we have restarted since.
+    fn has_witness(&self) -> bool {
+        self.standbys_of_ours().any(|(node, standby)| self.durable.parked.contains_key(node) && standby.items > 0)
+    }
+
     /// Standbys that hold the history that was served, as far as is known.
     fn standbys_of_ours(&self) -> impl Iterator<Item = (&NodeAddress, &Answer)> {
         let known = self.durable.lineage.as_ref().map(|known| known.id.as_str());
@@ -143,6 +163,7 @@ impl Machine {
         // One that is a standby isn't served yet: it is made primary again, since its history is ours now.
         let primary = matches!(answer.part, Part::Primary { .. });
         self.served = primary.then(|| Served { run_id: answer.run_id.clone(), items: answer.items });
+        self.admitted.clone_from(&answer.run_id);
         Some(self.lineage_draft(&routed.node, &answer))
     }
 

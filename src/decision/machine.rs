@@ -59,6 +59,8 @@ pub struct Machine {
     pub(super) strange: Option<Strange>,
     /// The routed primary's process as it was served.
     pub(super) served: Option<Served>,
+    /// The process at the routed node that may be served, as judged last; empty while none is known.
+    pub(super) admitted: String,
     /// The process that answers as the routed primary and wasn't served yet, and since when.
     pub(super) judging: Option<(String, Duration)>,
     /// Why no primary can be told, in words; empty when one is known.
@@ -85,6 +87,8 @@ pub struct Machine {
     pub(super) not_before: Duration,
     /// When a clean-up may be tried again.
     pub(super) clean_up_at: Duration,
+    /// The state holds what isn't in the journal: when it is written again.
+    pub(super) unwritten: Option<Duration>,
     /// What stopped the last clean-up of a fence, in words.
     pub(super) return_error: String,
     /// Since when each standby follows another of our nodes than the routed one.
@@ -120,6 +124,7 @@ impl Machine {
             stuck: Vec::new(),
             journal_error: None,
             served: None,
+            admitted: String::new(),
             judging: None,
             unclear: String::new(),
             shielded: None,
@@ -133,6 +138,7 @@ impl Machine {
             stepped_at: Duration::ZERO,
             not_before: Duration::ZERO,
             clean_up_at: Duration::ZERO,
+            unwritten: None,
             return_error: String::new(),
             stray_since: BTreeMap::new(),
             gather_at: Duration::ZERO,
@@ -204,6 +210,7 @@ impl Machine {
         self.clean_up(now);
         if self.switch.is_none() {
             self.gather(now);
+            self.write_late(now);
         }
         self.finish()
     }
@@ -239,7 +246,11 @@ impl Machine {
 
     fn signalled(&mut self, signal: Signal, now: Now) {
         match signal {
-            Signal::Refused(node) | Signal::Reset(node) | Signal::TimedOut(node) | Signal::WrongRole(node) => {
+            Signal::Refused(node)
+            | Signal::Reset(node)
+            | Signal::TimedOut(node)
+            | Signal::WrongRole(node)
+            | Signal::Stranger(node) => {
                 self.probe(&node, now);
             }
             answer => {
@@ -294,8 +305,11 @@ impl Machine {
 
     pub(super) fn publish(&mut self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {
         debug_assert!(route.epoch >= self.route.epoch, "an epoch never goes backward");
-        if !self.starting && self.route.target != route.target {
-            (self.served, self.strange) = (None, None);
+        if self.route.target != route.target {
+            self.admitted = route.target.as_ref().map_or_else(String::new, |target| self.process_at(target));
+            if !self.starting {
+                (self.served, self.strange) = (None, None);
+            }
         }
         self.route = route.clone();
         self.shielded = None;
@@ -336,6 +350,7 @@ impl Machine {
 
     /// Folds drafts in that could not be made durable, where the operator overrode the guard `journal`.
     pub(super) fn fold(&mut self, drafts: Vec<Draft>, now: Now) {
+        self.unwritten = Some(now.mono + TRY_AGAIN);
         for draft in drafts {
             let Draft { svc, kind, actor, reason, epoch, change: detail } = draft;
             self.durable.apply(&Record { seq: 0, time: now.wall, svc, kind, actor, reason, epoch, detail });

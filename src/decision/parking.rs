@@ -33,7 +33,8 @@ enum Why {
 impl Machine {
     /// Parks the standbys that lost the primary; with `all`, those too that only hear nothing from it.
     pub(super) fn park(&mut self, all: bool, now: Now) {
-        if !self.managed() {
+        // Parked by one manager, a standby that another one has just promoted would be no primary any more.
+        if !self.managed() || self.yields_to().is_some() {
             return;
         }
         let Some(primary) = self.route.target.as_ref().map(|target| target.node.clone()) else { return };

@@ -97,7 +97,7 @@ impl Machine {
 
     /// Called after each event while no switch is under way: tells strays to follow the routed primary.
     pub(super) fn gather(&mut self, now: Now) {
-        if self.starting || self.is_writing() || self.is_returning() || !self.managed() {
+        if self.starting || self.is_writing() || self.is_returning() || !self.managed() || self.yields_to().is_some() {
             return;
         }
         let Some(routed) = self.route.target.clone() else { return };

@@ -43,6 +43,10 @@ impl Machine {
         }
         if self.starting {
             self.first_route(now);
+            // Before a parked standby is told to follow it.
+            if !self.starting && self.managed() {
+                self.judge_history(now);
+            }
         }
         if self.starting {
             return;
@@ -127,6 +131,8 @@ impl Machine {
     /// The durable route serves again; no session survived the restart, so its epoch may stay.
     fn resume(&mut self) {
         self.publish(self.durable.route.clone(), None, false);
+        // Whoever answers there now isn't judged yet.
+        self.admitted.clone_from(&self.durable.process);
     }
 
     /// Somebody else moved the role: follow it, and write that down.

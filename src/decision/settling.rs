@@ -15,6 +15,7 @@ use crate::model::{
     observation::Part,
     operation::Outcome,
     record::{Change, Draft},
+    view::Health,
 };
 use std::time::Duration;
 
@@ -109,6 +110,11 @@ impl Machine {
                 self.send_unfence(switch);
             }
             (true, _, false) => self.persist(switch, now),
+            // Only when this operation has ended can another one replace it.
+            _ if self.nodes.get(&switch.to.node).is_some_and(|node| node.health == Health::Down) => {
+                switch.say(&format!("{} died as soon as it served", switch.to.node));
+                self.partial(switch, now);
+            }
             _ if retry => self.look_again(switch, now),
             _ => {}
         }

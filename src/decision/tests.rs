@@ -1,5 +1,6 @@
 //! The machine in its world: ordinary ways and refusals; every seed's faults and crashes stand in `seeds`.
 
+mod admission;
 mod crash;
 mod fitness;
 mod seeds;

@@ -60,7 +60,8 @@ impl Machine {
 
     /// Journal first, then the same node is made primary again; the route stays, so that it is no failover.
     fn reopen_role(&mut self, node: &NodeAddress, now: Now) {
-        if now.mono < self.tilted_until || self.durable.fences.contains_key(node) || self.is_moving(node) {
+        let may = now.mono >= self.tilted_until && self.yields_to().is_none() && !self.is_moving(node);
+        if !may || self.durable.fences.contains_key(node) {
             return;
         }
         self.not_before = now.mono + TRY_AGAIN;
@@ -86,5 +87,30 @@ impl Machine {
             self.return_error = error.detail;
         }
         self.probe(node, now);
+    }
+
+    /// What an override carried out without the journal is written when its disk has room again, so that a restart falls back to no
+    /// older route, and forgets no fence and no primary that was left.
+    pub(super) fn write_late(&mut self, now: Now) {
+        if self.is_writing() || self.unwritten.is_none_or(|at| now.mono < at) {
+            return;
+        }
+        self.unwritten = Some(now.mono + TRY_AGAIN);
+        let state = &self.durable;
+        let mut changes = vec![Change::Routed { route: state.route.clone() }];
+        changes.extend(state.fences.iter().map(|(node, fence)| match fence.position {
+            Some(position) => Change::Fenced { node: node.clone(), saved: fence.saved.clone(), position },
+            None => Change::FenceIntended { node: node.clone() },
+        }));
+        changes.extend(state.departed.iter().map(|(node, departed)| Change::Departed {
+            node: node.clone(),
+            id: departed.id.clone(),
+            lineage: departed.lineage.clone(),
+            position: departed.position,
+        }));
+        changes.extend(state.ended.back().map(|operation| Change::Ended { operation: Box::new(operation.clone()) }));
+        let why = "the journal could not be written when this was done";
+        let drafts = changes.into_iter().map(|change| self.draft(RecordKind::Operation, change, why)).collect();
+        self.write(drafts, Then::Late);
     }
 }

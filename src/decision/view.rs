@@ -105,8 +105,9 @@ impl Machine {
             let state = if node.health == Health::Down { Standing::Blocked } else { Standing::Suspect };
             return Some((state, format!("{} {failure}", target.node)));
         }
-        let writable = node.fresh().is_some_and(|answer| answer.writable);
-        (!writable).then(|| (Standing::Suspect, format!("{} takes no writes", target.node)))
+        let answer = node.fresh().filter(|answer| !answer.writable)?;
+        let words = format!("{} takes no writes: {}", target.node, said(answer));
+        Some((Standing::Suspect, words.trim_end_matches([':', ' ']).into()))
     }
 
     /// What an operator of a steady service should know.
@@ -115,8 +116,10 @@ impl Machine {
             Some(error) => format!("the journal can't be written: {error}"),
             None if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
             None => {
-                let mut strays = self.durable.strays.iter();
-                strays.find_map(|node| Some(format!("{node} {}", self.stray_note(node)?))).unwrap_or_default()
+                let strays = self.durable.strays.iter();
+                let mut strays = strays.filter_map(|node| Some(format!("{node} {}", self.stray_note(node)?)));
+                let routed = || self.routed_node().and_then(NodeState::fresh).map(said);
+                self.identity().into_iter().next().or_else(|| strays.next()).or_else(routed).unwrap_or_default()
             }
         }
     }
@@ -164,9 +167,7 @@ impl Machine {
         let follows = role == Role::Standby && self.managed();
         let lag = self.routed_node().filter(|_| follows).and_then(|primary| state.lag(primary, now.mono));
         let failure = state.failure(now.mono);
-        let said = state.fresh().map(|answer| [answer.sick.as_str(), answer.note.as_str()].join("; "));
-        let said = said.unwrap_or_default().trim_matches([';', ' ']).to_owned();
-        let said = self.stray_note(address).unwrap_or(said);
+        let said = self.stray_note(address).or_else(|| state.fresh().map(said)).unwrap_or_default();
         NodeView {
             address: address.clone(),
             health: state.health,
@@ -191,4 +192,9 @@ impl Machine {
             Some(Answer { part: Part::Standby { .. }, .. }) => Role::Standby,
         }
     }
+}
+
+/// What a node says of itself that an operator should know.
+fn said(answer: &Answer) -> String {
+    [answer.sick.as_str(), answer.note.as_str()].join("; ").trim_matches([';', ' ']).to_owned()
 }

@@ -81,6 +81,7 @@ pub struct SelfFence {
 
 /// What a node that answered said.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts that a node tells, not the states of one thing")]
 pub struct Answer {
     /// The server process's own identity, new at each start. Redis: `run_id`.
     pub run_id: String,
@@ -106,6 +107,8 @@ pub struct Answer {
     pub priority: u32,
     /// Other managers that announce themselves on this node.
     pub other_managers: Vec<String>,
+    /// Whether one of them comes before us, in the order of their names: then we manage nothing, so that one of all is left.
+    pub yields: bool,
     /// How long an idle primary may say nothing to its standbys; absent where it doesn't say. Redis: the ping period.
     pub heartbeat: Option<Duration>,
     /// Whether it stops by itself when it is cut off from its standbys; our own fence doesn't count.

@@ -15,6 +15,8 @@ pub enum Signal {
     TimedOut(NodeAddress),
     /// The node answered that it isn't what the route says (READONLY, LOADING, ...).
     WrongRole(NodeAddress),
+    /// Another process answers there than the one that is served.
+    Stranger(NodeAddress),
     /// This worker has its upstreams and subscriptions ready on the next target.
     Warm {
         /// The worker's index.

@@ -29,6 +29,9 @@ const MAILBOX: usize = 1024;
 pub struct View {
     /// Where traffic goes.
     pub route: Route,
+    /// The server process that may be served there: another one that answers at the same address may be empty. `None` where
+    /// nobody judges that (roles are somebody else's, or the server doesn't say).
+    pub process: Option<Arc<str>>,
     /// Where it will go, while a switch is under way.
     pub next: Option<(Target, Readying)>,
     /// Cut sessions that can't move, because the operator said so.

@@ -64,7 +64,7 @@ impl DataPath {
         let mut settings = settings(port);
         change(&mut settings);
         let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target(server)) };
-        let view = View { route, next: None, cut_sessions: false, settings: Arc::new(settings.clone()) };
+        let view = View { route, process: None, next: None, cut_sessions: false, settings: Arc::new(settings.clone()) };
         let (board, signals) = Board::new(view, 1);
         let proxy = Proxy::start(1).expect("threads");
         proxy.serve(&settings, &board).expect("a listener");
@@ -82,8 +82,14 @@ impl DataPath {
         let before = self.board.view();
         let route = Route { epoch: before.route.epoch.next(), mode, target: Some(target(to)) };
         let next = next.map(|(server, readying)| (target(server), readying));
-        let view = View { route, next, cut_sessions: false, settings: Arc::clone(&before.settings) };
-        self.board.publish(view);
+        let process = before.process.as_ref().map(|_| to.info("run_id").into());
+        self.board.publish(View { route, process, next, ..View::clone(&before) });
+    }
+
+    /// Publishes that the process which runs at this server now is the one that is served.
+    pub fn serve(&self, server: &RedisServer) {
+        let before = self.board.view();
+        self.board.publish(View { process: Some(server.info("run_id").into()), ..View::clone(&before) });
     }
 
     /// Waits for a signal of the current epoch.

@@ -1,7 +1,9 @@
 //! A running Pointsman, with a configuration, a state folder and an admin socket of its own.
 
+use super::netns::Host;
 use super::ports::free_port;
 use super::process::Process;
+use super::raw::Raw;
 use super::{PATIENCE, holds_within};
 use rustix::process::Signal;
 use std::io::{Read, Write};
@@ -22,6 +24,7 @@ pub struct Pointsman {
     folder: TempDir,
     environment: Vec<(String, String)>,
     telemetry: u16,
+    host: Option<Host>,
 }
 
 impl Pointsman {
@@ -37,9 +40,16 @@ impl Pointsman {
     /// As [`Pointsman::start`], not yet started: for an environment, or another file.
     pub fn prepare(services: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("pointsman-test-").tempdir().expect("a temporary folder");
-        let pointsman = Self { process: None, folder, environment: Vec::new(), telemetry: free_port() };
+        let pointsman = Self { process: None, folder, environment: Vec::new(), telemetry: free_port(), host: None };
         pointsman.write_services(services);
         pointsman
+    }
+
+    /// Starts on that host from now on.
+    #[must_use]
+    pub fn within(mut self, host: &Host) -> Self {
+        self.host = Some(host.clone());
+        self
     }
 
     /// Sets a variable for the starts that follow.
@@ -54,9 +64,9 @@ impl Pointsman {
     pub fn launch(&mut self) {
         self.launch_only();
         let listeners = self.listeners();
-        let process = self.process.as_mut().expect("just launched");
+        let (process, host) = (self.process.as_mut().expect("just launched"), self.host.clone());
         let up = holds_within(PATIENCE, || {
-            process.ended().is_some() || listeners.iter().all(|listener| takes_connections(listener))
+            process.ended().is_some() || listeners.iter().all(|listener| takes_connections(host.as_ref(), listener))
         });
         let ended = process.ended();
         assert!(up && ended.is_none(), "Pointsman is not up ({ended:?}, {listeners:?}); its log:\n{}", self.log());
@@ -67,7 +77,7 @@ impl Pointsman {
         self.process = None;
         let arguments = ["run", "--config", &self.config_file().display().to_string()].map(ToOwned::to_owned);
         let log = self.folder.path().join("log");
-        self.process = Some(Process::start(&program(), &arguments, &self.environment, &log));
+        self.process = Some(Process::start_on(self.host.as_ref(), &program(), &arguments, &self.environment, &log));
     }
 
     /// Replaces the services of its file; takes effect by [`Pointsman::reload`] or at the next start.
@@ -140,7 +150,8 @@ impl Pointsman {
     /// A page of the telemetry listener: `/metrics`, `/livez`, `/readyz`.
     #[track_caller]
     pub fn telemetry(&self, path: &str) -> (u16, String) {
-        let stream = TcpStream::connect(("127.0.0.1", self.telemetry)).expect("the telemetry listener");
+        let connect = || TcpStream::connect(("127.0.0.1", self.telemetry)).expect("the telemetry listener");
+        let stream = on(self.host.as_ref(), connect);
         stream.set_read_timeout(Some(PATIENCE)).expect("a read limit");
         exchange(stream, path, None)
     }
@@ -152,6 +163,12 @@ impl Pointsman {
         let mut samples = text.lines().filter(|line| !line.starts_with('#'));
         let line = samples.find(|line| parts.iter().all(|part| line.contains(part)))?;
         line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// A raw connection to a port of its host.
+    #[track_caller]
+    pub fn raw(&self, port: u16) -> Raw {
+        on(self.host.as_ref(), || Raw::connect(port))
     }
 
     /// SIGHUP.
@@ -211,10 +228,18 @@ impl Pointsman {
     }
 }
 
-fn takes_connections(listener: &str) -> bool {
+/// Runs `act` on a host, if one is named.
+fn on<T: Send>(host: Option<&Host>, act: impl FnOnce() -> T + Send) -> T {
+    match host {
+        Some(host) => host.run(act),
+        None => act(),
+    }
+}
+
+fn takes_connections(host: Option<&Host>, listener: &str) -> bool {
     match listener.strip_prefix("unix:") {
         Some(path) => UnixStream::connect(path).is_ok(),
-        None => TcpStream::connect(listener).is_ok(),
+        None => on(host, || TcpStream::connect(listener).is_ok()),
     }
 }
 

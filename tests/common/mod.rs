@@ -9,12 +9,14 @@
 pub mod certificates;
 pub mod data_path;
 pub mod instance;
+pub mod netns;
 pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod redis_server;
 pub mod relay;
 pub mod skip;
+pub mod volume;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

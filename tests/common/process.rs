@@ -1,6 +1,6 @@
 //! A child process that never outlives its handle, nor the test program.
 
-use super::{PATIENCE, holds_within};
+use super::{PATIENCE, holds_within, netns::Host};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -16,10 +16,22 @@ pub struct Process {
 impl Process {
     /// Starts `program` with `arguments` and `environment`, output appended to `log`.
     pub fn start(program: &Path, arguments: &[String], environment: &[(String, String)], log: &Path) -> Self {
+        Self::start_on(None, program, arguments, environment, log)
+    }
+
+    /// As [`Process::start`], on a host of its own.
+    pub fn start_on(
+        host: Option<&Host>,
+        program: &Path,
+        arguments: &[String],
+        environment: &[(String, String)],
+        log: &Path,
+    ) -> Self {
         let output = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
         // The kernel kills the child when the test program is gone, however it went.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments);
+        command.args(["--pdeathsig", "KILL"]).args(host.map(Host::prefix).into_iter().flatten());
+        command.arg(program).args(arguments);
         command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(output.try_clone().expect("a second handle")).stderr(output);
         Self { child: spawn(command), log: log.to_owned() }

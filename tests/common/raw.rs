@@ -29,6 +29,14 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// The texts of everything in it, arrays within arrays too.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Self::Array(many) | Self::Push(many) => many.iter().flat_map(Self::words).collect(),
+            one => vec![one.text()],
+        }
+    }
+
     /// Text of a simple string, a bulk string or an error; else how it is debugged.
     pub fn text(&self) -> String {
         match self {
@@ -83,7 +91,12 @@ impl Raw {
 
     /// As [`Raw::connect`], but a refusal is a value.
     pub fn try_connect(port: u16) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Self::try_connect_to(("127.0.0.1", port))
+    }
+
+    /// As [`Raw::try_connect`], to another host.
+    pub fn try_connect_to(address: impl std::net::ToSocketAddrs) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_limit(PATIENCE);
         Ok(Self { stream: Box::new(stream), read: Vec::new() })
@@ -161,6 +174,19 @@ impl Raw {
                 return String::from_utf8_lossy(&line).into_owned();
             }
             assert!(self.fill(), "closed, with only {:?} read", String::from_utf8_lossy(&self.read));
+        }
+    }
+
+    /// As [`Raw::line`], but nothing once the other side has closed; waits for as long as it takes.
+    pub fn next_line(&mut self) -> Option<String> {
+        self.stream.set_limit(Duration::from_hours(1));
+        loop {
+            if self.read.contains(&b'\n') {
+                return Some(self.line());
+            }
+            if !self.fill() {
+                return None;
+            }
         }
     }
 

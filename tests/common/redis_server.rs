@@ -1,6 +1,7 @@
 //! Real Redis and Valkey servers, each with a free port and a folder of its own.
 
 use super::certificates::Certificates;
+use super::netns::Host;
 use super::ports::free_port;
 use super::process::Process;
 use super::raw::{Raw, Reply};
@@ -14,12 +15,14 @@ use tempfile::TempDir;
 pub struct Builder {
     component: String,
     arguments: Vec<String>,
-    primary: Option<u16>,
+    primary: Option<(String, u16)>,
+    host: Option<Host>,
     unix_socket: bool,
     certificates: Option<Certificates>,
     users: Vec<String>,
     with_file: bool,
     port: Option<u16>,
+    environment: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -33,7 +36,7 @@ impl Builder {
     /// Starts as a replica of another server.
     #[must_use]
     pub fn replica_of(mut self, primary: &RedisServer) -> Self {
-        self.primary = Some(primary.port());
+        self.primary = Some((primary.host_address().to_owned(), primary.port()));
         self
     }
 
@@ -65,10 +68,26 @@ impl Builder {
         self
     }
 
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Listens on this port instead of a free one of its choice.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
+        self
+    }
+
+    /// Runs on that host, at Redis's own port, and takes connections from every other host.
+    #[must_use]
+    pub fn within(mut self, host: &Host) -> Self {
+        self.arguments.splice(0..0, ["--bind", "0.0.0.0", "--protected-mode", "no"].map(ToOwned::to_owned));
+        self.port = Some(6379);
+        self.host = Some(host.clone());
         self
     }
 
@@ -96,8 +115,8 @@ impl Builder {
         let port = self.port.unwrap_or_else(free_port);
         let tls_port = self.certificates.as_ref().map(|_| free_port());
         let mut arguments = quick_settings(folder.path(), port);
-        if let Some(primary) = self.primary {
-            arguments.extend(["--replicaof".to_owned(), "127.0.0.1".to_owned(), primary.to_string()]);
+        if let Some((host, port)) = &self.primary {
+            arguments.extend(["--replicaof".to_owned(), host.clone(), port.to_string()]);
         }
         if self.unix_socket {
             arguments.extend(["--unixsocket".to_owned(), folder.path().join("redis.sock").display().to_string()]);
@@ -113,7 +132,9 @@ impl Builder {
         if self.with_file {
             arguments = into_file(&arguments, &folder.path().join("redis.conf"));
         }
-        RedisServer { process: None, program: program(&self.component), arguments, folder, port, tls_port }
+        let (program, environment) = (program(&self.component), self.environment.clone());
+        let host = self.host.clone();
+        RedisServer { process: None, program, arguments, environment, folder, port, tls_port, host }
     }
 }
 
@@ -175,9 +196,11 @@ pub struct RedisServer {
     process: Option<Process>,
     program: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: TempDir,
     port: u16,
     tls_port: Option<u16>,
+    host: Option<Host>,
 }
 
 impl RedisServer {
@@ -187,11 +210,13 @@ impl RedisServer {
             component: component.to_owned(),
             arguments: Vec::new(),
             primary: None,
+            host: None,
             unix_socket: false,
             certificates: None,
             users: Vec::new(),
             with_file: false,
             port: None,
+            environment: Vec::new(),
         }
     }
 
@@ -215,9 +240,21 @@ impl RedisServer {
         self.port
     }
 
-    /// `127.0.0.1:PORT`, as a node's address in a configuration.
+    /// `127.0.0.1:PORT`, or its host's address: as a node's address in a configuration.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host_address(), self.port)
+    }
+
+    fn host_address(&self) -> &str {
+        self.host.as_ref().map_or("127.0.0.1", Host::address)
+    }
+
+    /// Runs `act` where the server runs.
+    fn there<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        match &self.host {
+            Some(host) => host.run(act),
+            None => act(),
+        }
     }
 
     /// Its port with TLS; panics when it was started without.
@@ -235,6 +272,11 @@ impl RedisServer {
         self.process.as_ref().expect("running").id()
     }
 
+    /// Whether its process is there.
+    pub fn runs(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.ended().is_none())
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
@@ -243,7 +285,7 @@ impl RedisServer {
     /// A raw connection of its own.
     #[track_caller]
     pub fn raw(&self) -> Raw {
-        Raw::connect(self.port)
+        self.there(|| Raw::connect(self.port))
     }
 
     /// Runs one command on a new connection.
@@ -268,9 +310,11 @@ impl RedisServer {
     /// Waits until this replica's link is up and it has received everything its primary has written.
     #[track_caller]
     pub fn wait_synced(&self) {
-        let primary: u16 = self.info("master_port").parse().expect("a replica of a host");
+        let port: u16 = self.info("master_port").parse().expect("a replica of a host");
+        let primary = (self.info("master_host"), port);
+        let ask = || Raw::try_connect_to((primary.0.as_str(), primary.1)).expect("its primary takes connections");
         wait_for("the replica is in sync", PATIENCE, || {
-            let offset = Raw::connect(primary).command(&["INFO", "replication"]).text();
+            let offset = self.there(ask).command(&["INFO", "replication"]).text();
             let written = offset.lines().find_map(|line| line.strip_prefix("master_repl_offset:")).map(str::trim);
             self.info("master_link_status") == "up" && written == Some(&self.info("slave_repl_offset"))
         });
@@ -310,7 +354,8 @@ impl RedisServer {
     }
 
     fn launch(&self) -> Process {
-        Process::start(&self.program, &self.arguments, &[], &self.log_file())
+        let host = self.host.as_ref();
+        Process::start_on(host, &self.program, &self.arguments, &self.environment, &self.log_file())
     }
 
     fn log_file(&self) -> PathBuf {
@@ -319,13 +364,17 @@ impl RedisServer {
 
     /// Waits until it answers anything to PING (NOAUTH is an answer); false when its process has ended.
     fn comes_up(&mut self) -> bool {
-        let port = self.port;
+        let (port, host) = (self.port, self.host.clone());
+        let connect = || match &host {
+            Some(host) => host.run(|| Raw::try_connect(port)),
+            None => Raw::try_connect(port),
+        };
         let process = self.process.as_mut().expect("just launched");
         let mut answers = false;
         holds_within(PATIENCE, || {
             let ended = process.ended().is_some();
             // The answer must be this process's own, not that of another server on a port lost to it.
-            answers = !ended && Raw::try_connect(port).is_ok_and(|mut raw| !loading(&raw.command(&["PING"])));
+            answers = !ended && connect().is_ok_and(|mut raw| !loading(&raw.command(&["PING"])));
             ended || answers
         });
         answers && process.ended().is_none()

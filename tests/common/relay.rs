@@ -7,7 +7,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU16, Ordering::Relaxed},
     },
     thread,
 };
@@ -20,7 +20,7 @@ pub struct Relay {
 }
 
 struct State {
-    to: u16,
+    to: AtomicU16,
     /// Bytes are swallowed in both directions; connections stay.
     silent: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
@@ -29,7 +29,7 @@ struct State {
 impl Relay {
     /// A relay to a port of this host, which passes everything on.
     pub fn to(port: u16) -> Self {
-        let state = State { to: port, silent: AtomicBool::new(false), open: Mutex::default() };
+        let state = State { to: AtomicU16::new(port), silent: AtomicBool::new(false), open: Mutex::default() };
         let relay = Self { port: free_port(), state: Arc::new(state), listener: Mutex::default() };
         relay.listen();
         relay
@@ -64,6 +64,11 @@ impl Relay {
         }
     }
 
+    /// Leads new connections to another port of this host; those that are there stay.
+    pub fn lead_to(&self, port: u16) {
+        self.state.to.store(port, Relaxed);
+    }
+
     fn cut(&self) {
         for stream in self.state.open.lock().expect("no thread panicked").drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -88,7 +93,7 @@ impl Relay {
 
 impl State {
     fn carry(self: Arc<Self>, client: &TcpStream) {
-        let Ok(node) = TcpStream::connect(("127.0.0.1", self.to)) else { return };
+        let Ok(node) = TcpStream::connect(("127.0.0.1", self.to.load(Relaxed))) else { return };
         for stream in [client, &node] {
             let _ = stream.set_nodelay(true);
             self.open.lock().expect("no thread panicked").extend(stream.try_clone());

@@ -28,7 +28,11 @@ pub fn summary() -> PathBuf {
 
 /// Writes down that the current test was skipped.
 pub fn note(needs: &str) {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    note_for(std::thread::current().name().unwrap_or("a test"), needs);
+}
+
+/// Writes down that this test was skipped.
+pub fn note_for(test: &str, needs: &str) {
     let line = format!("skipped: {test} needs {needs}\n");
     eprint!("{line}");
     let file = std::fs::OpenOptions::new().create(true).append(true).open(summary());

@@ -1,4 +1,5 @@
 //! Clients in a crash: each writes keys of its own, one after the other, and notes what became of each write.
+#![allow(dead_code, reason = "not every test program that includes this file asks everything")]
 
 use crate::common::{
     PATIENCE,
@@ -39,8 +40,13 @@ pub struct Writers {
 impl Writers {
     /// Starts `count` writers, each on one connection that must last.
     pub fn start(port: u16, count: usize) -> Self {
+        Self::numbered(port, 0..count)
+    }
+
+    /// As [`Writers::start`], with these numbers in their keys: for writers beside others.
+    pub fn numbered(port: u16, numbers: std::ops::Range<usize>) -> Self {
         let (acknowledged, stop) = <(Arc<AtomicUsize>, Arc<AtomicBool>)>::default();
-        let threads = (0..count).map(|writer| {
+        let threads = numbers.map(|writer| {
             let (acknowledged, stop) = (acknowledged.clone(), stop.clone());
             std::thread::spawn(move || write(port, writer, &acknowledged, &stop))
         });
@@ -89,7 +95,6 @@ fn write(port: u16, writer: usize, acknowledged: &AtomicUsize, stop: &AtomicBool
 
 impl Notes {
     /// How long after `crash` the first write was acknowledged that was sent after it.
-    #[allow(dead_code, reason = "not every test program that includes this file asks")]
     pub fn gap(&self, crash: Instant) -> Duration {
         let mut times: Vec<Instant> = self.acknowledged.iter().map(|(_, at)| *at).collect();
         times.sort_unstable();
@@ -98,10 +103,22 @@ impl Notes {
         pairs.map(|pair| pair[1] - pair[0].max(crash)).max().unwrap_or(Duration::MAX)
     }
 
+    /// Only writes in flight may fail, and say so.
+    #[track_caller]
+    pub fn no_errors(&self) {
+        let some = &self.errors[..self.errors.len().min(3)];
+        assert!(some.is_empty(), "{} errors, such as {some:?}", self.errors.len());
+    }
+
     /// How many acknowledged writes this server doesn't hold.
     pub fn missing(&self, server: &RedisServer) -> usize {
+        self.lost(server).len()
+    }
+
+    /// The acknowledged writes that this server doesn't hold.
+    pub fn lost(&self, server: &RedisServer) -> Vec<&(String, Instant)> {
         let mut raw = server.raw();
-        let keys = self.acknowledged.iter().map(|(key, _)| key.as_str());
-        keys.filter(|key| raw.command(&["EXISTS", key]) != Reply::Integer(1)).count()
+        let mut gone = |key: &str| raw.command(&["EXISTS", key]) != Reply::Integer(1);
+        self.acknowledged.iter().filter(|(key, _)| gone(key)).collect()
     }
 }

@@ -22,9 +22,10 @@ HIDDEN = {"POST": "", "HOST:": ""}
 TOPOLOGY = set("""REPLICAOF SLAVEOF FAILOVER SHUTDOWN SYNC PSYNC REPLCONF""".split()) | {
     "CLUSTER|" + sub for sub in """ADDSLOTS ADDSLOTSRANGE BUMPEPOCH DELSLOTS DELSLOTSRANGE FAILOVER FLUSHSLOTS FORGET MEET REPLICATE
     RESET SAVECONFIG SET-CONFIG-EPOCH SETSLOT MIGRATION SYNCSLOTS MIGRATESLOTS CANCELSLOTMIGRATIONS FLUSHSLOT""".split()}
-KIND = {"POST": "Abort", "HOST:": "Abort", "AUTH": "Auth",
-        "HELLO": "Hello", "SELECT": "Select", "QUIT": "Quit", "RESET": "Reset", "CLIENT|SETNAME": "SetName",
-        "CLIENT|SETINFO": "SetInfo", "CLIENT|GETNAME": "GetName", "MONITOR": "Monitor", "WAIT": "Wait", "WAITAOF": "Wait",
+KIND = {"POST": "Local(Local::Abort)", "HOST:": "Local(Local::Abort)", "AUTH": "Local(Local::Auth)",
+        "HELLO": "Local(Local::Hello)", "SELECT": "Local(Local::Select)", "QUIT": "Local(Local::Quit)",
+        "RESET": "Local(Local::Reset)", "CLIENT|SETNAME": "Local(Local::SetName)",
+        "CLIENT|SETINFO": "Local(Local::SetInfo)", "CLIENT|GETNAME": "Local(Local::GetName)", "MONITOR": "Monitor", "WAIT": "Wait", "WAITAOF": "Wait",
         "MULTI": "Multi", "EXEC": "Exec", "DISCARD": "Discard", "WATCH": "Watch", "UNWATCH": "Unwatch",
         "XREAD": "Streams", "XREADGROUP": "Streams", "ASKING": "Cluster", "READONLY": "Cluster", "READWRITE": "Cluster",
         "EVAL": "Eval", "EVALSHA": "Script", "FCALL": "Script", "EVAL_RO": "ScriptRo", "EVALSHA_RO": "ScriptRo",
@@ -66,7 +67,7 @@ def main():
             found[name] = letters(name, flags)
     print("//! Every command of Redis 7.0 to 8.x and Valkey 9, as their servers describe them. Written by\n"
           "//! `tests/servers/command_table.py`; change it there.\n\n"
-          "use super::spec::{Flags, Kind, Spec};\n")
+          "use super::spec::{Flags, Kind, Local, Spec};\n")
     for letter, flag in (("W", "WRITE"), ("R", "READ"), ("A", "ADMIN"), ("T", "TOPOLOGY")):
         print(f"const {letter}: Flags = Flags::{flag};")
     print("const O: Flags = Flags::NONE;\n\n/// All commands, by name.\npub(super) static COMMANDS: &[Spec] = &[")

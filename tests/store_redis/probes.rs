@@ -2,7 +2,9 @@
 
 use super::setup::{answered, node, probe_until, service, store, store_as, store_of};
 use crate::{
-    common::{certificates::Certificates, ports::free_port, redis_server::RedisServer},
+    common::{
+        PATIENCE, certificates::Certificates, ports::free_port, redis_server::RedisServer, relay::Relay, wait_for,
+    },
     require_server,
 };
 use pointsman::{
@@ -216,6 +218,27 @@ async fn a_broken_save_and_a_fence_are_seen() {
     probe_until(&store, &node(&server), "the failed save is noted", noted).await;
 }
 
+/// The path to the primary breaks in the middle of a command: its rest never comes, and so it was never received.
+#[tokio::test]
+async fn half_a_command_is_not_received() {
+    require_server!("redis7");
+    let (primary, standby) = RedisServer::pair("redis7");
+    let relay = Relay::to(primary.port());
+    let (host, port) = relay.address().rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).unwrap();
+    standby.command(&["REPLICAOF", &host, &port]);
+    standby.wait_synced();
+    let value = vec![b'v'; 64 << 20];
+    primary.raw().request(&[b"SET".as_slice(), b"k", &value]).reply();
+    let positions = || [standby.info("slave_read_repl_offset"), standby.info("slave_repl_offset")];
+    wait_for("half of it came", PATIENCE, || positions()[0] != positions()[1]);
+    relay.silence(true);
+    let store = store_of(&[&standby]);
+    let whole = |reach: &Reach| matches!(reach, Reach::Answered(answer) if answer.received == answer.applied);
+    probe_until(&store, &node(&standby), "what came of it doesn't count", whole).await;
+    let [read, applied] = positions();
+    assert_ne!(read, applied, "the test cut it in the middle");
+}
+
 #[tokio::test]
 async fn another_manager_of_the_same_service_is_seen_by_name() {
     require_server!("redis7");
@@ -228,7 +251,10 @@ async fn another_manager_of_the_same_service_is_seen_by_name() {
         })
         .into();
     let seen = answered(store_of(&[&server]).probe(&node(&server)).await);
-    assert_eq!(seen.other_managers, ["them"]);
+    assert_eq!((seen.other_managers, seen.yields), (vec!["them".to_owned()], true), "the first by name manages");
+    let first = RedisStore::new(service(&super::setup::addresses(&[&server]), "", ""), "a").unwrap();
+    let seen = answered(first.probe(&node(&server)).await);
+    assert!(seen.other_managers.contains(&"them".to_owned()) && !seen.yields, "{:?}", seen.other_managers);
     drop(others);
 }
 

@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "several test programs use a part of it each")]
 #![allow(unreachable_pub, reason = "a module of test programs")]
 
-use crate::common::{PATIENCE, instance::Pointsman, ports::free_port, raw::Raw, redis_server::RedisServer, wait_for};
+use crate::common::{
+    PATIENCE, instance::Pointsman, ports::free_port, raw::Raw, redis_server::RedisServer, relay::Relay, wait_for,
+};
 use serde_json::Value;
-use std::fmt::Write as _;
+use std::{fmt::Write as _, os::unix::net::UnixStream};
 
 /// A Pointsman with the service `cart`.
 pub struct Rig {
@@ -49,15 +51,31 @@ impl Rig {
         (rig, primary, replica)
     }
 
+    /// A service whose primary is reached through a relay; its standby follows it on a path of its own.
+    #[track_caller]
+    pub fn behind(relay: &Relay, main: &RedisServer, spare: &RedisServer, settings: &str) -> Self {
+        let (main, spare, port) = (main.address(), spare.address(), free_port());
+        let through = relay.address();
+        let text = format!(
+            "[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\
+             [[services.cart.clusters]]\nname = \"main\"\n\
+             nodes = [{{ address = \"{through}\", replicate_from = \"{main}\" }}]\n\
+             [[services.cart.clusters]]\nname = \"spare\"\nnodes = [\"{spare}\"]\n"
+        );
+        let rig = Self { pointsman: Pointsman::start(&text), port };
+        rig.wait_ready();
+        rig
+    }
+
     /// A raw connection through Pointsman.
     #[track_caller]
     pub fn raw(&self) -> Raw {
-        Raw::connect(self.port)
+        self.pointsman.raw(self.port)
     }
 
     /// The service as the API shows it; null while the API does not answer.
     pub fn service(&self) -> Value {
-        if !self.pointsman.folder().join("admin.sock").exists() {
+        if UnixStream::connect(self.pointsman.folder().join("admin.sock")).is_err() {
             return Value::Null;
         }
         self.pointsman.api("/v1/services/cart", None).1

@@ -124,6 +124,7 @@ impl Storm {
             items: node.items + node.data.len() as u64,
             priority: 100,
             other_managers: node.other_manager.then(|| "other on host-2".to_owned()).into_iter().collect(),
+            yields: node.other_manager,
             heartbeat: Some(Duration::from_secs(self.plan.heartbeat)),
             self_fence: (1..FENCE)
                 .contains(&node.to_write)

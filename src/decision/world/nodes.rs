@@ -49,6 +49,7 @@ impl World {
             items: node.items,
             priority: 100,
             other_managers: Vec::new(),
+            yields: false,
             heartbeat: None,
             self_fence: None,
             sick: String::new(),

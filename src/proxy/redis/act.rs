@@ -9,9 +9,10 @@ use super::{
     join::join,
     key::Key,
     moving::Move,
-    open::{OpenError, open},
+    open::{OpenError, Proof, open},
     pinned::Pinned,
     session::{Flow, Session},
+    settle::SPOILER,
     spare::Spare,
 };
 use crate::{
@@ -37,9 +38,6 @@ pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest one.
 const PAUSE_LONGEST: Duration = Duration::from_millis(500);
-
-/// A command that the server refuses.
-const SPOILER: &[u8] = b"*1\r\n$3\r\nGET\r\n";
 
 /// Something that can't be done at once.
 pub enum Act {
@@ -109,6 +107,11 @@ impl Session {
                 state.set_selector(before);
                 self.become_state(state).await?;
             }
+            Err(error) if !is_hello && is_busy(&error) => {
+                // It may end the script, and is told that the server is busy otherwise.
+                self.state = state;
+                self.forget_shared();
+            }
             outcome => outcome?,
         }
         if is_hello {
@@ -131,7 +134,7 @@ impl Session {
             let mut setup = Vec::new();
             let replies = state.open(&mut setup) + 1;
             reply::request(&mut setup, &[b"SELECT", b"0"]);
-            self.open_somewhere(&setup, replies, replies).await?;
+            self.open_somewhere(&setup, replies, replies, Proof::Process).await?;
         }
         self.become_state(state).await?;
         self.client.say(reply::ok);
@@ -159,7 +162,11 @@ impl Session {
         bare.apply(Change::Login(Arc::clone(login)));
         let mut setup = Vec::new();
         let replies = bare.open(&mut setup);
-        self.open_somewhere(&setup, replies, replies).await.map(drop)
+        match self.open_somewhere(&setup, replies, replies, Proof::Process).await {
+            // The login went well, and a script keeps the server from saying who it is: no other process has just come there.
+            Err(error) if is_busy(&error) => Ok(()),
+            verified => verified.map(drop),
+        }
     }
 
     /// Asks on a connection made for that, and only logged in: while a script runs, the node refuses `SELECT`.
@@ -171,7 +178,7 @@ impl Session {
         let mut setup = Vec::new();
         let replies = bare.open(&mut setup) + 1;
         setup.extend_from_slice(request);
-        self.open_somewhere(&setup, replies, replies).await?;
+        self.open_somewhere(&setup, replies, replies, Proof::Answer).await?;
         self.lane.counters.count(Outcome::Answered, 1);
         self.client.say(reply::ok);
         self.client.flush();
@@ -179,13 +186,19 @@ impl Session {
     }
 
     /// Opens an upstream on the route, trying for as long as requests may wait.
-    pub(super) async fn open_somewhere(&self, setup: &[u8], replies: usize, must: usize) -> Result<Pinned, Box<[u8]>> {
+    pub(super) async fn open_somewhere(
+        &self,
+        setup: &[u8],
+        replies: usize,
+        must: usize,
+        proof: Proof,
+    ) -> Result<Pinned, Box<[u8]>> {
         let attempts = async {
             let mut pause = PAUSE;
             loop {
                 let changed = self.lane.changed.notified();
                 if let Some(target) = self.lane.target() {
-                    match open(&self.lane, &target.node, setup, replies, must).await {
+                    match open(&self.lane, &target.node, setup, replies, must, proof).await {
                         Ok(upstream) => return Ok(Pinned::new(upstream, target.node)),
                         Err(OpenError::Refused(error)) => return Err(error.into_boxed_slice()),
                         Err(_) => {}
@@ -210,6 +223,7 @@ impl Session {
     async fn pin(&mut self) -> Result<(), Box<[u8]>> {
         let key = Key::of(&self.state, self.entry);
         let spare = self.lane.target().and_then(|target| self.lane.spares.take(&key, &target.node));
+        let spare = spare.filter(|spare| self.lane.serves(spare.upstream.process.as_deref()));
         let pinned = match spare {
             Some(spare) => self.reuse(spare),
             None => match self.open_pinned().await {

@@ -17,6 +17,8 @@ pub enum Answer {
     Confirmations(usize),
     /// As before, but of a replay: nobody gets them.
     SwallowedConfirmations(usize),
+    /// One reply, for the client: what EXEC answers when a watched key has changed, whatever the server says.
+    LostRace,
     /// Nothing (`CLIENT REPLY OFF`, `SKIP`).
     Silence,
 }

@@ -7,7 +7,7 @@
 
 use super::{
     lane::Lane,
-    open::{OpenError, open},
+    open::{OpenError, Proof, open},
 };
 use crate::model::{name::NodeAddress, route::Mode};
 use std::{
@@ -74,7 +74,7 @@ impl Door {
 
     async fn ask(&self, lane: &Lane) {
         let Some(target) = lane.target().filter(|_| lane.mode() != Mode::Hold) else { return };
-        let open = match timeout(LIMIT, open(lane, &target.node, &[], 0, 1)).await {
+        let open = match timeout(LIMIT, open(lane, &target.node, &[], 0, 1, Proof::Answer)).await {
             Ok(Ok(_)) => true,
             Ok(Err(OpenError::Refused(error))) if error.starts_with(b"-NOAUTH") => false,
             // It was let in, without the right to PING.

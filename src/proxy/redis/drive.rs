@@ -8,7 +8,7 @@ use super::{
     inbox::Inbox,
     key::Key,
     lane::Lane,
-    open::{OpenError, Upstream, open},
+    open::{OpenError, Proof, Upstream, open},
     shared::{Shared, Standing},
 };
 use crate::{
@@ -89,7 +89,10 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
             kicked.await;
             continue;
         };
-        let warm = shared.take_warm(&target.node).and_then(Upstream::alive);
+        let warm = shared
+            .take_warm(&target.node)
+            .filter(|warm| lane.serves(warm.process.as_deref()))
+            .and_then(Upstream::alive);
         let opened = if let Some(upstream) = warm {
             Ok(upstream)
         } else {
@@ -135,7 +138,7 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
 pub(super) async fn attempt(lane: &Rc<Lane>, shared: &Rc<Shared>, node: &NodeAddress) -> Result<Upstream, OpenError> {
     let mut setup = Vec::new();
     let replies = shared.key.session().open(&mut setup);
-    open(lane, node, &setup, replies, replies).await
+    open(lane, node, &setup, replies, replies, Proof::Process).await
 }
 
 /// Between half and all of the pause, so that workers and clients don't come back in step.
@@ -145,8 +148,9 @@ pub(super) fn jitter(pause: Duration, seed: u32) -> Duration {
 
 /// Carries replies until the connection ends, or the route leads elsewhere.
 async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &NodeAddress) -> End {
-    let Upstream { mut reader, writer } = upstream;
-    if lane.target().is_none_or(|target| target.node != *node) {
+    let Upstream { mut reader, writer, process } = upstream;
+    let process = process.as_deref();
+    if !lane.leads_to(node, process) {
         // The route moved while this was being opened: not one byte may go there.
         return End::Moved;
     }
@@ -157,7 +161,7 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
     let mut replies = Line { inbox: Inbox::default(), scanner: ReplyScanner::default() };
     let end = select! {
         biased;
-        () = elsewhere(lane, shared, node) => End::Moved,
+        () = elsewhere(lane, shared, node, process) => End::Moved,
         () = shared.given_up.notified() => End::Silent,
         () = replies.read(lane, shared, &mut reader, || false) => End::Lost,
     };
@@ -170,11 +174,11 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
     end
 }
 
-/// Ends when the route leads to another node.
-async fn elsewhere(lane: &Lane, shared: &Shared, node: &NodeAddress) {
+/// Ends when the route leads to another node, or to another process on it.
+async fn elsewhere(lane: &Lane, shared: &Shared, node: &NodeAddress, process: Option<&str>) {
     loop {
         let kicked = shared.kick.notified();
-        if shared.is_retired() || lane.target().is_none_or(|target| target.node != *node) {
+        if shared.is_retired() || !lane.leads_to(node, process) {
             return;
         }
         shared.thaw();

@@ -7,6 +7,7 @@ use super::{
     shared::Shared,
     spare::Spares,
     turn::Turn,
+    witness::Witness,
 };
 use crate::{
     config::Service,
@@ -73,6 +74,8 @@ pub struct Lane {
     pub spares: Spares,
     /// Whether the server lets in who says no password.
     pub door: Door,
+    /// Which process is at the node, for users who may not ask.
+    pub witness: Witness,
     /// Clients with more waiting than fits their buffers.
     pub backlog: Backlog,
     /// Sessions that wait for the hold to end.
@@ -120,6 +123,7 @@ impl Lane {
             deny: RefCell::new(Rc::new(deny)),
             shared: RefCell::default(),
             door: Door::default(),
+            witness: Witness::default(),
             backlog: Backlog::default(),
             parked: RefCell::default(),
             clients: RefCell::default(),
@@ -270,9 +274,18 @@ impl Lane {
         self.outage.get().map(|since| since.elapsed())
     }
 
-    /// True when requests may be sent to that node now.
-    pub fn leads_to(&self, node: &NodeAddress) -> bool {
-        self.gate.get() != Gate::Hold && self.target().is_some_and(|target| target.node == *node)
+    /// True when the route leads to that node, and to the process on it.
+    pub fn leads_to(&self, node: &NodeAddress, process: Option<&str>) -> bool {
+        // Asked for each command on a pinned upstream: nothing is cloned.
+        let view = self.view.borrow();
+        let there = view.route.target.as_ref().is_some_and(|target| target.node == *node);
+        there && view.route.mode != Mode::Closed && self.serves(process)
+    }
+
+    /// True for the process that is served, or when nobody judges that.
+    pub fn serves(&self, process: Option<&str>) -> bool {
+        let view = self.view.borrow();
+        view.process.is_none() || view.process.as_deref() == process
     }
 
     /// Bytes that one slow reader may keep here.

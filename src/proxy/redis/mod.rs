@@ -25,6 +25,7 @@ mod panic;
 mod pinned;
 mod pool;
 mod queue;
+mod resend;
 mod retry;
 mod run;
 mod script;
@@ -37,6 +38,7 @@ mod steward;
 mod stuck;
 mod turn;
 mod warm;
+mod witness;
 
 pub use lane::Lane;
 pub use steward::follow;

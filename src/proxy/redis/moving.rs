@@ -8,8 +8,9 @@ use super::{
     client::Ready,
     handover::Handover,
     lane::Gate,
-    open::open,
+    open::{Proof, open},
     pinned::{Pinned, Twin},
+    resend::{Left, Race, Sorted, race, sort},
     script::Script,
     session::Session,
 };
@@ -35,6 +36,9 @@ use tokio::time::{sleep, timeout};
 
 /// What clients are told whose request may or may not have run.
 pub const LOST: &str = "connection to the node was lost, the outcome is unknown";
+
+/// What takes EXEC's place when the race is lost.
+pub const DISCARD: &[u8] = b"*1\r\n$7\r\nDISCARD\r\n";
 
 /// How long after a failure a twin is tried again.
 const WARM_AGAIN: Duration = Duration::from_millis(100);
@@ -77,7 +81,7 @@ impl Session {
             }
         }
         let open = matches!(view.route.mode, Mode::Open | Mode::ReadOnly);
-        let elsewhere = view.route.target.as_ref().is_some_and(|target| target.node != pinned.node);
+        let elsewhere = view.route.target.is_some() && !self.lane.leads_to(&pinned.node, pinned.process.as_deref());
         (open && elsewhere && pinned.in_flight() == 0).then_some(Move::Go)
     }
 
@@ -119,7 +123,8 @@ impl Session {
         self.warming = Some(Rc::clone(&warming));
         let (lane, client) = (Rc::clone(&self.lane), Rc::clone(&self.client));
         tokio::task::spawn_local(async move {
-            if let Ok(upstream) = open(&lane, &node, script.login(), script.replies, script.replies).await {
+            let (login, replies) = (script.login(), script.replies);
+            if let Ok(upstream) = open(&lane, &node, login, replies, replies, Proof::Process).await {
                 let mut pinned = Pinned::new(upstream, node);
                 script.play(&mut pinned, monitoring);
                 *warming.twin.borrow_mut() = Some(Box::new(Twin { pinned, bytes: script.bytes.into() }));
@@ -173,6 +178,9 @@ impl Session {
         }
         let asks = self.unanswered(&mut old).await;
         let mut asks = self.sort(asks, lost);
+        if self.client.is_ending() {
+            return;
+        }
         if self.state.in_multi() && self.state.queued().is_none() {
             self.client.say(|out| reply::refusal(out, LOST));
             self.client.end();
@@ -180,14 +188,7 @@ impl Session {
         }
         let Some(mut pinned) = self.arrive().await else { return };
         if self.state.watching() {
-            let exec = asks.iter().position(|(_, ask)| ask.change.as_deref() == Some(&Change::Exec));
-            match exec.filter(|_| self.state.in_multi()) {
-                Some(exec) => {
-                    asks.remove(exec);
-                    self.lose_race();
-                }
-                None => self.lost_race = true,
-            }
+            self.lose_watch(&mut asks);
         }
         if self.state.in_multi() {
             self.requeue(&mut pinned);
@@ -208,7 +209,7 @@ impl Session {
 
     /// What the old upstream leaves unanswered, each with whether it may have run. What was refused is among it if the time for that
     /// has not run out and nothing was sent behind it.
-    async fn unanswered(&mut self, old: &mut Pinned) -> Vec<(Vec<u8>, bool, Ask)> {
+    async fn unanswered(&mut self, old: &mut Pinned) -> Vec<Left> {
         let asks: Vec<_> = old.queue.take_all().collect();
         if old.refused.is_empty() {
             return asks;
@@ -267,15 +268,20 @@ impl Session {
     /// The upstream to go on with: the twin, if it is where the route points to and fits, or a new one.
     async fn arrive(&mut self) -> Option<Box<Pinned>> {
         self.until_open().await;
-        let target = self.lane.target();
-        let fits = self.twin_fits() && target.is_some_and(|target| self.twin_is_on(&target.node));
-        if let Some(twin) = self.twin.take().filter(|_| fits) {
+        let fits = self.twin_fits();
+        let leads = |twin: &Twin| self.lane.leads_to(&twin.pinned.node, twin.pinned.process.as_deref());
+        if let Some(twin) = self.twin.take().filter(|twin| fits && leads(twin)) {
             return Some(Box::new(twin.pinned));
         }
         loop {
             match self.open_pinned().await {
                 // The route may have moved while it was being opened: not one byte may go there then.
-                Ok(pinned) if self.lane.leads_to(&pinned.node) => return Some(Box::new(pinned)),
+                Ok(pinned)
+                    if self.lane.gate() != Gate::Hold
+                        && self.lane.leads_to(&pinned.node, pinned.process.as_deref()) =>
+                {
+                    return Some(Box::new(pinned));
+                }
                 Ok(_) => self.until_open().await,
                 Err(error) => {
                     self.client.say(|out| out.extend_from_slice(&error));
@@ -310,44 +316,51 @@ impl Session {
     }
 
     /// What of the unanswered requests is sent again; the others are answered with an honest error.
-    fn sort(&mut self, asks: Vec<(Vec<u8>, bool, Ask)>, after_loss: bool) -> Vec<(Vec<u8>, Ask)> {
-        let mut multi = self.state.in_multi();
-        let mut last = None;
-        for (index, (bytes, sent, ask)) in asks.iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
-            let change = ask.change.as_deref();
-            let exec = change == Some(&Change::Exec);
-            multi = (multi || change == Some(&Change::Multi)) && change != Some(&Change::Discard);
-            // What is only queued has not run; what changes the connection changed one that is gone.
-            let harmless = ask.block.is_some() || ask.retry == Retry::Read || (!exec && (multi || change.is_some()));
-            if (*sent && !harmless) || bytes.is_empty() {
-                last = Some(index);
-            }
-            multi &= !exec;
-        }
-        let mut again = Vec::new();
-        for (index, (bytes, sent, ask)) in asks.into_iter().enumerate().filter(|(_, (_, _, ask))| !ask.is_own()) {
-            if last.is_none_or(|last| index > last) {
-                let popped = after_loss && sent && ask.retry != Retry::Read && ask.takes();
-                self.lane.counters.count(if popped { Outcome::Reissued } else { Outcome::Retried }, 1);
-                again.push((shortened(bytes, &ask), ask));
-                continue;
-            }
+    fn sort(&mut self, asks: Vec<Left>, after_loss: bool) -> Vec<(Vec<u8>, Ask)> {
+        let Sorted { failed, again, torn } = sort(asks, self.state.in_multi());
+        for ask in failed {
             self.lane.counters.count(Outcome::Unknown, 1);
             if ask.answer != Answer::Silence {
                 self.client.say(|out| reply::refusal(out, LOST));
             }
-            if ask.change.as_deref() == Some(&Change::Exec) {
+            if matches!(ask.change.as_deref(), Some(Change::Exec | Change::Discard)) {
                 self.state.exec_failed();
             }
         }
         self.client.flush();
-        again
+        if torn {
+            self.client.end();
+        }
+        let again = again.into_iter().map(|(request, sent, ask)| {
+            let popped = after_loss && sent && ask.retry != Retry::Read && ask.takes();
+            self.lane.counters.count(if popped { Outcome::Reissued } else { Outcome::Retried }, 1);
+            (shortened(request, &ask), ask)
+        });
+        again.collect()
+    }
+
+    /// Keys were watched on a connection that is gone: EXEC is answered as if one of them had changed, now or when it comes.
+    fn lose_watch(&mut self, asks: &mut [(Vec<u8>, Ask)]) {
+        match race(asks.iter().map(|(_, ask)| ask), self.state.in_multi()) {
+            Race::Over => {}
+            Race::Open => self.lost_race = true,
+            Race::Lost(exec) => {
+                self.lost_race = false;
+                if let Some(exec) = asks.get_mut(exec) {
+                    // What was queued stays queued until then, so that nothing of it runs.
+                    *exec = (
+                        DISCARD.into(),
+                        Ask { change: None, retry: Retry::Read, answer: Answer::LostRace, ..Ask::OWN },
+                    );
+                }
+            }
+        }
     }
 
     /// Opens an upstream of its own in the session's state.
     pub(super) async fn open_pinned(&mut self) -> Result<Pinned, Box<[u8]>> {
         let script = Script::of(self);
-        let mut pinned = self.open_somewhere(script.login(), script.replies, script.replies).await?;
+        let mut pinned = self.open_somewhere(script.login(), script.replies, script.replies, Proof::Process).await?;
         script.play(&mut pinned, self.state.monitoring());
         self.lane.pinned.borrow_mut().insert(self.id, Rc::clone(&self.client));
         Ok(pinned)

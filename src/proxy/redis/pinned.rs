@@ -13,11 +13,12 @@ use super::{
     pool::Pool,
     queue::Queue,
     retry::Refusal,
-    settle::{drop_silent, judge, settle},
+    settle::{Shown, drop_silent, judge, settle},
 };
 use crate::{
     model::name::NodeAddress,
     protocol::redis::{
+        reply::null_exec,
         scan::{ReplyError, ReplyKind, ReplyScanner},
         session::Session,
     },
@@ -41,6 +42,8 @@ const KEEP: usize = 256 * 1024;
 pub struct Pinned {
     /// Where it is connected to.
     pub node: NodeAddress,
+    /// The process there, if it is known.
+    pub process: Option<Box<str>>,
     /// Why it stays for as long as the session, if it does.
     pub forever: Option<String>,
     /// True while the only reason for that is a command that may not exist at all.
@@ -71,10 +74,11 @@ pub struct Twin {
 impl Pinned {
     /// A connection on which nothing is outstanding.
     pub fn new(upstream: Upstream, node: NodeAddress) -> Self {
-        let Upstream { reader, writer } = upstream;
+        let Upstream { reader, writer, process } = upstream;
         let (queue, scanner) = (Queue::default(), ReplyScanner::default());
         Self {
             node,
+            process,
             forever: None,
             doubtful: false,
             refused: Vec::new(),
@@ -248,7 +252,7 @@ impl Pinned {
             let shown = if streaming {
                 // It was too large to be anything but an answer, and its beginning is out already.
                 settle(&mut self.queue, session, found, b"+");
-                true
+                Shown::Reply
             } else {
                 let doubted = self.doubtful && self.queue.front().is_some_and(|ask| ask.unknown);
                 let shown = judge(&mut self.queue, session, lane, found, bytes)?;
@@ -258,8 +262,12 @@ impl Pinned {
                 }
                 shown
             };
-            if let Some(client) = client.filter(|_| shown) {
-                client.deliver(bytes, true);
+            match (client, shown) {
+                (None, _) | (_, Shown::Nothing) => {}
+                (Some(client), Shown::Reply) => {
+                    client.deliver(bytes, true);
+                }
+                (Some(client), Shown::LostRace) => client.say(|out| null_exec(out, session.protocol())),
             }
         }
     }
@@ -271,6 +279,6 @@ impl Pinned {
 
     /// The two halves, when it is given back.
     pub fn into_upstream(self) -> Upstream {
-        Upstream { reader: self.reader, writer: self.writer }
+        Upstream { reader: self.reader, writer: self.writer, process: self.process }
     }
 }

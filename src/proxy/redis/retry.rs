@@ -10,6 +10,7 @@ use super::{
     lane::Lane,
     pinned::Pinned,
     queue::{Entry, Queue},
+    settle::spoil,
     shared::Shared,
 };
 use crate::{
@@ -193,6 +194,7 @@ impl Pinned {
     /// Something later was answered, so what was refused is not asked again.
     pub(super) fn deliver_refusals(&mut self, client: Option<&Client>, session: &mut Session) {
         for refusal in self.refused.drain(..) {
+            spoil(session, &refusal.ask);
             if refusal.ask.change.as_deref() == Some(&Change::Exec) {
                 session.exec_failed();
             }

@@ -10,7 +10,9 @@ use super::{
     join::{join, join_for_script},
     key::Key,
     lane::Gate,
-    local, panic,
+    local,
+    moving::DISCARD,
+    panic,
     session::{Flow, Session},
     shared::{Shared, Standing},
 };
@@ -121,19 +123,27 @@ impl Session {
 
     /// A watch was lost by a move: EXEC answers what it answers when a watched key has changed. `None` for other commands.
     fn race(&mut self, class: &Class) -> Option<Flow> {
-        match class.spec?.kind {
-            Kind::Exec if self.state.in_multi() => {}
-            Kind::Unwatch | Kind::Discard => {
-                self.lost_race = false;
-                return None;
-            }
-            _ => return None,
+        let kind = class.spec?.kind;
+        if !matches!(kind, Kind::Exec | Kind::Unwatch | Kind::Discard) {
+            return None;
         }
         if !self.is_quiet() {
+            // Whether a transaction is open, the answers tell.
             return Some(Flow::Quiet);
         }
+        let (watching, in_multi) = (self.state.watching(), self.state.in_multi());
+        let given_up = match kind {
+            // In a transaction it is only queued.
+            Kind::Unwatch => !in_multi,
+            Kind::Discard => in_multi,
+            _ => false,
+        };
+        self.lost_race = watching && !given_up;
+        if !(self.lost_race && in_multi && kind == Kind::Exec) {
+            return None;
+        }
         if let Some(pinned) = &mut self.pinned {
-            pinned.queue.push(b"*1\r\n$7\r\nDISCARD\r\n", Ask::OWN);
+            pinned.queue.push(DISCARD, Ask::OWN);
         }
         self.lose_race();
         Some(Flow::Done)

@@ -1,6 +1,6 @@
 //! What a reply on a pinned upstream belongs to, and what it changes in the session.
 //!
-//! Input: whole replies, and the requests that are unanswered. Output: whether the client gets the reply, and the session's state as
+//! Input: whole replies, and the requests that are unanswered. Output: what the client gets of the reply, and the session's state as
 //! the reply confirms it. Never: bytes to anybody.
 
 use super::{
@@ -18,19 +18,39 @@ use crate::{
     proxy::counters::Outcome,
 };
 
-/// Finds what a reply belongs to, and says whether the client gets it.
+/// A command that the server refuses: it has a transaction discarded.
+pub(super) const SPOILER: &[u8] = b"*1\r\n$3\r\nGET\r\n";
+
+/// What the client gets of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// All of it.
+    Reply,
+    /// Nothing.
+    Nothing,
+    /// What EXEC answers when a watched key has changed.
+    LostRace,
+}
+
+impl Shown {
+    fn when(shown: bool) -> Self {
+        if shown { Self::Reply } else { Self::Nothing }
+    }
+}
+
+/// Finds what a reply belongs to, and says what the client gets.
 pub(super) fn judge(
     queue: &mut Queue<Ask>,
     session: &mut Session,
     lane: &Lane,
     reply: Reply,
     bytes: &[u8],
-) -> Result<bool, ReplyError> {
+) -> Result<Shown, ReplyError> {
     drop_silent(queue);
     let verb = verb(bytes);
     let confirms = verb.is_some_and(|verb| verb.ends_with(b"subscribe"));
     if confirms && let Some(shown) = confirmed(queue, session) {
-        return Ok(shown);
+        return Ok(Shown::when(shown));
     }
     // With `CLIENT REPLY OFF` Redis 7.0.15, 8.0.6 and Valkey 9.1 confirm subscriptions all the same, though nothing waits for it;
     // Redis 6.0.16 sends nothing, not even messages (measured).
@@ -40,7 +60,7 @@ pub(super) fn judge(
         || (confirms && queue.is_empty())
         || (session.monitoring() && matches!(bytes, [b'+', b'0'..=b'9', ..]));
     if unasked {
-        return Ok(true);
+        return Ok(Shown::Reply);
     }
     if reply.kind != ReplyKind::Error && queue.front().is_some_and(|ask| ask.pauses) {
         lane.note_pause(queue.front_bytes());
@@ -83,7 +103,7 @@ fn confirmed(queue: &mut Queue<Ask>, session: &mut Session) -> Option<bool> {
 }
 
 /// Takes out the request that was answered, and notes what it changed. `None` if there is none.
-pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<bool> {
+pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply, bytes: &[u8]) -> Option<Shown> {
     let own = queue.front().is_some_and(Ask::is_own);
     if !own && session.in_multi() && bytes.starts_with(b"+QUEUED") {
         session.queue(queue.front_bytes());
@@ -93,10 +113,17 @@ pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply
     {
         // The node was demoted; it closes the connection next, and the request, which took nothing, is issued again elsewhere.
         ask.retry = Retry::Read;
-        return Some(false);
+        return Some(Shown::Nothing);
     }
     let ask = queue.answered()?;
+    if ask.answer == Answer::LostRace {
+        session.exec_failed();
+        return Some(Shown::LostRace);
+    }
     let failed = reply.kind == ReplyKind::Error;
+    if failed {
+        spoil(session, &ask);
+    }
     match ask.change.map(|change| *change) {
         Some(Change::Exec)
             if (failed || bytes.starts_with(b"*-1") || bytes.starts_with(b"_"))
@@ -108,7 +135,18 @@ pub(super) fn settle(queue: &mut Queue<Ask>, session: &mut Session, reply: Reply
         Some(change) if !failed => session.apply(change),
         _ => {}
     }
-    Some(ask.answer != Answer::Swallowed)
+    Some(Shown::when(ask.answer != Answer::Swallowed))
+}
+
+/// The node refused a command of a transaction and will discard all of it; so must the next one, to which what was queued is sent
+/// again after a move.
+pub(super) fn spoil(session: &mut Session, refused: &Ask) {
+    // These are refused inside a transaction, and it goes on; or they end it.
+    let harmless = [Change::Multi, Change::Watch, Change::Exec, Change::Discard, Change::Reset];
+    let harmless = refused.change.as_deref().is_some_and(|change| harmless.contains(change));
+    if session.in_multi() && !refused.is_own() && !harmless {
+        session.queue(SPOILER);
+    }
 }
 
 /// The first word of an array or push whose first element is a bulk string: what kind of message it is.

@@ -54,14 +54,16 @@ async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
 fn take_view(lane: &Rc<Lane>) {
     let before = lane.view();
     let view = lane.refresh();
-    if before.route == view.route && before.next == view.next && before.cut_sessions == view.cut_sessions {
+    let same = before.route == view.route && before.process == view.process;
+    if same && before.next == view.next && before.cut_sessions == view.cut_sessions {
         return;
     }
     if view.route.mode == Mode::Hold {
         lane.outage_began();
     }
     let target = |view: &View| view.route.target.as_ref().map(|target| target.node.clone());
-    if target(&before) != target(&view) || before.route.mode == Mode::Closed {
+    let moved = target(&before) != target(&view) || before.process != view.process;
+    if moved || before.route.mode == Mode::Closed {
         for shared in lane.shared.borrow().iter() {
             // At once, and not when its driver has its turn: sessions are let go below.
             shared.freeze();

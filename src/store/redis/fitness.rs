@@ -29,7 +29,7 @@ enum Rule {
 }
 
 /// Settings that are read, and how they are compared.
-const SETTINGS: [(&str, Rule); 15] = [
+const SETTINGS: [(&str, Rule); 17] = [
     ("maxmemory", Rule::AtLeast { zero_is_endless: true }),
     ("maxmemory-policy", Rule::Equal),
     ("maxclients", Rule::AtLeast { zero_is_endless: false }),
@@ -42,6 +42,8 @@ const SETTINGS: [(&str, Rule); 15] = [
     ("min-replicas-to-write", Rule::Shown),
     ("min-replicas-max-lag", Rule::Shown),
     ("repl-backlog-size", Rule::Shown),
+    ("repl-diskless-sync", Rule::Shown),
+    ("repl-diskless-sync-delay", Rule::Shown),
     ("appendonly", Rule::Shown),
     ("save", Rule::Shown),
     ("replica-read-only", Rule::Shown),

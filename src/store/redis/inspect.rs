@@ -86,7 +86,12 @@ fn check_state(answer: &Answer, fitness: &Fitness, findings: &mut Vec<Finding>) 
         ));
     }
     for trouble in [&answer.sick, &answer.note].into_iter().filter(|words| !words.is_empty()) {
-        findings.push(advice(trouble.clone(), "look at the server's log"));
+        let mend = match trouble {
+            words if words.contains("(NOREPLICAS)") => "bring its standbys back, or CONFIG SET min-replicas-to-write 0",
+            words if words.contains("(OOM)") => "CONFIG SET maxmemory to more, or maxmemory-policy to one that evicts",
+            _ => "look at the server's log",
+        };
+        findings.push(advice(trouble.clone(), mend));
     }
     if fact("config file").is_empty() && !fact("version").is_empty() {
         findings.push(advice(
@@ -115,6 +120,14 @@ fn check_settings(answer: &Answer, fitness: &Fitness, service: &Service, finding
             "CONFIG SET repl-backlog-size 64mb".to_owned(),
         );
     }
+    let fact = |name: &str| fitness.facts.get(name).map_or("", String::as_str);
+    if managed && (fact("repl-diskless-sync") == "no" || number("repl-diskless-sync-delay") == Some(0)) {
+        advise(
+            "begins full copies at once: after an empty restart it can empty its standbys before they are parked"
+                .to_owned(),
+            "CONFIG SET repl-diskless-sync yes repl-diskless-sync-delay 5".to_owned(),
+        );
+    }
     if managed && !answer.fenced && number("min-replicas-to-write") == Some(0) {
         advise(
             "goes on taking writes when it has lost its standbys, so it can't be replaced when it hangs".to_owned(),
@@ -127,7 +140,6 @@ fn check_settings(answer: &Answer, fitness: &Fitness, service: &Service, finding
             "CONFIG SET min-replicas-max-lag 10".to_owned(),
         );
     }
-    let fact = |name: &str| fitness.facts.get(name).map_or("", String::as_str);
     if fact("appendonly") == "no" && fact("save").is_empty() && fitness.facts.contains_key("save") {
         advise(
             "keeps nothing on disk: a restart empties it, and its standbys with it".to_owned(),

@@ -19,7 +19,7 @@ use std::{future::Future, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 /// What is asked each time. Sections one by one: before Redis 7.0, INFO takes one.
-const QUESTIONS: [&str; 8] = [
+const QUESTIONS: [&str; 9] = [
     "INFO replication",
     "INFO keyspace",
     "INFO persistence",
@@ -28,6 +28,7 @@ const QUESTIONS: [&str; 8] = [
     "CONFIG GET repl-ping-replica-period",
     "CONFIG GET stop-writes-on-bgsave-error",
     "CONFIG GET save",
+    "INFO memory",
 ];
 /// How often other managers are looked for on a node with few connections. The list stops the server for about 3 us a
 /// connection [measured], so the more it has, the less often it is asked for; a manager that starts always asks.
@@ -52,9 +53,10 @@ pub(super) async fn probe(node: &Node, service: &str, instance: &str, limit: Dur
             if let Some(list) = replies.get(QUESTIONS.len()) {
                 note_managers(&mut state, list, service, instance, started);
             }
-            match answer(&connection.identity, &replies, &state.managers, was_silent) {
-                Ok(answer) => {
+            match answer(&connection.identity, &replies, (&state.managers, instance), was_silent) {
+                Ok(mut answer) => {
                     state.kept = Some(connection);
+                    drop_incomplete(&mut answer, &mut state.positions);
                     Reach::Answered(Box::new(answer))
                 }
                 Err(why) => Reach::Rejected(why),
@@ -126,6 +128,16 @@ fn reach_of(error: CallError) -> Reach {
     }
 }
 
+/// Redis applies everything that is whole before it answers again. So what a standby has received and not applied, and of which no
+/// more has come since the last probe, is the beginning of a command (or of a transaction) whose rest may never come: where the
+/// path to its primary broke in the middle of it, say. It is as good as not received.
+fn drop_incomplete(answer: &mut Answer, before: &mut (u64, u64)) {
+    let positions = (answer.received, answer.applied);
+    if std::mem::replace(before, positions) == positions {
+        answer.received = answer.applied;
+    }
+}
+
 fn note_managers(state: &mut ProbeState, list: &Reply, service: &str, instance: &str, now: Instant) {
     let mut connections = 0;
     if let Some((others, count)) = managers(list, service, instance) {
@@ -138,7 +150,12 @@ fn note_managers(state: &mut ProbeState, list: &Reply, service: &str, instance: 
 }
 
 /// Builds the answer from the replies to [`QUESTIONS`]; an error says which one was refused.
-fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silent: bool) -> Result<Answer, String> {
+fn answer(
+    identity: &Identity,
+    replies: &[Reply],
+    (managers, ours): (&[String], &str),
+    was_silent: bool,
+) -> Result<Answer, String> {
     let section = |index: usize| {
         let reply = replies.get(index).unwrap_or(&Reply::Null);
         Info::read(reply).ok_or_else(|| {
@@ -154,7 +171,7 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
     let loading = persistence.flag("loading") || persistence.flag("async_loading");
     let sick = sick(&persistence, &setting(6), &setting(7));
     let good_standbys = replication.number("min_slaves_good_slaves");
-    let starved = good_standbys.zip(to_write).is_some_and(|(good, needed)| good < needed);
+    let starved = good_standbys.zip(to_write).filter(|(good, needed)| primary && good < needed);
     let position = replication.number("master_repl_offset").unwrap_or(0);
     let applied = if primary { position } else { replication.number("slave_repl_offset").unwrap_or(0) };
     let received = if primary { position } else { replication.number("slave_read_repl_offset").unwrap_or(applied) };
@@ -163,7 +180,7 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
         run_id: identity.run_id.clone(),
         version: identity.version.clone(),
         part: if primary { primary_part(&replication) } else { standby_part(&replication) },
-        writable: primary && !loading && sick.is_empty() && !starved,
+        writable: primary && !loading && sick.is_empty() && starved.is_none(),
         loading,
         fenced: to_write.is_some_and(|value| value >= FENCE),
         lineage: lineage(&replication),
@@ -173,10 +190,11 @@ fn answer(identity: &Identity, replies: &[Reply], managers: &[String], was_silen
         // A primary doesn't say its own; what it will be as a standby is seen when it is one.
         priority: replication.number("slave_priority").and_then(|n| u32::try_from(n).ok()).unwrap_or(100),
         other_managers: managers.to_vec(),
+        yields: managers.first().is_some_and(|first| first.as_str() < ours),
         heartbeat: seconds(5),
         self_fence: own_fence.map(|(standbys, lag)| SelfFence { standbys, lag }),
         sick,
-        note: note(replies.get(3).and_then(error), was_silent),
+        note: notes(replies.get(3).and_then(error), starved, replies.get(8), was_silent),
     })
 }
 
@@ -192,15 +210,35 @@ fn sick(persistence: &Info, stop_writes: &str, save: &str) -> String {
     }
 }
 
-fn note(setting_refused: Option<&str>, was_silent: bool) -> String {
+fn notes(
+    setting_refused: Option<&str>,
+    starved: Option<(u64, u64)>,
+    memory: Option<&Reply>,
+    was_silent: bool,
+) -> String {
     let mut notes = Vec::new();
     if let Some(why) = setting_refused {
         notes.push(format!("whether it is fenced can't be seen: {why}"));
+    }
+    if let Some((good, needed)) = starved.filter(|(_, needed)| *needed < FENCE) {
+        notes.push(format!(
+            "{good} standbys keep up and min-replicas-to-write is {needed}: writes are refused (NOREPLICAS)"
+        ));
+    }
+    if memory.and_then(Info::read).is_some_and(|memory| is_full(&memory)) {
+        notes.push("its memory is full and nothing may be evicted: writes that need more are refused (OOM)".to_owned());
     }
     if was_silent {
         notes.push("answered late or on a new connection only".into());
     }
     notes.join("; ")
+}
+
+/// As Redis decides it in `performEvictions`: what standbys and the append-only file have yet to be sent doesn't count.
+fn is_full(memory: &Info) -> bool {
+    let number = |name| memory.number(name).unwrap_or(0);
+    let (used, most) = (number("used_memory").saturating_sub(number("mem_not_counted_for_evict")), number("maxmemory"));
+    most > 0 && used > most && memory.get("maxmemory_policy") == Some("noeviction")
 }
 
 /// The history in INFO replication.

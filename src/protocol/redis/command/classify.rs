@@ -2,7 +2,7 @@
 
 use super::super::scan::Head;
 use super::deny::DenyList;
-use super::spec::{Flags, Kind, Spec, find};
+use super::spec::{Flags, Kind, Local, Spec, find};
 
 /// Why a command can't travel on an upstream that is shared with other clients. If the session has a pinned upstream
 /// already, the command goes there.
@@ -32,29 +32,6 @@ pub enum Why {
     /// Not in the table, so it may leave anything behind: for as long as the session lives. Counts as a transaction that
     /// never ends.
     Unknown,
-}
-
-/// What Pointsman answers or does itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Local {
-    /// Verify with the server, then remember.
-    Auth,
-    /// Verify with the server, then remember; may carry AUTH and SETNAME.
-    Hello,
-    /// Change the session's database.
-    Select,
-    /// Remember the name.
-    SetName,
-    /// Remember library name or version.
-    SetInfo,
-    /// Answer with the name remembered.
-    GetName,
-    /// Answer `+OK` and close.
-    Quit,
-    /// Forget all state, answer `+RESET`.
-    Reset,
-    /// Close without a word, as Redis does with browsers.
-    Abort,
 }
 
 /// Where a command goes.
@@ -175,15 +152,7 @@ fn route(kind: Kind, blocks: bool) -> Route {
         Kind::Once => Route::Pinned(Why::Once),
         Kind::Identity => Route::Pinned(Why::Identity),
         Kind::Cluster => Route::Pinned(Why::Cluster),
-        Kind::Auth => Route::Local(Local::Auth),
-        Kind::Hello => Route::Local(Local::Hello),
-        Kind::Select => Route::Local(Local::Select),
-        Kind::SetName => Route::Local(Local::SetName),
-        Kind::SetInfo => Route::Local(Local::SetInfo),
-        Kind::GetName => Route::Local(Local::GetName),
-        Kind::Quit => Route::Local(Local::Quit),
-        Kind::Reset => Route::Local(Local::Reset),
-        Kind::Abort => Route::Local(Local::Abort),
+        Kind::Local(local) => Route::Local(local),
     }
 }
 

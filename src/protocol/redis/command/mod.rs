@@ -13,8 +13,8 @@ mod timeout;
 #[cfg(test)]
 mod classify_tests;
 
-pub use classify::{Block, Class, Local, Retry, Route, Timeout, Why, classify};
+pub use classify::{Block, Class, Retry, Route, Timeout, Why, classify};
 pub use deny::{DenyList, UnknownCommand};
-pub use spec::{Flags, Kind, Spec, all_names, find};
+pub use spec::{Flags, Kind, Local, Spec, all_names, find};
 pub(in crate::protocol::redis) use timeout::arguments;
 pub use timeout::{Remaining, block_timeout, pause_length, rewrite_timeout};

@@ -75,23 +75,30 @@ pub enum Kind {
     Identity,
     /// `ASKING`, `READONLY`, `READWRITE`.
     Cluster,
-    /// `AUTH`.
+    /// What Pointsman answers or does itself.
+    Local(Local),
+}
+
+/// What Pointsman answers or does itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Local {
+    /// Verify with the server, then remember.
     Auth,
-    /// `HELLO`.
+    /// Verify with the server, then remember; may carry AUTH and SETNAME.
     Hello,
-    /// `SELECT`.
+    /// Change the session's database.
     Select,
-    /// `CLIENT SETNAME`.
+    /// Remember the name.
     SetName,
-    /// `CLIENT SETINFO`.
+    /// Remember library name or version.
     SetInfo,
-    /// `CLIENT GETNAME`.
+    /// Answer with the name remembered.
     GetName,
-    /// `QUIT`.
+    /// Answer `+OK` and close.
     Quit,
-    /// `RESET`.
+    /// Forget all state, answer `+RESET`.
     Reset,
-    /// `POST` and `Host:`: a browser talks to us, not a client; Redis closes the connection.
+    /// Close without a word, as Redis does with browsers.
     Abort,
 }
 

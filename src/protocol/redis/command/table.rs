@@ -1,7 +1,7 @@
 //! Every command of Redis 7.0 to 8.x and Valkey 9, as their servers describe them. Written by
 //! `tests/servers/command_table.py`; change it there.
 
-use super::spec::{Flags, Kind, Spec};
+use super::spec::{Flags, Kind, Local, Spec};
 
 const W: Flags = Flags::WRITE;
 const R: Flags = Flags::READ;
@@ -33,7 +33,7 @@ pub(super) static COMMANDS: &[Spec] = &[
     ),
     Spec::new("APPEND", W, Kind::Plain, &[]),
     Spec::new("ASKING", O, Kind::Cluster, &[]),
-    Spec::new("AUTH", O, Kind::Auth, &[]),
+    Spec::new("AUTH", O, Kind::Local(Local::Auth), &[]),
     Spec::new("BGREWRITEAOF", A, Kind::Plain, &[]),
     Spec::new("BGSAVE", A, Kind::Plain, &[]),
     Spec::new("BITCOUNT", R, Kind::Plain, &[]),
@@ -56,7 +56,7 @@ pub(super) static COMMANDS: &[Spec] = &[
         &[
             Spec::new("CACHING", O, Kind::Client, &[]),
             Spec::new("CAPA", O, Kind::Identity, &[]),
-            Spec::new("GETNAME", O, Kind::GetName, &[]),
+            Spec::new("GETNAME", O, Kind::Local(Local::GetName), &[]),
             Spec::new("GETREDIR", O, Kind::Once, &[]),
             Spec::new("HELP", O, Kind::Once, &[]),
             Spec::new("ID", O, Kind::Identity, &[]),
@@ -68,8 +68,8 @@ pub(super) static COMMANDS: &[Spec] = &[
             Spec::new("NO-TOUCH", O, Kind::Client, &[]),
             Spec::new("PAUSE", A, Kind::Once, &[]),
             Spec::new("REPLY", O, Kind::Client, &[]),
-            Spec::new("SETINFO", O, Kind::SetInfo, &[]),
-            Spec::new("SETNAME", O, Kind::SetName, &[]),
+            Spec::new("SETINFO", O, Kind::Local(Local::SetInfo), &[]),
+            Spec::new("SETNAME", O, Kind::Local(Local::SetName), &[]),
             Spec::new("TRACKING", O, Kind::Client, &[]),
             Spec::new("TRACKINGINFO", O, Kind::Once, &[]),
             Spec::new("UNBLOCK", A, Kind::Once, &[]),
@@ -215,7 +215,7 @@ pub(super) static COMMANDS: &[Spec] = &[
     Spec::new("GETRANGE", R, Kind::Plain, &[]),
     Spec::new("GETSET", W, Kind::Plain, &[]),
     Spec::new("HDEL", W, Kind::Plain, &[]),
-    Spec::new("HELLO", O, Kind::Hello, &[]),
+    Spec::new("HELLO", O, Kind::Local(Local::Hello), &[]),
     Spec::new("HEXISTS", R, Kind::Plain, &[]),
     Spec::new("HEXPIRE", W, Kind::Plain, &[]),
     Spec::new("HEXPIREAT", W, Kind::Plain, &[]),
@@ -230,7 +230,7 @@ pub(super) static COMMANDS: &[Spec] = &[
     Spec::new("HLEN", R, Kind::Plain, &[]),
     Spec::new("HMGET", R, Kind::Plain, &[]),
     Spec::new("HMSET", W, Kind::Plain, &[]),
-    Spec::new("HOST:", O, Kind::Abort, &[]),
+    Spec::new("HOST:", O, Kind::Local(Local::Abort), &[]),
     Spec::new("HPERSIST", W, Kind::Plain, &[]),
     Spec::new("HPEXPIRE", W, Kind::Plain, &[]),
     Spec::new("HPEXPIREAT", W, Kind::Plain, &[]),
@@ -334,7 +334,7 @@ pub(super) static COMMANDS: &[Spec] = &[
     Spec::new("PFMERGE", W, Kind::Plain, &[]),
     Spec::new("PFSELFTEST", A, Kind::Plain, &[]),
     Spec::new("PING", O, Kind::Plain, &[]),
-    Spec::new("POST", O, Kind::Abort, &[]),
+    Spec::new("POST", O, Kind::Local(Local::Abort), &[]),
     Spec::new("PSETEX", W, Kind::Plain, &[]),
     Spec::new("PSUBSCRIBE", O, Kind::Subscribe, &[]),
     Spec::new("PSYNC", A.with(T), Kind::Plain, &[]),
@@ -354,7 +354,7 @@ pub(super) static COMMANDS: &[Spec] = &[
         ],
     ),
     Spec::new("PUNSUBSCRIBE", O, Kind::Unsubscribe, &[]),
-    Spec::new("QUIT", O, Kind::Quit, &[]),
+    Spec::new("QUIT", O, Kind::Local(Local::Quit), &[]),
     Spec::new("RANDOMKEY", R, Kind::Plain, &[]),
     Spec::new("READONLY", O, Kind::Cluster, &[]),
     Spec::new("READWRITE", O, Kind::Cluster, &[]),
@@ -362,7 +362,7 @@ pub(super) static COMMANDS: &[Spec] = &[
     Spec::new("RENAMENX", W, Kind::Plain, &[]),
     Spec::new("REPLCONF", A.with(T), Kind::Plain, &[]),
     Spec::new("REPLICAOF", A.with(T), Kind::Plain, &[]),
-    Spec::new("RESET", O, Kind::Reset, &[]),
+    Spec::new("RESET", O, Kind::Local(Local::Reset), &[]),
     Spec::new("RESTORE", W, Kind::Plain, &[]),
     Spec::new("RESTORE-ASKING", W, Kind::Plain, &[]),
     Spec::new("ROLE", O, Kind::Plain, &[]),
@@ -390,7 +390,7 @@ pub(super) static COMMANDS: &[Spec] = &[
     ),
     Spec::new("SDIFF", R, Kind::Plain, &[]),
     Spec::new("SDIFFSTORE", W, Kind::Plain, &[]),
-    Spec::new("SELECT", O, Kind::Select, &[]),
+    Spec::new("SELECT", O, Kind::Local(Local::Select), &[]),
     Spec::new("SET", W, Kind::Plain, &[]),
     Spec::new("SETBIT", W, Kind::Plain, &[]),
     Spec::new("SETEX", W, Kind::Plain, &[]),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::Protocol;
-use super::super::command::{Kind, Spec, arguments};
+use super::super::command::{Kind, Local, Spec, arguments};
 use super::login::{Login, parse_auth, parse_hello, parse_select, parse_setinfo, parse_setname};
 use super::state::{ReplyMode, Tracking};
 
@@ -72,8 +72,10 @@ impl Change {
             Kind::Discard => Self::Discard,
             Kind::Watch => Self::Watch,
             Kind::Unwatch => Self::Unwatch,
-            Kind::Reset => Self::Reset,
-            Kind::Auth | Kind::Hello | Kind::Select | Kind::SetName | Kind::SetInfo => return read_local(spec, frame),
+            Kind::Local(Local::Reset) => Self::Reset,
+            Kind::Local(Local::Auth | Local::Hello | Local::Select | Local::SetName | Local::SetInfo) => {
+                return read_local(spec, frame);
+            }
             Kind::Client | Kind::Subscribe | Kind::Unsubscribe => return read_remote(spec, frame),
             _ => return None,
         };
@@ -89,13 +91,13 @@ pub(super) fn split(frame: &[u8]) -> Option<Vec<&[u8]>> {
 fn read_local(spec: &Spec, frame: &[u8]) -> Option<Change> {
     let args = split(frame)?;
     match spec.kind {
-        Kind::Auth => parse_auth(&args).ok().map(|login| Change::Login(Arc::new(login))),
-        Kind::Hello => {
+        Kind::Local(Local::Auth) => parse_auth(&args).ok().map(|login| Change::Login(Arc::new(login))),
+        Kind::Local(Local::Hello) => {
             parse_hello(&args).ok().map(|hello| Change::Hello(hello.protocol, hello.login.map(Arc::new), hello.name))
         }
-        Kind::Select => parse_select(&args).ok().map(Change::Database),
-        Kind::SetName => parse_setname(&args).ok(),
-        Kind::SetInfo => parse_setinfo(&args).ok(),
+        Kind::Local(Local::Select) => parse_select(&args).ok().map(Change::Database),
+        Kind::Local(Local::SetName) => parse_setname(&args).ok(),
+        Kind::Local(Local::SetInfo) => parse_setinfo(&args).ok(),
         _ => None,
     }
 }
