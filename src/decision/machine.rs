@@ -29,6 +29,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 const FITNESS_EVERY: Duration = Duration::from_secs(10);
 /// Between two tries of something of its own that was refused or failed: the journal's disk was full, a node was away.
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How many changes are kept while the journal can't be written: more than a switch has.
+const UNWRITTEN: usize = 64;
 /// Signals of live traffic start a probe at once, but not more often than this.
 const PROBE_AGAIN: Duration = Duration::from_millis(20);
 
@@ -87,8 +89,10 @@ pub struct Machine {
     pub(super) not_before: Duration,
     /// When a clean-up may be tried again.
     pub(super) clean_up_at: Duration,
-    /// The state holds what isn't in the journal: when it is written again.
-    pub(super) unwritten: Option<Duration>,
+    /// What the state holds and the journal doesn't: a flip and an end have one record each, so only these are written again.
+    pub(super) unwritten: Vec<Change>,
+    /// When that is tried again.
+    pub(super) write_again: Duration,
     /// What stopped the last clean-up of a fence, in words.
     pub(super) return_error: String,
     /// Since when each standby follows another of our nodes than the routed one.
@@ -138,7 +142,8 @@ impl Machine {
             stepped_at: Duration::ZERO,
             not_before: Duration::ZERO,
             clean_up_at: Duration::ZERO,
-            unwritten: None,
+            unwritten: Vec::new(),
+            write_again: Duration::ZERO,
             return_error: String::new(),
             stray_since: BTreeMap::new(),
             gather_at: Duration::ZERO,
@@ -350,7 +355,9 @@ impl Machine {
 
     /// Folds drafts in that could not be made durable, where the operator overrode the guard `journal`.
     pub(super) fn fold(&mut self, drafts: Vec<Draft>, now: Now) {
-        self.unwritten = Some(now.mono + TRY_AGAIN);
+        self.write_again = now.mono + TRY_AGAIN;
+        self.unwritten.extend(drafts.iter().map(|draft| draft.change.clone()));
+        self.unwritten.drain(..self.unwritten.len().saturating_sub(UNWRITTEN));
         for draft in drafts {
             let Draft { svc, kind, actor, reason, epoch, change: detail } = draft;
             self.durable.apply(&Record { seq: 0, time: now.wall, svc, kind, actor, reason, epoch, detail });

@@ -40,8 +40,8 @@ pub(super) enum Then {
     Parked(NodeAddress),
     /// The routed node is made primary again.
     Reopen(NodeAddress),
-    /// What had been carried out without the journal is in it now.
-    Late,
+    /// So many changes that had been carried out without the journal are in it now.
+    Late(usize),
     /// The start, or an adopted role: the route is published.
     Route(Route),
     /// An order that needs no switch: a changed route is published, the answer is given.
@@ -98,9 +98,9 @@ impl Machine {
                     self.send_reopen(node);
                 }
             }
-            Then::Late => {
+            Then::Late(count) => {
                 if result.is_ok() {
-                    self.unwritten = None;
+                    self.unwritten.drain(..count.min(self.unwritten.len()));
                 }
             }
             Then::Switch => self.switch_written(result, drafts, now),

@@ -92,12 +92,13 @@ impl Machine {
     /// What an override carried out without the journal is written when its disk has room again, so that a restart falls back to no
     /// older route, and forgets no fence and no primary that was left.
     pub(super) fn write_late(&mut self, now: Now) {
-        if self.is_writing() || self.unwritten.is_none_or(|at| now.mono < at) {
+        if self.is_writing() || self.unwritten.is_empty() || now.mono < self.write_again {
             return;
         }
-        self.unwritten = Some(now.mono + TRY_AGAIN);
+        self.write_again = now.mono + TRY_AGAIN;
         let state = &self.durable;
-        let mut changes = vec![Change::Routed { route: state.route.clone() }];
+        let routed = Change::Routed { route: state.route.clone() };
+        let mut changes: Vec<Change> = self.unwritten.contains(&routed).then_some(routed).into_iter().collect();
         changes.extend(state.fences.iter().map(|(node, fence)| match fence.position {
             Some(position) => Change::Fenced { node: node.clone(), saved: fence.saved.clone(), position },
             None => Change::FenceIntended { node: node.clone() },
@@ -108,9 +109,9 @@ impl Machine {
             lineage: departed.lineage.clone(),
             position: departed.position,
         }));
-        changes.extend(state.ended.back().map(|operation| Change::Ended { operation: Box::new(operation.clone()) }));
+        changes.extend(self.unwritten.iter().filter(|change| matches!(change, Change::Ended { .. })).cloned());
         let why = "the journal could not be written when this was done";
         let drafts = changes.into_iter().map(|change| self.draft(RecordKind::Operation, change, why)).collect();
-        self.write(drafts, Then::Late);
+        self.write(drafts, Then::Late(self.unwritten.len()));
     }
 }
