@@ -67,7 +67,7 @@ impl Machine {
     }
 
     /// Before anything is proven: standbys are asked at once, and kept from losing their data with a primary that refuses.
-    fn alarm(&mut self, refused: bool, now: Now) {
+    pub(super) fn alarm(&mut self, refused: bool, now: Now) {
         // In its first moments each standby is asked until it says that it lost the primary too: only then can it be parked.
         let since = self.routed_node().and_then(|node| node.failing_since).unwrap_or(now.mono);
         let early = refused && now.mono < since + TRY_AGAIN;

@@ -7,7 +7,7 @@ use super::{
     net::Path,
     node::{Disk, FENCE, Follows, Proc},
 };
-use crate::model::view::Standing;
+use crate::model::{operation::Command, view::Standing};
 use std::time::Duration;
 
 #[test]
@@ -206,5 +206,48 @@ fn a_reload_changes_neither_roles_nor_what_is_under_way() {
     storm.run_until(5 * SECOND, |storm| storm.core.machine.as_ref().is_some_and(|machine| machine.switch.is_some()));
     storm.reload(false);
     moves(&mut storm, 1, 5 * SECOND);
+    heals(&mut storm);
+}
+
+/// A planned switch that a standby's outage keeps from closing, or from ending.
+fn switching(storm: &mut Storm) {
+    let to = Some("spare".into());
+    storm.order(Command::Switchover { to, dry_run: false, cut_sessions: false, timeout: Duration::from_secs(10) });
+}
+
+#[test]
+fn a_primary_that_restarts_empty_while_a_switch_approaches_empties_nobody() {
+    let mut plan = shipped(2);
+    plan.full_copy = 20 * MS;
+    let mut storm = steady(plan);
+    // What it can't receive keeps the approach waiting.
+    storm.net.set(1, 2, Path::Cut);
+    storm.run(SECOND);
+    switching(&mut storm);
+    storm.run(SECOND);
+    assert!(storm.core.machine.as_ref().is_some_and(|machine| machine.switch.is_some()), "{}", storm.state());
+    storm.net.mend(1, 2);
+    storm.begin(Fault::Kill(0, Disk::Nothing, 100 * MS));
+    moves(&mut storm, 1, 10 * SECOND);
+    assert!(!storm.nodes[1].data.is_empty());
+    heals(&mut storm);
+}
+
+#[test]
+fn a_new_primary_that_restarts_empty_before_its_switch_has_ended_empties_nobody() {
+    let mut plan = shipped(3);
+    plan.full_copy = 20 * MS;
+    let mut storm = steady(plan);
+    // The old primary hangs as soon as the new route serves: its return keeps the switch from ending.
+    switching(&mut storm);
+    let served = storm.run_until(10 * SECOND, |storm| routed(storm) != 0 && open(storm));
+    assert!(served, "{}", storm.state());
+    let other = 3 - routed(&storm);
+    storm.hang(0);
+    storm.run(2 * SECOND);
+    assert!(storm.core.machine.as_ref().is_some_and(|machine| machine.switch.is_some()), "{}", storm.state());
+    storm.begin(Fault::Kill(0, Disk::Nothing, 100 * MS));
+    moves(&mut storm, other, 10 * SECOND);
+    assert!(!storm.nodes[other].data.is_empty());
     heals(&mut storm);
 }
