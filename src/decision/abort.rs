@@ -2,6 +2,7 @@
 
 use super::{
     Effect, Now,
+    evidence::{Cause, Verdict},
     machine::Machine,
     pending::Then,
     switch::{Stage, Switch},
@@ -38,6 +39,37 @@ impl Machine {
                 self.reopen(switch, now);
             }
         }
+    }
+
+    /// The primary may die in the middle of a switch as at any other time. Where nothing is promoted yet, and where the new route
+    /// serves already, the switch ends then, and standbys are kept from copying whatever takes its place.
+    pub(super) fn interrupted(&mut self, switch: &mut Switch, now: Now) -> bool {
+        let served = matches!(switch.stage, Stage::Demoting | Stage::Verifying | Stage::Lifting);
+        let held = (Stage::Draining..=Stage::Confirming).contains(&switch.stage) || switch.stage == Stage::Reopening;
+        let waits = switch.stage == Stage::Approaching;
+        if self.external() || !(served || waits || (held && switch.planned)) {
+            return false;
+        }
+        if self.managed() {
+            self.judge_history(now);
+        }
+        let (words, refused) = match self.verdict(now) {
+            Verdict::Suspect { words, refused: true, .. } => (words, true),
+            Verdict::Dead { words, cause } => (words, cause != Cause::Silent),
+            _ => return false,
+        };
+        self.alarm(refused, now);
+        if waits {
+            self.refuse_switch(switch, vec![Refusal::new(Guard::Primary, words)], now);
+        } else if served {
+            switch.say(&words);
+            self.end(switch, Outcome::Partial, switch.last_epoch(), Vec::new(), now);
+        } else if switch.stage != Stage::Reopening {
+            self.abort(switch, &words, now);
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Lifts the fence if it may be set, then opens.

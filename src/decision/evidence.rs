@@ -180,7 +180,8 @@ impl Machine {
             Part::Primary { standbys } => standbys.len() as u64,
             Part::Standby { .. } => 0,
         };
-        Some(Silenced { node: address.clone(), attached, standbys, lag_seconds: lag.as_secs() })
+        let (node, received, lag_seconds) = (address.clone(), answer.received, lag.as_secs());
+        Some(Silenced { node, attached, standbys, lag_seconds, received })
     }
 
     /// Whether the silent primary has stopped by itself: too few standbys are left that acknowledge anything to it, for its

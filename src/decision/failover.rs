@@ -18,7 +18,7 @@ use crate::{
     model::{
         guard::{Guard, Refusal},
         name::{ClusterName, NodeAddress},
-        observation::{Part, Reach},
+        observation::{Answer, Part, Reach},
         operation::{Command, Loss, Step},
         record::{Change, Draft, RecordKind},
         route::{Mode, Route, Target},
@@ -67,16 +67,18 @@ impl Machine {
     }
 
     /// Before anything is proven: standbys are asked at once, and kept from losing their data with a primary that refuses.
-    fn alarm(&mut self, refused: bool, now: Now) {
-        let since = self.routed_node().and_then(|node| node.failing_since).unwrap_or_default();
-        let due: Vec<NodeAddress> = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.seen < since || now.mono >= node.seen + self.settings.health.interval / 2)
-            .map(|(address, _)| address.clone())
-            .collect();
-        for node in &due {
-            self.probe(node, now);
+    pub(super) fn alarm(&mut self, refused: bool, now: Now) {
+        // In its first moments each standby is asked until it says that it lost the primary too: only then can it be parked.
+        let since = self.routed_node().and_then(|node| node.failing_since).unwrap_or(now.mono);
+        let early = refused && now.mono < since + TRY_AGAIN;
+        let unaware = |node: &NodeState| {
+            let link_up = |answer: &Answer| matches!(answer.part, Part::Standby { link_up: true, .. });
+            early && (node.seen < since || node.fresh().is_some_and(link_up))
+        };
+        let late = |node: &NodeState| now.mono >= node.seen + self.settings.health.interval / 2;
+        let due = self.nodes.iter().filter(|(_, node)| late(node) || unaware(node));
+        for node in due.map(|(address, _)| address.clone()).collect::<Vec<_>>() {
+            self.probe(&node, now);
         }
         if refused {
             self.shield();

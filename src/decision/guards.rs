@@ -194,10 +194,8 @@ impl Machine {
             return;
         }
         let Some(primary) = self.routed_node() else { return };
-        let history = match &self.strange {
-            Some(_) => self.durable.lineage.as_ref(),
-            None => self.primary_then().map(|primary| &primary.lineage),
-        };
+        let then = self.primary_then().filter(|_| self.strange.is_none()).map(|primary| &primary.lineage);
+        let history = then.or(self.durable.lineage.as_ref());
         // One that the dead primary had no time to lead: it holds a beginning of the same history, and nothing of its own.
         let beginning = |known: &Lineage| {
             !purpose.planned() && answer.lineage.id == known.previous && answer.received < known.previous_until
@@ -218,7 +216,10 @@ impl Machine {
             Purpose::Commit(_) => SMALL_LAG.min(self.settings.failover.max_lag),
             _ => self.settings.failover.max_lag,
         };
-        match candidate.lag(primary, now.mono) {
+        // Of a primary that hasn't answered since a restart of ours only the journal knows where it was.
+        let silenced = self.durable.silenced.as_ref().filter(|_| primary.answer.is_none());
+        let has_all = silenced.is_some_and(|silenced| answer.received >= silenced.received);
+        match candidate.lag(primary, now.mono).or(has_all.then_some(Duration::ZERO)) {
             Some(lag) if lag <= most => {}
             Some(lag) => {
                 let (lag, most) = (lag.as_secs_f64(), most.as_secs_f64());

@@ -155,9 +155,10 @@ impl NodeState {
             self.health = Health::Up;
         }
         let primary = matches!(answer.part, Part::Primary { .. });
+        let was_born = self.born_primary;
         self.born_primary &= primary;
         if let Some(before) = self.answer.take_if(|before| before.run_id != answer.run_id) {
-            self.born_primary = primary && matches!(before.part, Part::Standby { .. });
+            self.born_primary = primary && (was_born || matches!(before.part, Part::Standby { .. }));
             self.former = Some(Box::new((before, std::mem::take(&mut self.received))));
         }
         self.received.push(at, answer.received);

@@ -87,6 +87,8 @@ pub struct Machine {
     pub(super) not_before: Duration,
     /// When a clean-up may be tried again.
     pub(super) clean_up_at: Duration,
+    /// The state holds what isn't in the journal: when it is written again.
+    pub(super) unwritten: Option<Duration>,
     /// What stopped the last clean-up of a fence, in words.
     pub(super) return_error: String,
     /// Since when each standby follows another of our nodes than the routed one.
@@ -136,6 +138,7 @@ impl Machine {
             stepped_at: Duration::ZERO,
             not_before: Duration::ZERO,
             clean_up_at: Duration::ZERO,
+            unwritten: None,
             return_error: String::new(),
             stray_since: BTreeMap::new(),
             gather_at: Duration::ZERO,
@@ -207,6 +210,7 @@ impl Machine {
         self.clean_up(now);
         if self.switch.is_none() {
             self.gather(now);
+            self.write_late(now);
         }
         self.finish()
     }
@@ -346,6 +350,7 @@ impl Machine {
 
     /// Folds drafts in that could not be made durable, where the operator overrode the guard `journal`.
     pub(super) fn fold(&mut self, drafts: Vec<Draft>, now: Now) {
+        self.unwritten = Some(now.mono + TRY_AGAIN);
         for draft in drafts {
             let Draft { svc, kind, actor, reason, epoch, change: detail } = draft;
             self.durable.apply(&Record { seq: 0, time: now.wall, svc, kind, actor, reason, epoch, detail });

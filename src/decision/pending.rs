@@ -40,6 +40,8 @@ pub(super) enum Then {
     Parked(NodeAddress),
     /// The routed node is made primary again.
     Reopen(NodeAddress),
+    /// What had been carried out without the journal is in it now.
+    Late,
     /// The start, or an adopted role: the route is published.
     Route(Route),
     /// An order that needs no switch: a changed route is published, the answer is given.
@@ -83,10 +85,22 @@ impl Machine {
         };
         match then {
             // What could not be written is tried again by what asked for it.
-            Then::Nothing | Then::Parked(_) => {}
+            Then::Nothing => {}
+            // A standby that lost its primary is evidence, also where the disk has no room to say so: else nobody would hear that it is
+            // the journal which keeps a failover from happening. A restart is told by the standby itself.
+            Then::Parked(_) => {
+                if result.is_err() && drafts.iter().any(|draft| matches!(draft.change, Change::Parked { .. })) {
+                    self.fold(drafts, now);
+                }
+            }
             Then::Reopen(node) => {
                 if result.is_ok() {
                     self.send_reopen(node);
+                }
+            }
+            Then::Late => {
+                if result.is_ok() {
+                    self.unwritten = None;
                 }
             }
             Then::Switch => self.switch_written(result, drafts, now),

@@ -45,13 +45,10 @@ impl Machine {
         match (route.mode == Mode::Hold, forward) {
             (true, true) => {
                 switch.say(STOPPED);
+                switch.maybe_promoted = true;
                 self.hold_again(&mut switch, now);
             }
-            (true, false) => {
-                switch.hold_epoch = route.epoch;
-                self.publish(route, None, false);
-                self.abort(&mut switch, STOPPED, now);
-            }
+            (true, false) => self.hold_again(&mut switch, now),
             (false, _) if route.epoch == before => {
                 switch.say(&format!("{STOPPED}'s approach; nothing had changed"));
                 self.end(&mut switch, Outcome::RolledBack, before, Vec::new(), now);
@@ -72,10 +69,10 @@ impl Machine {
         self.switch = Some(switch);
     }
 
-    /// The new route may have been shown already: the hold of the second attempt takes a later epoch, written first.
+    /// The route that ends the hold may have been shown already, the old one too, where the journal's disk was full: the hold of
+    /// the second attempt takes a later epoch, written first.
     pub(super) fn hold_again(&mut self, switch: &mut Switch, now: Now) {
-        switch.maybe_promoted = true;
-        switch.hold_epoch = self.durable.highest_epoch().next();
+        switch.hold_epoch = self.durable.route.epoch.next().next();
         self.enter(switch, Stage::Resuming, Duration::ZERO, now);
         self.write(vec![switch.draft(Change::Routed { route: switch.hold() })], Then::Switch);
     }
@@ -83,7 +80,11 @@ impl Machine {
     pub(super) fn resumed(&mut self, switch: &mut Switch, now: Now) {
         switch.blocked.clear();
         self.publish(switch.hold(), None, false);
-        self.enter(switch, Stage::Looking, Duration::ZERO, now);
+        if switch.maybe_promoted {
+            self.enter(switch, Stage::Looking, Duration::ZERO, now);
+        } else {
+            self.abort(switch, STOPPED, now);
+        }
     }
 
     /// After promote may have been sent: every node was asked once, and what they say decides.

@@ -183,12 +183,22 @@ impl Machine {
         self.nodes.values().filter_map(NodeState::fresh).any(|answer| self.follows(answer, primary))
     }
 
+    /// Whether somebody made a node follow it: the word of a routed primary that its own file made a standby doesn't count.
+    fn is_chosen(&self, primary: &NodeAddress) -> bool {
+        let fallen = self.routed().zip(self.served.as_ref());
+        let by_file = |address: &NodeAddress, answer: &Answer| {
+            fallen.is_some_and(|(routed, served)| *address == routed.node && answer.run_id != served.run_id)
+        };
+        let answers = self.nodes.iter().filter_map(|(address, node)| Some((address, node.fresh()?)));
+        answers.filter(|(address, answer)| !by_file(address, answer)).any(|(_, answer)| self.follows(answer, primary))
+    }
+
     /// Who is primary, by what every node says, the durable route and its history. A standby that its own file made a primary at its
     /// restart is nobody's choice, if another one has more.
     fn find_primary(&self) -> Found {
         let mut primaries = self.primaries();
         primaries.retain(|(address, node, answer)| {
-            !node.born_primary || self.is_followed(address) || self.outdone(address, answer).is_none()
+            !node.born_primary || self.is_chosen(address) || !self.is_behind(address, answer)
         });
         let target = |address: &NodeAddress, node: &NodeState| {
             Found::Primary(Target { cluster: node.cluster.clone(), node: address.clone() })
@@ -232,17 +242,33 @@ impl Machine {
         }
     }
 
+    /// Nodes that have received more of the served history than `primary` had when it became one.
+    fn ahead_at_fork<'a>(
+        &'a self,
+        primary: &'a NodeAddress,
+        answer: &Answer,
+    ) -> impl Iterator<Item = (&'a NodeAddress, &'a Answer)> {
+        let known = self.durable.lineage.as_ref();
+        let forked = match known {
+            Some(known) if answer.lineage.id == known.id => answer.received,
+            _ => answer.lineage.previous_until,
+        };
+        let others = self.nodes.iter().filter(move |(address, _)| *address != primary);
+        let answers = others.filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
+        answers.filter(move |(_, other)| {
+            known.is_some_and(|known| known.id == other.lineage.id) && other.received > forked
+        })
+    }
+
     /// A standby of the served history that has received more of it than `primary` had when it became one.
-    fn outdone(&self, primary: &NodeAddress, answer: &Answer) -> Option<&NodeAddress> {
-        let known = self.durable.lineage.as_ref()?;
-        let forked = if answer.lineage.id == known.id { answer.received } else { answer.lineage.previous_until };
-        let has_more = |other: &Answer| other.lineage.id == known.id && other.received > forked;
-        let standby = |other: &Answer| matches!(other.part, Part::Standby { .. });
-        let others = self.nodes.iter().filter(|(address, _)| *address != primary);
-        others
-            .filter_map(|(address, node)| Some((address, node.answer.as_ref()?)))
-            .find(|(_, other)| standby(other) && has_more(other))
-            .map(|(address, _)| address)
+    fn outdone<'a>(&'a self, primary: &'a NodeAddress, answer: &Answer) -> Option<&'a NodeAddress> {
+        let mut ahead = self.ahead_at_fork(primary, answer);
+        ahead.find(|(_, other)| matches!(other.part, Part::Standby { .. })).map(|(address, _)| address)
+    }
+
+    /// Whether it has less than any other node, the one that was served among them.
+    fn is_behind(&self, primary: &NodeAddress, answer: &Answer) -> bool {
+        self.ahead_at_fork(primary, answer).next().is_some()
     }
 
     /// Why a lone primary can't be taken for ours, if so.
@@ -292,16 +318,17 @@ impl Machine {
         self.unclear.clear();
         match node.fresh() {
             Some(answer) if matches!(answer.part, Part::Primary { .. }) => self.unclear = self.rivals(&routed),
-            Some(answer) if node.standby_for >= rise => {
-                let answer = answer.clone();
-                if !self.follow_others(&routed, "was made a standby", now) {
+            Some(answer) => {
+                let (answer, sure) = (answer.clone(), node.standby_for >= rise);
+                self.keep_fallen(&routed, &answer);
+                if sure && !self.follow_others(&routed, "was made a standby", now) {
                     self.watch_fallen(&routed, &answer, now);
                 }
             }
             None if node.health == Health::Down => {
                 self.follow_others(&routed, "is down", now);
             }
-            _ => {}
+            None => {}
         }
     }
 

@@ -139,6 +139,10 @@ impl Machine {
         let Some(mut switch) = self.switch.take() else { return };
         let over = now.mono >= switch.deadline;
         let retry = switch.retry_at.is_some_and(|at| now.mono >= at);
+        if self.interrupted(&mut switch, now) {
+            self.switch = Some(switch);
+            return;
+        }
         match switch.stage {
             Stage::Approaching => self.approached(&mut switch, over, now),
             Stage::Draining => self.drained(&mut switch, over, now),

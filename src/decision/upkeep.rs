@@ -20,6 +20,17 @@ use crate::model::{
 };
 
 impl Machine {
+    /// The routed node just restarted as a standby of another of our nodes, by its own file: it copies that one within moments, unless
+    /// it is parked. Whoever should be primary is judged meanwhile.
+    pub(super) fn keep_fallen(&mut self, routed: &Target, answer: &Answer) {
+        let restarted = self.served.as_ref().is_some_and(|served| served.run_id != answer.run_id);
+        let ours = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
+        if restarted && ours && !self.is_parked(&routed.node, answer) && !self.is_moving(&routed.node) {
+            let limit = self.act_limit();
+            self.act(Action::Park { node: routed.node.clone() }, limit, Pending::Park(routed.node.clone()));
+        }
+    }
+
     /// The routed node answers as a standby and no other primary is there. If its process is a new one, it is its own file
     /// that says so: with our history it serves again, with another one it is strange. Else somebody is moving it.
     pub(super) fn watch_fallen(&mut self, routed: &Target, answer: &Answer, now: Now) {
@@ -49,7 +60,7 @@ impl Machine {
 
     /// Journal first, then the same node is made primary again; the route stays, so that it is no failover.
     fn reopen_role(&mut self, node: &NodeAddress, now: Now) {
-        let may = now.mono >= self.tilted_until && self.yields_to().is_none();
+        let may = now.mono >= self.tilted_until && self.yields_to().is_none() && !self.is_moving(node);
         if !may || self.durable.fences.contains_key(node) {
             return;
         }
@@ -76,5 +87,30 @@ impl Machine {
             self.return_error = error.detail;
         }
         self.probe(node, now);
+    }
+
+    /// What an override carried out without the journal is written when its disk has room again, so that a restart falls back to no
+    /// older route, and forgets no fence and no primary that was left.
+    pub(super) fn write_late(&mut self, now: Now) {
+        if self.is_writing() || self.unwritten.is_none_or(|at| now.mono < at) {
+            return;
+        }
+        self.unwritten = Some(now.mono + TRY_AGAIN);
+        let state = &self.durable;
+        let mut changes = vec![Change::Routed { route: state.route.clone() }];
+        changes.extend(state.fences.iter().map(|(node, fence)| match fence.position {
+            Some(position) => Change::Fenced { node: node.clone(), saved: fence.saved.clone(), position },
+            None => Change::FenceIntended { node: node.clone() },
+        }));
+        changes.extend(state.departed.iter().map(|(node, departed)| Change::Departed {
+            node: node.clone(),
+            id: departed.id.clone(),
+            lineage: departed.lineage.clone(),
+            position: departed.position,
+        }));
+        changes.extend(state.ended.back().map(|operation| Change::Ended { operation: Box::new(operation.clone()) }));
+        let why = "the journal could not be written when this was done";
+        let drafts = changes.into_iter().map(|change| self.draft(RecordKind::Operation, change, why)).collect();
+        self.write(drafts, Then::Late);
     }
 }

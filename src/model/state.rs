@@ -60,6 +60,8 @@ pub struct Silenced {
     pub standbys: u64,
     /// How many seconds after their last word it stops.
     pub lag_seconds: u64,
+    /// Its position at its last answer.
+    pub received: u64,
 }
 
 /// What is known of one service across restarts.
@@ -256,6 +258,8 @@ impl ServiceState {
         if operation.epoch_after.is_some_and(|after| after > operation.epoch_before) {
             self.last_switch = Some(time);
         }
+        // One that had to be written a second time is still one.
+        self.ended.retain(|ended| ended.id != operation.id);
         if self.ended.len() >= REMEMBERED_OPERATIONS {
             self.ended.pop_front();
         }

@@ -3,7 +3,7 @@
 use crate::{
     common::{PATIENCE, redis_server::RedisServer, volume::Volume, wait_for},
     rig::{Rig, wait_role},
-    scene::{self, HANG, epoch, pass, servers, wait_route},
+    scene::{self, HANG, changes, epoch, pass, servers, wait_route},
     table,
     writers::Writers,
 };
@@ -41,7 +41,7 @@ fn guards(body: &Value) -> Vec<String> {
 
 /// Data flows on, an order is refused and says why, and the one that overrides it is carried out.
 pub fn a_full_journal_refuses_and_may_be_overridden() -> String {
-    let (servers, rig, volume) = full();
+    let (servers, mut rig, volume) = full();
     let writers = Writers::start(rig.port, WRITERS);
     writers.progress(200);
     let before = epoch(&rig);
@@ -63,12 +63,35 @@ pub fn a_full_journal_refuses_and_may_be_overridden() -> String {
     let log = rig.pointsman.log();
     let said = log.lines().any(|line| line.contains("the node must go") && line.contains("guards=\"journal\""));
     assert!(said, "the override is loud: {}", log.lines().rev().take(5).collect::<String>());
+    let moved = epoch(&rig);
     volume.empty();
+    wait_for("it is written late", PATIENCE, || {
+        changes(&rig, "routed").last().is_some_and(|last| last["route"]["epoch"] == moved)
+    });
+    rig.pointsman.kill();
+    rig.pointsman.launch();
+    wait_route(&rig, &servers[1]);
+    assert_eq!(epoch(&rig), moved, "no older epoch after a restart");
     format!("refused with \"No space left\", done by override; 0 of {} writes lost, 0 errors", notes.acknowledged.len())
 }
 
 /// Nothing is held, fenced or promoted that isn't written first: a crash then waits for the disk, or for an operator.
 pub fn a_full_journal_blocks_a_failover_and_says_so() -> String {
+    let by_itself = a_crash(|rig, volume| {
+        let note = rig.service()["note"].to_string();
+        volume.empty();
+        format!("blocked ({note}), done by itself when the disk had room")
+    });
+    let by_hand = a_crash(|rig, _| {
+        let order = ["failover", "cart", "--to", "b", "--accept-loss", "--override", "journal", "--reason", "no disk"];
+        // Its own tries may be under way.
+        wait_for("it is done by override", PATIENCE, || rig.pointsman.cli(&order).status.success());
+        "done by override".to_owned()
+    });
+    format!("{by_itself}; {by_hand}")
+}
+
+fn a_crash(remedy: impl FnOnce(&Rig, &Volume) -> String) -> String {
     let (mut servers, rig, volume) = full();
     let before = epoch(&rig);
     servers[0].kill();
@@ -77,10 +100,9 @@ pub fn a_full_journal_blocks_a_failover_and_says_so() -> String {
     });
     pass(Duration::from_secs(2));
     assert_eq!((epoch(&rig), servers[1].info("role").as_str()), (before, "slave"), "nothing moved");
-    let note = rig.service()["note"].to_string();
-    volume.empty();
+    let words = remedy(&rig, &volume);
     wait_role(&servers[1], "master");
     wait_route(&rig, &servers[1]);
     assert_eq!(rig.raw().command(&["SET", "k", "v"]).text(), "OK");
-    format!("blocked ({note}); done by itself when the disk had room")
+    words
 }

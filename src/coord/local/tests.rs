@@ -316,7 +316,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         node().prop_map(|node| Change::Parked { node: node.into(), of: "c:1".into() }),
         node().prop_map(|node| Change::Unparked { node: node.into() }),
         node().prop_map(|node| Change::Silenced {
-            silenced: Silenced { node: node.into(), attached: 2, standbys: 1, lag_seconds: 10 }
+            silenced: Silenced { node: node.into(), attached: 2, standbys: 1, lag_seconds: 10, received: 0 }
         }),
         (node(), 0..9_u64).prop_map(|(node, id)| Change::Departed {
             node: node.into(),

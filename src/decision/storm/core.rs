@@ -12,7 +12,7 @@ use crate::{
         state::{ServiceState, State},
     },
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::{sync::Arc, time::Duration};
 
 /// How often the core hears that time passed.
@@ -43,6 +43,8 @@ pub(super) struct Core {
     pub(super) disk_broken: bool,
     pub(super) disk_slow: Us,
     disk_free_at: Us,
+    /// By how many hours the wall clock is off.
+    pub(super) clock_steps: i64,
     pub(super) answers: Vec<(Ticket, Operation)>,
     pub(super) ordered: u64,
 }
@@ -62,6 +64,7 @@ impl Core {
             disk_broken: false,
             disk_slow: 0,
             disk_free_at: 0,
+            clock_steps: 0,
             answers: Vec::new(),
             ordered: 0,
         }
@@ -80,7 +83,7 @@ impl Core {
 impl Storm {
     pub(super) fn clock(&self) -> Now {
         let mono = Duration::from_micros(self.now);
-        Now { mono, wall: Timestamp::UNIX_EPOCH + mono }
+        Now { mono, wall: Timestamp::UNIX_EPOCH + mono + SignedDuration::from_hours(self.core.clock_steps) }
     }
 
     pub(super) fn boot(&mut self) {
@@ -88,6 +91,7 @@ impl Storm {
             return;
         }
         self.say(|_| "Pointsman starts".into());
+        self.ledger.booted();
         let durable = self.core.durable().cloned().unwrap_or_default();
         let mut machine = Machine::new(Arc::clone(&self.settings), durable, WORKERS);
         self.core.probing.fill((false, false));

@@ -5,9 +5,13 @@ use super::{
     core::seconds,
     net::{Path, US},
     node::{Disk, Proc},
+    plan::vary,
 };
-use crate::model::{operation::Command, route::Mode};
-use std::time::Duration;
+use crate::{
+    decision::Event,
+    model::{operation::Command, route::Mode},
+};
+use std::{sync::Arc, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -35,6 +39,12 @@ pub(super) enum Fault {
     SlowDisk(Us),
     OtherManager(usize, Us),
     Order(u64),
+    /// The configuration is loaded again, changed or not.
+    Reload(bool),
+    /// The wall clock steps by an hour, forward or back.
+    Clock(bool),
+    /// A node hears nobody, and Pointsman is killed some time into that.
+    Forsaken(usize, Us, Us),
 }
 
 impl Storm {
@@ -60,7 +70,7 @@ impl Storm {
             // Nobody replaces it in time: what keeps its standbys from copying the emptiness is that they are parked.
             return Fault::Kill(0, Disk::Nothing, SECOND + self.dice.below(3 * SECOND));
         }
-        match self.dice.below(26) {
+        match self.dice.below(30) {
             0..5 => Fault::Kill(n, disk, length),
             5 => Fault::Kill(n, disk, 20 * MS + self.dice.below(200 * MS)),
             6 => Fault::Host(n, disk, length),
@@ -78,7 +88,11 @@ impl Storm {
             23 if both => Fault::Disk(length),
             23 => Fault::SlowDisk(length),
             24 => Fault::OtherManager(n, length),
-            _ => Fault::Order(self.dice.below(8)),
+            25 => Fault::Order(self.dice.below(8)),
+            26 | 27 => Fault::Reload(both),
+            28 => Fault::Clock(both),
+            // For as long as a primary that stops by itself is waited for.
+            _ => Fault::Forsaken(n, 20 * SECOND + length, SECOND + self.dice.below(16 * SECOND)),
         }
     }
 
@@ -141,6 +155,13 @@ impl Storm {
                 length
             }
             Fault::Order(which) => return self.some_order(which),
+            Fault::Reload(changed) => return self.reload(changed),
+            Fault::Clock(forward) => return self.step_clock(forward),
+            Fault::Forsaken(n, length, killed) => {
+                self.at(killed, Item::Fault(Fault::Crash(SECOND)));
+                self.begin_in_net(Fault::Alone(meant(n), length));
+                return self.at(length, Item::Over(Fault::Alone(meant(n), length)));
+            }
         };
         self.at(length, Item::Over(fault));
     }
@@ -211,8 +232,32 @@ impl Storm {
             Fault::SlowDisk(_) => self.core.disk_slow = 0,
             Fault::OtherManager(n, _) => self.nodes[n].other_manager = false,
             Fault::Crash(_) | Fault::Freeze(..) | Fault::Order(_) => {}
+            Fault::Reload(_) | Fault::Clock(_) | Fault::Forsaken(..) => {}
         }
         self.ledger.disturbed_at = self.ledger.disturbed_at.max(self.now);
+    }
+
+    /// The core hears of the new settings at once; a probe that is under way ends by the old ones.
+    pub(super) fn reload(&mut self, changed: bool) {
+        if self.now < self.core.frozen_until {
+            let thawed = self.core.frozen_until - self.now;
+            return self.ours(thawed, Item::Fault(Fault::Reload(changed)));
+        }
+        if changed {
+            let mut settings = self.settings.as_ref().clone();
+            vary(&mut settings, &mut self.dice);
+            self.say(|_| format!("reload: {:?}, {:?}", settings.health, settings.failover));
+            self.settings = Arc::new(settings);
+        }
+        self.step(Event::Configured(Arc::clone(&self.settings)));
+    }
+
+    /// Nothing is decided by the wall clock but how long something lasts over a restart of our own.
+    pub(super) fn step_clock(&mut self, forward: bool) {
+        self.core.clock_steps += if forward { 1 } else { -1 };
+        if forward {
+            self.ledger.forget_cooldowns_at_boot = true;
+        }
     }
 
     fn some_order(&mut self, which: u64) {
@@ -227,7 +272,10 @@ impl Storm {
             4 => Command::Failover { to: None, dry_run: false, accept_loss: true },
             5 => Command::Pause(Duration::from_secs(10)),
             6 => Command::Mode(Mode::ReadOnly),
-            _ => Command::Mode(Mode::Open),
+            _ => {
+                self.accepting();
+                Command::Mode(Mode::Open)
+            }
         };
         self.order(command);
     }

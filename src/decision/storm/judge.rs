@@ -164,9 +164,8 @@ impl Storm {
                 }
                 _ if accepts => {
                     if better.is_none() {
-                        // Nobody has more, and it is the operator who accepts that.
-                        let lost = self.ledger.missing(&self.nodes[routed].data);
-                        self.ledger.excuse(&lost);
+                        // Nobody has more.
+                        self.accepting();
                     }
                     self.order(Command::Mode(Mode::Open));
                 }
@@ -196,6 +195,17 @@ impl Storm {
             return true;
         }
         false
+    }
+
+    /// An operator is about to order `mode open` where Pointsman says that it accepts what a strange primary holds: what that one
+    /// lacks is lost by this order.
+    pub(super) fn accepting(&mut self) {
+        let Some(machine) = self.core.machine.as_ref().filter(|machine| machine.strange.is_some()) else { return };
+        let routed = machine.route().target.as_ref().and_then(|target| self.index(target.node.as_str()));
+        if let Some(routed) = routed.filter(|_| self.now >= self.core.frozen_until) {
+            let lost = self.ledger.missing(&self.nodes[routed].data);
+            self.ledger.excuse(&lost);
+        }
     }
 
     /// The routed node's own start-up file made it copy another one: nobody could prevent that.

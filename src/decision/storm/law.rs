@@ -43,8 +43,11 @@ pub(super) struct Ledger {
     pub(super) flips: Vec<Flip>,
     /// Since when each node is up and a standby that Pointsman reaches hears it.
     heard_since: Vec<Option<Us>>,
-    /// When a failover left each node, by our own clock.
-    left: BTreeMap<NodeAddress, Us>,
+    /// Until when a node that a failover left is cooling, by our own clock.
+    cooling_until: BTreeMap<NodeAddress, Us>,
+    /// The wall clock went forward: what was to last longer than a process can't be told to be unfinished any more, since only that
+    /// clock outlives us.
+    pub(super) forget_cooldowns_at_boot: bool,
     /// When the last firewall lied.
     pub(super) lied_at: Us,
     /// When anything last kept Pointsman from acting.
@@ -62,11 +65,19 @@ impl Ledger {
             highest: 0,
             flips: Vec::new(),
             heard_since: vec![None; nodes],
-            left: BTreeMap::new(),
+            cooling_until: BTreeMap::new(),
+            forget_cooldowns_at_boot: false,
             lied_at: 0,
             disturbed_at: 0,
             automatic: 0,
             planned: 0,
+        }
+    }
+
+    /// Pointsman starts.
+    pub(super) fn booted(&mut self) {
+        if std::mem::take(&mut self.forget_cooldowns_at_boot) {
+            self.cooling_until.clear();
         }
     }
 
@@ -160,7 +171,8 @@ impl Storm {
                     self.check_failover(from.as_ref(), &operation.reason);
                 }
                 if let (Some(from), "failover") = (from, operation.kind.as_str()) {
-                    self.ledger.left.insert(from, self.now);
+                    let cooldown = micros(self.settings.failover.cooldown);
+                    self.ledger.cooling_until.insert(from, self.now + cooldown);
                 }
             }
         }
@@ -204,9 +216,8 @@ impl Storm {
         if open.count() > 0 {
             self.violated(format!("{node} is promoted before every worker acknowledged the hold"));
         }
-        let cooldown = micros(self.settings.failover.cooldown);
-        let left = self.ledger.left.get(node).copied();
-        if own && !planned && !again && left.is_some_and(|left| self.now < left + cooldown) {
+        let cooling = self.ledger.cooling_until.get(node).is_some_and(|until| self.now < *until);
+        if own && !planned && !again && cooling {
             self.violated(format!("{node} is promoted although it is cooling"));
         }
         let Some(old) = self.index(from.as_str()) else { return };
@@ -219,12 +230,17 @@ impl Storm {
         }
     }
 
-    /// Outside of a switch only the routed node may be made primary again, where nobody else is one.
+    /// Outside of a switch only the routed node may be made primary again, where nobody else is one. A former standby that its own
+    /// file made a primary at its start, and that has less of what clients were told is safe, was nobody's choice: waiting for it
+    /// would lose more, and who writes there isn't sent by Pointsman.
     fn check_reopening(&mut self, node: &NodeAddress) {
         let target = self.core.machine.as_ref().and_then(|machine| machine.route().target.clone());
         let routed = target.is_some_and(|target| target.node == *node);
         let left = |name| self.core.durable().is_some_and(|state| state.fences.contains_key(name));
-        let others = self.nodes.iter().filter(|other| other.name != *node && !left(&other.name));
+        let Some(n) = self.index(node.as_str()) else { return };
+        let lacks = |node: &super::node::Node| self.ledger.missing(&node.data).len();
+        let chosen = |other: &super::node::Node| !other.by_file || lacks(other) <= lacks(&self.nodes[n]);
+        let others = self.nodes.iter().filter(|other| other.name != *node && !left(&other.name) && chosen(other));
         let others = others.filter(|other| other.takes_writes(self.now)).count();
         if !routed || others > 0 {
             self.violated(format!("{node} is promoted outside of a switch, {others} others take writes"));

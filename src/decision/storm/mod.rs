@@ -17,6 +17,7 @@ mod node;
 mod plan;
 mod probe;
 mod replication;
+mod returns;
 mod sentinel;
 mod tests;
 mod workers;

@@ -15,47 +15,47 @@ use crate::{
 use std::time::Duration;
 
 /// A steady service after five seconds of traffic.
-fn steady(plan: Plan) -> Storm {
+pub(super) fn steady(plan: Plan) -> Storm {
     let mut storm = Storm::new(plan, Dice::new(7), None, false);
     assert!(storm.run_until(10 * SECOND, Storm::steady), "{}", storm.state());
     storm.run(5 * SECOND);
     storm
 }
 
-fn shipped(nodes: usize) -> Plan {
+pub(super) fn shipped(nodes: usize) -> Plan {
     Plan::calm(nodes, Replication::Managed)
 }
 
-fn routed(storm: &Storm) -> usize {
+pub(super) fn routed(storm: &Storm) -> usize {
     let target = storm.core.machine.as_ref().and_then(|machine| machine.route().target.clone());
     target.and_then(|target| storm.index(target.node.as_str())).unwrap_or(usize::MAX)
 }
 
-fn standing(storm: &Storm) -> (Standing, String) {
+pub(super) fn standing(storm: &Storm) -> (Standing, String) {
     let view = storm.core.machine.as_ref().map(|machine| machine.view(storm.clock()));
     view.map(|view| (view.state, view.note)).unwrap_or_default()
 }
 
 /// No route moves within `length`, and nothing was broken.
-fn stays(storm: &mut Storm, length: Us) {
+pub(super) fn stays(storm: &mut Storm, length: Us) {
     let moved = storm.run_until(length, |storm| routed(storm) != 0 || storm.ledger.automatic > 0);
     assert!(!moved && storm.broken.is_empty(), "{:?} {}", storm.broken, storm.state());
 }
 
 /// The route moves to `n` within `limit`; how long it took.
-fn moves(storm: &mut Storm, n: usize, limit: Us) -> Us {
+pub(super) fn moves(storm: &mut Storm, n: usize, limit: Us) -> Us {
     let before = storm.now;
     let moved = storm.run_until(limit, |storm| routed(storm) == n && open(storm));
     assert!(moved && storm.broken.is_empty(), "{:?} {}", storm.broken, storm.state());
     storm.now - before
 }
 
-fn open(storm: &Storm) -> bool {
+pub(super) fn open(storm: &Storm) -> bool {
     storm.core.machine.as_ref().is_some_and(|machine| machine.route().mode == Mode::Open)
 }
 
 /// Healed, it is steady again without anybody's help, and no acknowledged write is missing but those that a failover lost.
-fn heals(storm: &mut Storm) {
+pub(super) fn heals(storm: &mut Storm) {
     storm.heal();
     assert!(storm.run_until(150 * SECOND, Storm::steady), "{:?} {}", storm.broken, storm.state());
     let lost = storm.ledger.missing(&storm.nodes[routed(storm)].data);

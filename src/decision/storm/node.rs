@@ -80,6 +80,8 @@ pub(super) struct Node {
     pub(super) follows: Follows,
     /// What its own file says of its role.
     pub(super) file: Follows,
+    /// Its process is a primary because its file says so, and nobody chose it.
+    pub(super) by_file: bool,
     pub(super) data: Vec<u32>,
     pub(super) items: u64,
     pub(super) stream: Vec<Piece>,
@@ -114,6 +116,7 @@ impl Node {
             run: index as u64 + 1,
             follows,
             file: follows,
+            by_file: false,
             data: Vec::new(),
             items: ITEMS,
             stream: Vec::new(),
@@ -181,7 +184,7 @@ impl Node {
     /// A standby becomes a primary: a new history that continues the old one.
     pub(super) fn promote(&mut self, replid: u64) {
         if !self.is_primary() {
-            self.follows = Follows::Nobody;
+            (self.follows, self.by_file) = (Follows::Nobody, false);
             self.received = self.offset;
             (self.previous, self.previous_until) = (self.replid, self.offset);
             self.replid = replid;
@@ -202,6 +205,7 @@ impl Node {
     /// The process starts, with what its disk holds and the role that its file says.
     pub(super) fn start(&mut self, disk: Disk, run: u64, to_write: u64, now: Us) {
         let was = self.replid;
+        self.by_file = (self.by_file || !self.is_primary()) && self.file == Follows::Nobody;
         self.follows = self.file;
         self.run = run;
         (self.to_write, self.sick) = (to_write, false);
