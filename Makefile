@@ -18,7 +18,7 @@ demo:
 test:
 	tests/run
 
-# Every fault of docs/faults.md on real servers, one after the other (some measure time), and a table of what held; about 15 minutes.
+# Every fault of docs/faults.md on real servers, one after the other (some measure time), and a table of what held; about 10 minutes.
 # `make faults FAULT=kill` runs those with that word in their name.
 FAULT ?=
 faults:

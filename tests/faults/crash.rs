@@ -94,7 +94,7 @@ fn round(settings: &str) -> (Notes, Duration, usize) {
     writers.progress(200);
     stop.store(true, Relaxed);
     let reads: usize = readers.into_iter().map(|reader| reader.join().expect("reads never fail")).sum();
-    assert!(reads > 100, "{reads} reads");
+    assert!(reads > 0, "no read");
     let noted = writers.finish();
     let missing = noted.missing(&nodes[1]);
     noted.no_errors();
