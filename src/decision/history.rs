@@ -116,8 +116,11 @@ impl Machine {
                 self.admitted.clone_from(&answer.run_id);
                 let drifted = answer.items.abs_diff(self.durable.items) > self.durable.items / DRIFT;
                 let new = !recorded || known.is_none_or(|known| known.id != answer.lineage.id);
-                if (new || drifted) && !self.is_writing() && now.mono >= self.not_before {
-                    self.not_before = now.mono + TRY_AGAIN;
+                // A new history isn't made to wait by a mere count.
+                let due = if new { self.not_before } else { self.count_again };
+                if (new || drifted) && !self.is_writing() && now.mono >= due {
+                    let again = if new { &mut self.not_before } else { &mut self.count_again };
+                    *again = now.mono + TRY_AGAIN;
                     let draft = self.lineage_draft(&routed.node, &answer);
                     self.write(vec![draft], Then::Nothing);
                 }

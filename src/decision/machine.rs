@@ -85,6 +85,8 @@ pub struct Machine {
     pub(super) tilted_until: Duration,
     /// The last step's time.
     pub(super) stepped_at: Duration,
+    /// When the number of items that are served may be written down again.
+    pub(super) count_again: Duration,
     /// When an adoption may be tried again.
     pub(super) not_before: Duration,
     /// When a clean-up may be tried again.
@@ -140,6 +142,7 @@ impl Machine {
             moved_at: Duration::ZERO,
             tilted_until: Duration::ZERO,
             stepped_at: Duration::ZERO,
+            count_again: Duration::ZERO,
             not_before: Duration::ZERO,
             clean_up_at: Duration::ZERO,
             unwritten: Vec::new(),

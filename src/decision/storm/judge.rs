@@ -198,12 +198,14 @@ impl Storm {
     }
 
     /// An operator is about to order `mode open` where Pointsman says that it accepts what a strange primary holds: what that one
-    /// lacks is lost by this order.
+    /// lacks is lost by this order, but for what should have outlived and nobody has any more.
     pub(super) fn accepting(&mut self) {
         let Some(machine) = self.core.machine.as_ref().filter(|machine| machine.strange.is_some()) else { return };
         let routed = machine.route().target.as_ref().and_then(|target| self.index(target.node.as_str()));
         if let Some(routed) = routed.filter(|_| self.now >= self.core.frozen_until) {
-            let lost = self.ledger.missing(&self.nodes[routed].data);
+            let mut lost = self.ledger.missing(&self.nodes[routed].data);
+            let held = |write: &u32| self.nodes.iter().any(|node| node.data.contains(write));
+            lost.retain(|write| !self.ledger.protected.contains(write) || held(write));
             self.ledger.excuse(&lost);
         }
     }

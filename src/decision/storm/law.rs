@@ -14,7 +14,7 @@ use crate::{
         route::{Mode, Route},
     },
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 struct Write {
     node: usize,
@@ -41,6 +41,8 @@ pub(super) struct Ledger {
     shown: BTreeMap<u64, NodeAddress>,
     highest: u64,
     pub(super) flips: Vec<Flip>,
+    /// Writes that a standby had when its primary came back without them: no emptiness may take them from it.
+    pub(super) protected: BTreeSet<u32>,
     /// Since when each node is up and a standby that Pointsman reaches hears it.
     heard_since: Vec<Option<Us>>,
     /// Until when a node that a failover left is cooling, by our own clock.
@@ -64,6 +66,7 @@ impl Ledger {
             shown: BTreeMap::new(),
             highest: 0,
             flips: Vec::new(),
+            protected: BTreeSet::new(),
             heard_since: vec![None; nodes],
             cooling_until: BTreeMap::new(),
             forget_cooldowns_at_boot: false,
@@ -297,6 +300,7 @@ impl Storm {
             let long = self.now >= node.since + 3 * SECOND;
             if undisturbed && other != n && well && follows && long {
                 kept.extend(&node.data);
+                self.ledger.protected.extend(&node.data);
             }
         }
         let missing = self.ledger.missing(&kept);
