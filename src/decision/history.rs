@@ -106,7 +106,9 @@ impl Machine {
                 self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
                 self.admitted.clone_from(&answer.run_id);
                 let new = !recorded || known.is_none_or(|known| known.id != answer.lineage.id);
-                if new && !self.is_writing() && now.mono >= self.not_before {
+                // A server that was known gives its history another name when its first standby comes: that can't wait.
+                let due = now.mono >= self.not_before || (recorded && self.journal_error.is_none());
+                if new && !self.is_writing() && due {
                     self.not_before = now.mono + TRY_AGAIN;
                     let draft = self.lineage_draft(&routed.node, &answer);
                     self.write(vec![draft], Then::Nothing);
@@ -143,7 +145,7 @@ impl Machine {
 
     /// A standby that was parked when the primary died holds what was served, also when we have restarted since.
     fn has_witness(&self) -> bool {
-        self.standbys_of_ours().any(|(node, standby)| self.durable.parked.contains_key(node) && standby.items > 0)
+        self.standbys_of_ours().any(|(node, standby)| self.is_parked(node, standby) && standby.items > 0)
     }
 
     /// Standbys that hold the history that was served, as far as is known.
