@@ -87,7 +87,7 @@ fn what(change: &Change) -> String {
         Change::Retargeted { id, to } => format!("{id} goes to {} ({}) now", to.cluster, to.node),
         Change::Strayed { node } => format!("{node} does not follow yet, and is told again until it does"),
         Change::Gathered { node } => format!("{node} is no stray any more"),
-        Change::LineageSeen { node, lineage, .. } => format!("history of {node}: {}", lineage.id),
+        Change::LineageSeen { node, lineage, items, .. } => format!("history of {node}: {}, {items} items", lineage.id),
         Change::Began { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
             format!("{} began: {}{to}", operation.id, operation.kind)

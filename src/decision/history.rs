@@ -18,6 +18,9 @@ use crate::model::{
 };
 use std::time::Duration;
 
+/// By one part in so many may the number of items change before the journal is told.
+const DRIFT: u64 = 8;
+
 /// The routed primary isn't what it was: another history, or most of its data gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Strange {
@@ -92,7 +95,13 @@ impl Machine {
         let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
         // Not after a process that was strange: what follows that one may hold nearly as much, and has lost what it lost.
         let comparable = (self.served.is_some() || self.has_witness()) && self.strange.is_none();
-        let kept = comparable && most.is_some_and(|items| answer.items >= items - items / 100);
+        let kept = if comparable {
+            most.is_some_and(|items| answer.items >= items - items / 100)
+        } else {
+            // After a restart of Pointsman the journal tells, as nearly as it is kept.
+            let items = self.durable.items;
+            self.strange.is_none() && items > 0 && answer.items >= items - items / DRIFT
+        };
         let ahead = if same_process || recorded || !heir { Ahead::Nobody } else { self.ahead_of(&routed, &answer) };
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
         let text = match (heir || kept, shrunk) {
@@ -105,10 +114,11 @@ impl Machine {
                 self.strange = None;
                 self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
                 self.admitted.clone_from(&answer.run_id);
+                let drifted = answer.items.abs_diff(self.durable.items) > self.durable.items / DRIFT;
                 let new = !recorded || known.is_none_or(|known| known.id != answer.lineage.id);
                 // A server that was known gives its history another name when its first standby comes: that can't wait.
-                let due = now.mono >= self.not_before || (recorded && self.journal_error.is_none());
-                if new && !self.is_writing() && due {
+                let renamed = new && recorded && self.journal_error.is_none();
+                if (new || drifted) && !self.is_writing() && (now.mono >= self.not_before || renamed) {
                     self.not_before = now.mono + TRY_AGAIN;
                     let draft = self.lineage_draft(&routed.node, &answer);
                     self.write(vec![draft], Then::Nothing);
@@ -171,7 +181,7 @@ impl Machine {
 
     pub(super) fn lineage_draft(&self, node: &NodeAddress, answer: &Answer) -> Draft {
         let (lineage, process) = (answer.lineage.clone(), answer.run_id.clone());
-        let change = Change::LineageSeen { node: node.clone(), lineage, process };
+        let change = Change::LineageSeen { node: node.clone(), lineage, process, items: answer.items };
         self.draft(RecordKind::Decision, change, "the history that the routed primary continues")
     }
 

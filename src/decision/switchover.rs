@@ -302,8 +302,8 @@ impl Machine {
         let lineage = fenced.or_else(candidate)?;
         let known = self.durable.lineage.as_ref().is_some_and(|known| known.id == lineage.id);
         let node = switch.from.node.clone();
-        let process = answer(&node).map(|answer| answer.run_id.clone()).unwrap_or_default();
-        (!known).then(|| switch.draft(Change::LineageSeen { node, lineage, process }))
+        let (process, items) = answer(&node).map(|answer| (answer.run_id.clone(), answer.items)).unwrap_or_default();
+        (!known).then(|| switch.draft(Change::LineageSeen { node, lineage, process, items }))
     }
 
     /// The point of no return. Sent again until it is known to be so.

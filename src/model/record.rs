@@ -122,6 +122,10 @@ pub enum Change {
         /// takes a new name without a parent when it keeps a backlog for the first time. Empty where it isn't known.
         #[serde(default)]
         process: String,
+        /// How many items it held, written again as that changes: an append-only file's data comes back under a new history, and
+        /// is ours if it holds as many. Zero where it isn't known.
+        #[serde(default)]
+        items: u64,
     },
     /// The process that answers as the routed primary doesn't hold what was served: remembered, so that a restart doesn't serve
     /// it while nobody can tell.

@@ -90,6 +90,8 @@ pub struct ServiceState {
     pub lineage: Option<Lineage>,
     /// The server process that was seen with it; empty if none is known.
     pub process: String,
+    /// How many items it held when that was written; zero if it isn't known.
+    pub items: u64,
     /// The process that answers as the routed primary and isn't ours, and why, in words.
     pub estranged: Option<(String, String)>,
     /// The operation that has not ended.
@@ -147,7 +149,8 @@ impl ServiceState {
                     underway.operation.to = Some(to.cluster.clone());
                 }
             }
-            Change::LineageSeen { lineage, process, .. } => {
+            Change::LineageSeen { lineage, process, items, .. } => {
+                self.items = *items;
                 (self.lineage, self.process, self.estranged) = (Some(lineage.clone()), process.clone(), None);
             }
             Change::Estranged { process, text } => self.estranged = Some((process.clone(), text.clone())),

@@ -231,8 +231,12 @@ impl Storm {
             Fault::Disk(_) => self.core.disk_broken = false,
             Fault::SlowDisk(_) => self.core.disk_slow = 0,
             Fault::OtherManager(n, _) => self.nodes[n].other_manager = false,
-            Fault::Crash(_) | Fault::Freeze(..) | Fault::Order(_) => {}
-            Fault::Reload(_) | Fault::Clock(_) | Fault::Forsaken(..) => {}
+            Fault::Crash(_)
+            | Fault::Freeze(..)
+            | Fault::Order(_)
+            | Fault::Reload(_)
+            | Fault::Clock(_)
+            | Fault::Forsaken(..) => {}
         }
         self.ledger.disturbed_at = self.ledger.disturbed_at.max(self.now);
     }

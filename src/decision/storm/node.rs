@@ -69,6 +69,7 @@ pub(super) struct Link {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one node")]
 pub(super) struct Node {
     pub(super) name: NodeAddress,
     pub(super) proc: Proc,
