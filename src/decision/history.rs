@@ -116,9 +116,11 @@ impl Machine {
                 self.admitted.clone_from(&answer.run_id);
                 let drifted = answer.items.abs_diff(self.durable.items) > self.durable.items / DRIFT;
                 let new = !recorded || known.is_none_or(|known| known.id != answer.lineage.id);
-                // A new history isn't made to wait by a mere count.
+                // A new history isn't made to wait by a mere count, and a server that was known, which gives its history another name
+                // when its first standby comes, by nothing but the journal.
+                let renamed = new && recorded && self.journal_error.is_none();
                 let due = if new { self.not_before } else { self.count_again };
-                if (new || drifted) && !self.is_writing() && now.mono >= due {
+                if (new || drifted) && !self.is_writing() && (renamed || now.mono >= due) {
                     let again = if new { &mut self.not_before } else { &mut self.count_again };
                     *again = now.mono + TRY_AGAIN;
                     let draft = self.lineage_draft(&routed.node, &answer);
@@ -156,7 +158,7 @@ impl Machine {
 
     /// A standby that was parked when the primary died holds what was served, also when we have restarted since.
     fn has_witness(&self) -> bool {
-        self.standbys_of_ours().any(|(node, standby)| self.durable.parked.contains_key(node) && standby.items > 0)
+        self.standbys_of_ours().any(|(node, standby)| self.is_parked(node, standby) && standby.items > 0)
     }
 
     /// Standbys that hold the history that was served, as far as is known.
