@@ -5,10 +5,7 @@ mod common;
 
 use behaviour::side::{Kind, Side};
 use behaviour::wire::{Got, LIMIT, Wire, encode};
-use common::certificates::Certificates;
-use common::instance::Pointsman;
-use common::raw::Raw;
-use common::{PATIENCE, holds_within, wait_for};
+use common::{PATIENCE, certificates::Certificates, holds_within, instance::Pointsman, raw::Raw, wait_for};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
