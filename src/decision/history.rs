@@ -93,15 +93,12 @@ impl Machine {
         // Redis gives an append-only file's data a new history at each start: what holds as much as before is still ours.
         let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
         let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
+        // After a restart of Pointsman the journal tells how much was served, as nearly as it is kept.
+        let journal = Some(self.durable.items).filter(|items| self.served.is_none() && *items > 0);
+        let comparable = self.served.is_some() || self.has_witness() || journal.is_some();
+        let least = most.map(|items| items - items / 100).max(journal.map(|items| items - items / DRIFT));
         // Not after a process that was strange: what follows that one may hold nearly as much, and has lost what it lost.
-        let comparable = (self.served.is_some() || self.has_witness()) && self.strange.is_none();
-        let kept = if comparable {
-            most.is_some_and(|items| answer.items >= items - items / 100)
-        } else {
-            // After a restart of Pointsman the journal tells, as nearly as it is kept.
-            let items = self.durable.items;
-            self.strange.is_none() && items > 0 && answer.items >= items - items / DRIFT
-        };
+        let kept = comparable && self.strange.is_none() && least.is_some_and(|least| answer.items >= least);
         let ahead = if same_process || recorded || !heir { Ahead::Nobody } else { self.ahead_of(&routed, &answer) };
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
         let text = match (heir || kept, shrunk) {
