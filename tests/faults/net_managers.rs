@@ -4,7 +4,7 @@ use crate::{
     common::{PATIENCE, wait_for},
     net_scene::{PORT, hosts, manager},
     rig::{Rig, wait_role},
-    scene::{HANG, changes, until, wait_route},
+    scene::{HANG, changes, streams, until, wait_route},
     writers::Writers,
 };
 
@@ -41,6 +41,7 @@ pub fn of_two_managers_one_manages() -> String {
     for writers in &all {
         writers.progress(100);
     }
+    streams(&world.spare);
     world.main.kill();
     for rig in [&world.rig, &second] {
         wait_route(rig, &world.spare);
