@@ -108,7 +108,7 @@ const FAULTS: &[Fault] = &[
         "31",
         "the primary restarts empty at once",
         "the standby's data serves, no flip back",
-        QUICK,
+        SLOW,
         restarts::empty_at_once,
     ),
     Fault(
