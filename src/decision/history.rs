@@ -13,11 +13,13 @@ use crate::model::{
     name::NodeAddress,
     observation::{Answer, Lineage, Part},
     record::{Change, Draft, RecordKind},
-    route::Target,
+    route::{Mode, Target},
     view::Health,
 };
 use std::time::Duration;
 
+/// The name of no process.
+const NOBODY: &str = "";
 /// By one part in so many may the number of items change before the journal is told.
 const DRIFT: u64 = 8;
 
@@ -56,8 +58,13 @@ pub(super) fn continues(answer: &Answer, known: &Lineage) -> bool {
 
 impl Machine {
     /// The process at the routed node that may be served; `None` where nobody judges that, or none is known. Workers send
-    /// nothing to another one.
+    /// nothing to another one, and hand no answers of another one on. While a failover holds, none is: one that hangs and wakes
+    /// now would run what lies in its sockets, and its heir has none of that.
     pub fn process(&self) -> Option<&str> {
+        let leaving = self.switch.as_ref().is_some_and(|switch| !switch.planned && switch.managed);
+        if leaving && self.route.mode == Mode::Hold {
+            return Some(NOBODY);
+        }
         Some(self.admitted.as_str()).filter(|process| self.managed() && !process.is_empty())
     }
 

@@ -216,7 +216,7 @@ impl Machine {
                 {
                     return target(address, node);
                 }
-                if let Some((address, node)) = self.only_heir(several) {
+                if let Some((address, node)) = self.only_heir(several).or_else(|| self.full_heir(several)) {
                     return target(address, node);
                 }
                 let names: Vec<&str> = several.iter().map(|(address, ..)| address.as_str()).collect();
@@ -240,6 +240,23 @@ impl Machine {
             [(address, node, _)] if *address == routed => Some((*address, *node)),
             _ => None,
         }
+    }
+
+    /// Of several primaries, the one that continues each other one's history and had all that the other holds when it was promoted:
+    /// whoever serves it loses nothing, also where our own state is lost.
+    fn full_heir<'a>(
+        &self,
+        several: &[(&'a NodeAddress, &'a NodeState, &'a Answer)],
+    ) -> Option<(&'a NodeAddress, &'a NodeState)> {
+        let has_all = |heir: &Answer, other: &Answer| {
+            let parent = !other.lineage.id.is_empty() && heir.lineage.previous == other.lineage.id;
+            parent && other.received <= heir.lineage.previous_until
+        };
+        let mut heirs = several.iter().filter(|(address, _, heir)| {
+            several.iter().all(|(other, _, answer)| other == address || has_all(heir, answer))
+        });
+        let (address, node, answer) = heirs.next()?;
+        self.stranger(address, answer).is_none().then_some((*address, *node))
     }
 
     /// Nodes that have received more of the served history than `primary` had when it became one.
