@@ -8,7 +8,7 @@ use crate::{
         wait_for,
     },
     rig::{Rig, wait_role},
-    scene::{self, HANG, changes, last_operation, redis7, streams, wait_route},
+    scene::{self, HANG, a_server, changes, last_operation, streams, wait_route},
     table,
     writers::{Notes, Writers},
 };
@@ -30,8 +30,8 @@ fn pair(volume: &Volume, with: &[(&str, &str)], settings: &str) -> (Vec<RedisSer
         let builder = builder.set("repl-ping-replica-period", "1");
         with.iter().fold(builder, |builder, (name, value)| builder.set(name, value))
     };
-    let main = build(redis7()).set("dir", &volume.path().display().to_string()).start();
-    let spare = build(redis7()).replica_of(&main).start();
+    let main = build(a_server()).set("dir", &volume.path().display().to_string()).start();
+    let spare = build(a_server()).replica_of(&main).start();
     spare.wait_synced();
     let servers = vec![main, spare];
     let rig = scene::ready(&servers, settings);

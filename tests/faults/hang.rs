@@ -8,7 +8,9 @@ use crate::{
         wait_for,
     },
     rig::wait_role,
-    scene::{self, HANG, changes, epoch, ms, ready, redis7, servers, stays, streams, takes_writes, until, wait_route},
+    scene::{
+        self, HANG, a_server, changes, epoch, ms, ready, servers, stays, streams, takes_writes, until, wait_route,
+    },
     writers::Writers,
 };
 use std::{
@@ -25,7 +27,7 @@ const FENCED: Duration = Duration::from_millis(200);
 
 /// A primary that says something each second, as `tune = true` has it.
 fn chatty() -> Builder {
-    redis7().set("repl-ping-replica-period", "1")
+    a_server().set("repl-ping-replica-period", "1")
 }
 
 /// With `unfenced = "promote"`: replaced in time, nothing sent to it any more, fenced when it wakes, what it ran then counted.
@@ -159,7 +161,7 @@ pub fn self_fenced() -> String {
 
 /// With shipped defaults: a script that stops the primary for four seconds is no death.
 pub fn slow_script() -> String {
-    let nodes = servers(redis7, 1);
+    let nodes = servers(a_server, 1);
     let rig = ready(&nodes, "");
     let before = epoch(&rig);
     let writers = Writers::start(rig.port, WRITERS);
