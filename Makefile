@@ -7,7 +7,7 @@ BENCH ?=
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 
-.PHONY: demo test faults simulate lint bench fuzz suites clean-servers
+.PHONY: demo test faults simulate lint bench bench-mysql fuzz suites suites-mysql clean-servers
 
 demo:
 	tests/servers/install redis7
@@ -41,6 +41,12 @@ bench:
 	cargo build --release --quiet
 	benches/side_by_side $(BENCH)
 
+# MySQL by sysbench, directly, through HAProxy and through Pointsman. `make bench-mysql BENCH="--server mariadb --quick"`.
+bench-mysql:
+	tests/servers/install mysql9 mariadb haproxy sysbench
+	cargo build --release --quiet
+	benches/mysql_side_by_side $(BENCH)
+
 # Every fuzz target for a while, with the nightly compiler that cargo-fuzz needs (rustup toolchain install nightly).
 fuzz: export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 fuzz:
@@ -54,6 +60,12 @@ suites:
 	cargo build --release --quiet
 	status=0; for server in redis7 redis8; do tests/suites/redis_tcl --server $$server || status=1; done; \
 	  tests/suites/redis_py || status=1; exit $$status
+
+# The tests of go-sql-driver, PyMySQL and mysql_async, direct and through Pointsman (some minutes each).
+suites-mysql:
+	tests/servers/install mysql9 mariadb mysql-drivers
+	cargo build --release --quiet
+	status=0; for server in mysql9 mariadb; do tests/suites/mysql_drivers --server $$server || status=1; done; exit $$status
 
 clean-servers:
 	rm -rf $(CURDIR)/target/servers $(CURDIR)/target/suites

@@ -68,6 +68,11 @@ impl Node {
         self.login.credentials.as_ref().map_or(DEFAULT_USER, |(user, _)| user)
     }
 
+    /// Whether it lets us in on a connection of its own, within `limit`.
+    pub(super) async fn knock(&self, limit: Duration) -> bool {
+        Connection::open(&self.endpoint, &self.login, Instant::now() + limit).await.is_ok()
+    }
+
     /// Runs commands on the connection that isn't the probe's. A kept connection that broke meanwhile is replaced once: all
     /// our commands may be sent twice.
     pub(super) async fn call(&self, commands: &Pipeline) -> Result<Vec<Reply>, CallError> {
