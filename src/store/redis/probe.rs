@@ -249,6 +249,7 @@ pub(super) fn lineage(replication: &Info) -> Lineage {
         id: replication.get("master_replid").unwrap_or_default().to_owned(),
         previous: if none { String::new() } else { previous.to_owned() },
         previous_until: replication.number("second_repl_offset").unwrap_or(0),
+        transactions: None,
     }
 }
 
