@@ -94,7 +94,7 @@ impl Session {
             return Ok(twin);
         }
         let login = self.handle.login.borrow().clone();
-        open::open(&self.lane, node, &login, None).await
+        open::open(&self.lane, node, &login, self.state.schema.as_deref()).await
     }
 
     /// The view has changed: sees what that means for an idle session.

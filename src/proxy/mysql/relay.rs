@@ -150,10 +150,10 @@ impl Session {
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Need>> {
         let desk = Rc::clone(&self.lane.desk);
         let mut scratch = desk.scratch.borrow_mut();
-        let Some(backend) = &mut self.backend else { return Poll::Ready(Err(Need::Lost)) };
         if self.lane.version() != self.seen && self.is_left_behind() {
             return Poll::Ready(Err(Need::Lost));
         }
+        let Some(backend) = &mut self.backend else { return Poll::Ready(Err(Need::Lost)) };
         let many = match ready!(backend.line.reader.poll_read(cx, &mut scratch)) {
             Ok(0) | Err(_) => return Poll::Ready(Err(Need::Lost)),
             Ok(many) => many,

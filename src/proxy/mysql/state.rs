@@ -9,14 +9,16 @@ pub struct State {
     /// The command at the front of the inbox has had its pause.
     pub paused: bool,
     status: u16,
+    /// The schema it is in.
+    pub schema: Option<Box<[u8]>>,
     /// A transaction was lost with its node, and its application hasn't been told.
     doomed: bool,
 }
 
 impl State {
     /// A session that has just logged in.
-    pub fn new(_login: &Login, _schema: Option<&[u8]>) -> Self {
-        Self { status: status::AUTOCOMMIT, ..Self::default() }
+    pub fn new(_login: &Login, schema: Option<&[u8]>) -> Self {
+        Self { schema: schema.map(Into::into), status: status::AUTOCOMMIT, ..Self::default() }
     }
 
     /// True while something is open that only the application's own commands end.
