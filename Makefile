@@ -2,6 +2,7 @@
 # everything installed); they install what is missing by tests/servers/install.
 SHELL := /bin/bash
 STORES ?= redis
+MYSQL ?= mysql9
 SERVERS := $(or $(POINTSMAN_SERVERS),$(CURDIR)/target/servers)
 BENCH ?=
 FUZZ_SECONDS ?= 60
@@ -9,10 +10,12 @@ SEEDS ?= 10000
 
 .PHONY: demo test faults simulate lint bench bench-mysql fuzz suites suites-mysql clean-servers
 
+# `make demo STORES="redis mysql"`, `make demo STORES=mysql MYSQL=mariadb`.
 demo:
-	tests/servers/install redis7
+	tests/servers/install $(if $(filter redis,$(STORES)),redis7) $(if $(filter mysql,$(STORES)),$(MYSQL))
 	cargo build --release --quiet
-	target/release/pointsman demo --redis-server $(SERVERS)/redis7/redis-server --stores "$(STORES)"
+	target/release/pointsman demo --stores "$(STORES)" --redis-server $(SERVERS)/redis7/redis-server \
+	  --mysql-server $(SERVERS)/$(MYSQL)/$(if $(filter mariadb,$(MYSQL)),mariadbd,mysqld)
 
 # Everything on real servers; a test whose server is missing is skipped and named at the end. Leaves nothing running, and checks it.
 test:

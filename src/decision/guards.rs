@@ -198,7 +198,7 @@ impl Machine {
         let history = then.or(self.durable.lineage.as_ref());
         // One that the dead primary had no time to lead: it holds a beginning of the same history, and nothing of its own.
         let beginning = |known: &Lineage| {
-            !purpose.planned() && answer.lineage.id == known.previous && answer.received < known.previous_until
+            !purpose.planned() && answer.lineage.id == known.previous && answer.received <= known.previous_until
         };
         if history.is_some_and(|known| known.id != answer.lineage.id && !beginning(known)) {
             refuse(Guard::Lineage, format!("{} doesn't share the primary's history", to.node));

@@ -11,6 +11,7 @@ mod core;
 mod faults;
 mod judge;
 mod law;
+mod left;
 mod named;
 mod net;
 mod node;
