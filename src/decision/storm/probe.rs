@@ -119,6 +119,7 @@ impl Storm {
                 id: format!("{:x}", node.replid),
                 previous: if node.previous == 0 { String::new() } else { format!("{:x}", node.previous) },
                 previous_until: node.previous_until,
+                transactions: None,
             },
             received: node.received.max(node.offset),
             applied: node.offset,

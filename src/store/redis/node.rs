@@ -27,6 +27,8 @@ pub(super) struct ProbeState {
     pub(super) managers: Vec<String>,
     /// When to look for them again.
     pub(super) managers_due: Option<Instant>,
+    /// Until when a manager that was here before us may not have seen us.
+    pub(super) newcomer_until: Option<Instant>,
     /// What was received and applied at the last good probe.
     pub(super) positions: (u64, u64),
 }
