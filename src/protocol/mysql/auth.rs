@@ -4,7 +4,7 @@
 //! nonce)`; a server that doesn't have the password's digest in memory asks for the password itself, over TLS or a Unix socket, else encrypted
 //! with its RSA key. An empty password is proved by nothing.
 //!
-//! Source: the manual's "Native Authentication" and "Caching_sha2_password information".
+//! Source: the manual's "Native Authentication" and "Caching SHA-2 Pluggable Authentication".
 
 use rsa::PublicKey;
 use rsa::pkcs8::DecodePublicKey;

@@ -8,6 +8,15 @@ use super::wire::{Cursor, Malformed, put_nul};
 /// Bytes of the random challenge that a login answers.
 pub const NONCE: usize = 20;
 
+/// A challenge from random bytes. Clients that take it for text must find its end in the right place, so no byte is zero or `$`, and all
+/// are ASCII; as servers make theirs.
+pub fn nonce(random: [u8; NONCE]) -> [u8; NONCE] {
+    random.map(|byte| match byte & 0x7f {
+        0 | b'$' => 1,
+        plain => plain,
+    })
+}
+
 /// What MariaDB puts before its version so that old replicas take it for MySQL 5.5; real version texts follow.
 const REPLICATION_PREFIX: &[u8] = b"5.5.5-";
 

@@ -15,4 +15,12 @@ pub mod login;
 pub mod node_login;
 pub mod ok;
 pub mod packet;
+pub mod response;
 pub mod wire;
+
+#[cfg(test)]
+mod login_tests;
+#[cfg(test)]
+mod node_login_tests;
+#[cfg(test)]
+mod response_tests;

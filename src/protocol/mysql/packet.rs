@@ -196,11 +196,11 @@ mod tests {
         for piece in bytes.chunks(step) {
             let mut rest = piece;
             while !rest.is_empty() {
-                let framed = framer.next(rest);
-                assert!(framed.len > 0 && (framed.ended || framed.len == rest.len()));
-                at += framed.len;
-                rest = &rest[framed.len..];
-                if framed.ended {
+                let part = framer.next(rest);
+                assert!(part.len > 0 && (part.ended || part.len == rest.len()));
+                at += part.len;
+                rest = &rest[part.len..];
+                if part.ended {
                     assert!(framer.is_idle());
                     ends.push(at);
                 }

@@ -7,7 +7,9 @@
 mod actions;
 mod client;
 mod fence;
+mod fitness;
 mod flavour;
+mod inspect;
 mod node;
 mod probe;
 mod rights;
@@ -146,21 +148,32 @@ impl Store for MysqlStore {
         })
     }
 
-    fn fitness<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Result<Fitness, StoreError>> {
-        let _ = node;
-        Box::pin(async move { Ok(Fitness::default()) })
+    fn knock<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let (state, node) = self.node(node);
+            probe::knock(&node, state.service.health.timeout).await
+        })
     }
 
-    fn compare(&self, _primary: &Fitness, _candidate: &Fitness) -> Vec<Refusal> {
-        Vec::new()
+    fn fitness<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Result<Fitness, StoreError>> {
+        Box::pin(async move { fitness::fitness(&self.node(node).1).await })
+    }
+
+    fn compare(&self, primary: &Fitness, candidate: &Fitness) -> Vec<Refusal> {
+        fitness::compare(primary, candidate)
     }
 
     fn act<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<Done, StoreError>> {
         Box::pin(self.carry_out(action))
     }
 
-    fn inspect<'a>(&'a self, _node: &'a NodeAddress) -> BoxFuture<'a, Inspection> {
-        Box::pin(async move { Inspection { version: None, identity: None, findings: vec![] } })
+    fn inspect<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Inspection> {
+        Box::pin(async move {
+            let seen = self.probe(node).await;
+            let (state, node) = self.node(node);
+            let others = state.nodes.values().filter(|other| other.address != node.address).cloned().collect();
+            inspect::inspect(&node, others, &state.service, seen).await
+        })
     }
 
     fn tune<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Result<(), StoreError>> {

@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SLOW_EVERY: Duration = Duration::from_secs(2);
 /// Starts of one server that are so close to each other are one: it tells its uptime in whole seconds.
 const SAME_START: u64 = 2;
+/// How long a look at a node takes, and what comes between two of them, at most.
+const LOOK: Duration = Duration::from_secs(2);
 /// A semi-synchronous primary that waits at least so long for an acknowledgement doesn't go on without.
 const NO_FALLBACK: Duration = Duration::from_secs(3600);
 /// What a parked standby is said to follow: where nobody listens.
@@ -52,6 +54,8 @@ pub(super) struct ProbeState {
     started: Option<(String, u64)>,
     /// The primary's last word to this standby, and when it was first seen.
     heard: Option<(String, Instant)>,
+    /// Until when whoever was here before us may not have seen us.
+    newcomer_until: Option<Instant>,
     /// What was received and not applied at the last probe.
     unapplied: Option<(u64, u64)>,
 }
@@ -138,6 +142,7 @@ async fn ask(
     let heard = outcome?;
     state.attempt = None;
     if let Some(slow) = heard.slow {
+        state.newcomer_until.get_or_insert(started + SLOW_EVERY + LOOK);
         state.slow = Some((started, slow));
     }
     Ok((heard.connection, heard.answers, late))
@@ -206,6 +211,12 @@ impl Attempt {
         let opening = Box::pin(async move { Connection::open(&node.endpoint, &node.login, deadline, &seen).await });
         Self { opening, answers }
     }
+}
+
+/// Whether the node lets us in on a connection of its own, within `limit`.
+pub(super) async fn knock(node: &Node, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    Connection::open(&node.endpoint, &node.login, deadline, &AtomicBool::new(false)).await.is_ok()
 }
 
 /// What a failure proves.
@@ -283,6 +294,8 @@ fn answer(
         add(&mut note, &format!("other managers and semi-synchronous replication can't be seen: {}", slow.refused));
     }
     let others = slow.others(asker);
+    // Whoever was here before us manages until it must have seen us: else both do for that time.
+    let unseen = state.newcomer_until.is_some_and(|until| Instant::now() < until);
     Ok(Answer {
         run_id: run_id(now.get("identity"), now.number("now").unwrap_or(0).saturating_sub(uptime), state),
         version: flavour.version(version),
@@ -295,7 +308,7 @@ fn answer(
         applied,
         items: applied,
         priority: 1,
-        yields: others.first().is_some_and(|first| first.as_str() < asker.instance),
+        yields: others.first().is_some_and(|first| unseen || first.as_str() < asker.instance),
         other_managers: others,
         heartbeat: replica.as_ref().and_then(|replica| replica.heartbeat),
         self_fence: self_fence(&slow.semi_sync),
