@@ -51,6 +51,8 @@ pub struct Plan {
     pub writes: bool,
     /// It ends a transaction, or may.
     pub ends: bool,
+    /// It gives the open transaction up.
+    pub rolls_back: bool,
     /// It asks about the statement before it: only that one's connection knows.
     pub about_last: bool,
 }
@@ -95,7 +97,8 @@ impl Session {
             _ => {}
         }
         if self.backend.is_none() {
-            if self.state.take_doomed() {
+            if self.state.take_doomed() && !plan.rolls_back {
+                self.tell_lane();
                 self.refuse(error::DEADLOCK, DOOMED);
                 return if whole { Taken::Done(there) } else { Taken::Need(Need::End) };
             }

@@ -191,7 +191,7 @@ impl Session {
                 Found::Nothing { .. } => break,
                 Found::Ok { len, status } => {
                     let packet = packet(len);
-                    if self.state.on_ok(packet, status, &answering, self.handle.login.borrow().capabilities) {
+                    if self.state.on_ok(packet, status, &answering) {
                         self.deliver(buf.get(passed..at).unwrap_or_default(), &mut answering);
                         self.rewrite(packet);
                         passed = at + len;
@@ -278,8 +278,9 @@ impl Session {
     /// Gives an OK packet to the application without what it didn't ask for.
     fn rewrite(&mut self, packet: &[u8]) {
         let capabilities = self.handle.login.borrow().capabilities;
+        let node = self.backend.as_ref().map(|backend| backend.capabilities).unwrap_or_default();
         let mut out = self.lane.desk.pool.take();
-        self.state.rewrite(packet, capabilities, &mut out);
+        self.state.rewrite(packet, node, capabilities, &mut out);
         self.give(&out);
         self.lane.desk.pool.give(out);
     }

@@ -187,7 +187,7 @@ impl Session {
         match need {
             Need::Backend => match self.connect(false).await {
                 Ok(()) => true,
-                Err(trouble) => self.trouble(trouble),
+                Err(trouble) => self.trouble(&trouble),
             },
             Need::Move => self.move_along().await,
             Need::Lost => self.lost(),
@@ -334,7 +334,8 @@ impl Session {
         }
     }
 
-    fn trouble(&mut self, trouble: super::moving::Trouble) -> bool {
+    /// What the application is told that waits for a connection. Always true: the session ends when it was told.
+    pub(super) fn trouble(&mut self, trouble: &super::moving::Trouble) -> bool {
         let (code, text) = trouble.told(&self.lane);
         if !self.inbox.is_empty() {
             self.refuse(code, &text);
