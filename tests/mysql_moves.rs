@@ -56,9 +56,7 @@ fn a_planned_switch_costs_no_error_and_no_row() {
     both(|component| {
         let (primary, replica) = MysqlServer::pair(component);
         let mut path = MysqlPath::to(&primary);
-        path.connect()
-            .query_drop("CREATE TABLE t (app INT, n INT, PRIMARY KEY (app, n))")
-            .expect("a table");
+        path.connect().query_drop("CREATE TABLE t (app INT, n INT, PRIMARY KEY (app, n))").expect("a table");
         let (stop, sum) = (AtomicBool::new(false), AtomicU64::new(0));
         let options = path.options(SHOP, PASSWORD, Some("shop"));
         let longest = std::thread::scope(|scope| {
@@ -109,6 +107,7 @@ fn a_transaction_runs_on_in_a_hold_and_others_wait() {
     open.query_drop("INSERT INTO t VALUES (1)").expect("a row");
     path.publish(Mode::Open, &primary, Some((&replica, Readying::Warm)));
     path.publish(Mode::Hold, &primary, Some((&replica, Readying::Warm)));
+    path.wait_signal(|epoch| pointsman::model::signal::Signal::Held { worker: 0, epoch });
     let waiting = std::thread::spawn(move || (rows(&mut other, "SELECT COUNT(*) FROM t").expect("rows"), other));
     common::wait_for("a held command", common::PATIENCE, || path.board.sum(|gauge| &gauge.held) == 1);
     open.query_drop("INSERT INTO t VALUES (2)").expect("a row in the hold");
@@ -141,8 +140,9 @@ fn a_crash_is_felt_as_a_deadlock_or_a_pause_or_is_said() {
             (number(result), number(writing.query_drop("SELECT 1")))
         });
         common::wait_for("both run", common::PATIENCE, || {
-            primary.value("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(2)%' AND user = 'shop'")
-                == "2"
+            primary.value(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%SLEEP(2)%' AND user = 'shop'",
+            ) == "2"
         });
         primary.kill();
         path.publish(Mode::Hold, &primary, None);

@@ -118,13 +118,13 @@ impl Session {
     /// Prepares a statement on this connection that the application has prepared on another one.
     async fn prepare_again(&mut self, statement: u32) -> bool {
         let Some(backend) = &mut self.backend else { return true };
-        let Some(text) = self.state.text_of(statement) else { return false };
+        let Some(text) = self.state.statements.text(statement) else { return false };
         let mut bytes = Vec::new();
         packet::command(&mut bytes, com::STMT_PREPARE, text);
         let answer = ask::say(backend, &bytes, &[com::STMT_PREPARE]).await;
         match answer.map(|answers| answers.into_iter().next()) {
             Ok(Some(Ok(answer))) => {
-                self.state.prepared_again(statement, answer.statement);
+                self.state.statements.prepared_again(statement, answer.statement.unwrap_or_default());
                 true
             }
             Ok(Some(Err(AskError::Refused(code, text)))) => {

@@ -8,11 +8,7 @@ use super::{
     session::{Need, Phase, Session},
     wait,
 };
-use crate::{
-    model::signal::Signal,
-    protocol::mysql::error,
-    proxy::counters::Outcome,
-};
+use crate::{model::signal::Signal, protocol::mysql::error, proxy::counters::Outcome};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// What the application is told that can't know whether its command was executed.

@@ -295,6 +295,11 @@ impl Lane {
         self.view.borrow().process.as_deref() == Some("")
     }
 
+    /// How long a write has to wait before it is sent, while a switch is approached and the standby is behind.
+    pub fn pause(&self) -> Option<Duration> {
+        None
+    }
+
     /// This worker's gauge.
     pub fn gauge(&self) -> &Gauge {
         self.board.gauge(self.worker)

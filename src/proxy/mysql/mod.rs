@@ -21,6 +21,7 @@ mod plan;
 mod process;
 mod relay;
 mod session;
+mod special;
 mod state;
 mod steward;
 mod threads;
