@@ -43,8 +43,6 @@ pub struct Handle {
     busy_since: Cell<Option<Instant>>,
     /// It waits for a hold to end.
     pub parked: Cell<bool>,
-    /// The last word on why it can't move, as operators were told.
-    pub told_stuck: RefCell<Option<String>>,
 }
 
 impl Handle {
@@ -61,7 +59,6 @@ impl Handle {
             movable: Cell::new(true),
             busy_since: Cell::new(None),
             parked: Cell::new(false),
-            told_stuck: RefCell::default(),
         }
     }
 

@@ -151,6 +151,7 @@ fn name_long_transactions(lane: &Lane) {
 
 /// When commands have waited for too long, they and those that follow are refused at once.
 fn run_out(lane: &Rc<Lane>, view: &View) {
+    lane.look_at_outage();
     if lane.is_run_out() && view.route.mode == Mode::Hold && lane.gate() == Gate::Hold {
         lane.set_gate(Gate::Guarded);
         lane.wake_all();
