@@ -111,7 +111,8 @@ pub struct Answer {
     pub priority: u32,
     /// Other managers that announce themselves on this node.
     pub other_managers: Vec<String>,
-    /// Whether one of them comes before us, in the order of their names: then we manage nothing, so that one of all is left.
+    /// Whether one of them comes before us, in the order of their names, or may not have seen us yet: then we manage nothing, so that
+    /// one of all is left.
     pub yields: bool,
     /// How long an idle primary may say nothing to its standbys; absent where it doesn't say. Redis: the ping period.
     pub heartbeat: Option<Duration>,

@@ -95,6 +95,13 @@ impl DataPath {
         self.board.publish(View { process: Some(server.info("run_id").into()), ..View::clone(&before) });
     }
 
+    /// Publishes the hold of a failover: the server's process is being left, and none is served.
+    pub fn leave(&self, server: &RedisServer) {
+        let before = self.board.view();
+        let route = Route { epoch: before.route.epoch.next(), mode: Mode::Hold, target: Some(target(server)) };
+        self.board.publish(View { route, process: Some("".into()), ..View::clone(&before) });
+    }
+
     /// Waits for a signal of the current epoch.
     #[track_caller]
     pub fn wait_signal(&mut self, wanted: impl Fn(Epoch) -> Signal) {
