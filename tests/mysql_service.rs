@@ -28,8 +28,7 @@ fn start(primary: &MysqlServer, replica: &MysqlServer, port: u16) -> Pointsman {
     let mut pointsman = Pointsman::prepare(&services).environment("ORDERS_PASSWORD", PASSWORD);
     pointsman.launch();
     wait_for("it is steady and ready", PATIENCE, || {
-        let status = pointsman.status();
-        let service = &status["services"][0];
+        let (_, service) = pointsman.api("/v1/services/orders", None);
         service["state"] == "steady" && service["switchover_ready"]["ready"] == true
     });
     pointsman
