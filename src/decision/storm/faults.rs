@@ -186,7 +186,7 @@ impl Storm {
             }
             Fault::Firewall(n, length) => {
                 self.net.set(US, n + 1, Path::Rejected);
-                self.ledger.lied_at = self.now + length;
+                self.ledger.lied_until = self.now + length;
                 length
             }
             Fault::Rough(one, other, length) => {

@@ -335,16 +335,19 @@ impl Lane {
         self.busy.borrow().values().for_each(&mut act);
     }
 
-    /// Notes that a session has something open, or no more.
-    pub fn set_busy(&self, handle: &Rc<Handle>, busy: bool) {
-        if handle.set_busy(busy) {
-            if busy {
-                self.busy.borrow_mut().insert(handle.id(), Rc::clone(handle));
-            } else {
-                self.busy.borrow_mut().remove(&handle.id());
-                self.quiet();
-            }
+    /// Notes that a session has something open, or no more. Returns true if it has no more.
+    pub fn set_busy(&self, handle: &Rc<Handle>, busy: bool) -> bool {
+        if busy || handle.busy_for().is_some() {
+            handle.set_idle(busy);
         }
+        let changed = handle.set_busy(busy);
+        if changed && busy {
+            self.busy.borrow_mut().insert(handle.id(), Rc::clone(handle));
+        } else if changed {
+            self.busy.borrow_mut().remove(&handle.id());
+            self.quiet();
+        }
+        changed && !busy
     }
 
     /// Ends all sessions: now, or when nothing is under way in them.

@@ -200,12 +200,17 @@ impl Session {
 
     /// Tells the lane whether something is open here, and operators why it can't move.
     pub(super) fn tell_lane(&mut self) {
-        self.lane.set_busy(&self.handle, self.state.is_open());
-        if self.state.take_news() {
-            let stuck = self.stuck();
-            self.handle.movable.set(stuck.is_none());
-            let told = |why| StuckSession { client: self.handle.peer.to_string(), why };
-            self.lane.set_stuck(self.handle.id(), stuck.map(told));
+        let ended = self.lane.set_busy(&self.handle, self.state.is_open());
+        if !self.state.take_news() && !ended {
+            return;
         }
+        let stuck = self.stuck();
+        self.handle.movable.set(stuck.is_none());
+        if stuck.is_none() && self.state.is_open() {
+            // The steward may have said so of its transaction, and will say when that has ended.
+            return;
+        }
+        let told = |why| StuckSession { client: self.handle.peer.to_string(), why };
+        self.lane.set_stuck(self.handle.id(), stuck.map(told));
     }
 }

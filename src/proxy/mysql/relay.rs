@@ -93,6 +93,9 @@ impl Session {
         };
         if !matches!(self.phase, Phase::Idle) {
             self.lane.began();
+            if self.state.is_open() {
+                self.handle.set_idle(false);
+            }
         }
         Taken::Done(framed.len)
     }

@@ -309,7 +309,7 @@ impl Session {
     /// Sees an idle connection to the node end. Nothing is to be said on it, so that a word is a goodbye as well.
     fn watch_backend(&mut self, cx: &mut Context<'_>) -> Option<Need> {
         let backend = self.backend.as_mut()?;
-        let Poll::Ready(read) = backend.line.reader.poll_read(cx, &mut [0; 512]) else { return None };
+        let Poll::Ready(read) = backend.line.reader.poll_read(cx, &mut [0; 64]) else { return None };
         tracing::debug!(node = %backend.node, ?read, "a node closed an idle session's connection");
         self.lost_idle()
     }
