@@ -1,6 +1,7 @@
 //! A primary's process dies, and comes back.
 
 use super::{
+    idle::{Idle, Readers},
     load::{Ledger, Load},
     scene::{is_named, on_both, ready, servers, strays, takes_writes, wait_follows, wait_route, wait_writable},
 };
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How many sessions write.
 const SESSIONS: usize = 16;
+/// How many do nothing, have a transaction open, or read.
+const IDLE: usize = 4;
 /// How many times a crash is timed.
 const ROUNDS: usize = 5;
 
@@ -52,7 +55,9 @@ struct Crash {
 fn crash(component: &str, settings: &str) -> Crash {
     let mut nodes = servers(component, 1);
     let rig = ready(&nodes, settings);
+    let mut idle = Idle::start(rig.port, IDLE);
     let load = Load::start(rig.port, SESSIONS, "w");
+    let readers = Readers::start(rig.port, IDLE);
     load.progress(200);
     nodes[1].wait_synced(&nodes[0]);
     nodes[0].kill();
@@ -61,7 +66,10 @@ fn crash(component: &str, settings: &str) -> Crash {
     wait_route(&rig, &nodes[1]);
     load.progress(200);
     let ledger = load.finish();
+    assert!(readers.finish() > 0, "no read");
     ledger.is_clean(&nodes[1]);
+    idle.are_intact();
+    idle.were_rolled_back();
     // Only a session whose write was under way may be cut; the others keep their connection.
     assert!(ledger.cut <= ledger.unknown.len() + ledger.undone.len(), "{ledger:?}");
     let lost = ledger.lost(&nodes[1]).len();

@@ -1,5 +1,6 @@
 //! The faults of MySQL and MariaDB services.
 
+pub mod idle;
 pub mod load;
 pub mod scene;
 
