@@ -54,7 +54,7 @@ pub fn store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, 
     match service.kind {
         Kind::Redis => told(service, RedisStore::new(service.clone(), &instance(config))),
         Kind::Mysql => told(service, MysqlStore::new(service.clone(), &instance(config))),
-        kind => Err(unsupported(service, kind)),
+        Kind::Elasticsearch => Err(unsupported(service)),
     }
 }
 
@@ -63,12 +63,12 @@ pub fn visiting_store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn
     match service.kind {
         Kind::Redis => told(service, RedisStore::visitor(service.clone(), &instance(config))),
         Kind::Mysql => told(service, MysqlStore::visitor(service.clone(), &instance(config))),
-        kind => Err(unsupported(service, kind)),
+        Kind::Elasticsearch => Err(unsupported(service)),
     }
 }
 
-fn unsupported(service: &Service, kind: Kind) -> String {
-    format!("services.{}: {} is not supported yet", service.name, kind.as_str())
+fn unsupported(service: &Service) -> String {
+    format!("services.{}: {} is not supported yet", service.name, service.kind.as_str())
 }
 
 fn told<S: Store + 'static>(service: &Service, built: Result<S, TlsFileError>) -> Result<Arc<dyn Store>, String> {

@@ -16,6 +16,8 @@ pub mod node_login;
 pub mod ok;
 pub mod packet;
 pub mod response;
+pub mod session;
+pub mod sql;
 pub mod wire;
 
 #[cfg(test)]
