@@ -2,28 +2,32 @@
 # everything installed); they install what is missing by tests/servers/install.
 SHELL := /bin/bash
 STORES ?= redis
+MYSQL ?= mysql9
 SERVERS := $(or $(POINTSMAN_SERVERS),$(CURDIR)/target/servers)
 BENCH ?=
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 
-.PHONY: demo test faults simulate lint bench fuzz suites clean-servers
+.PHONY: demo test faults simulate lint bench bench-mysql fuzz suites suites-mysql clean-servers
 
+# `make demo STORES="redis mysql"`, `make demo STORES=mysql MYSQL=mariadb`.
 demo:
-	tests/servers/install redis7
+	tests/servers/install $(if $(filter redis,$(STORES)),redis7) $(if $(filter mysql,$(STORES)),$(MYSQL))
 	cargo build --release --quiet
-	target/release/pointsman demo --redis-server $(SERVERS)/redis7/redis-server --stores "$(STORES)"
+	target/release/pointsman demo --stores "$(STORES)" --redis-server $(SERVERS)/redis7/redis-server \
+	  --mysql-server $(SERVERS)/$(MYSQL)/$(if $(filter mariadb,$(MYSQL)),mariadbd,mysqld)
 
 # Everything on real servers; a test whose server is missing is skipped and named at the end. Leaves nothing running, and checks it.
 test:
 	tests/run
 
 # Every fault of docs/faults.md on real servers, one after the other (some measure time), and a table of what held; about 10 minutes.
-# `make faults FAULT=kill` runs those with that word in their name.
+# `make faults FAULT=kill` runs those with that word in their name, `SERVER=valkey` (or redis6, redis8) plays them on that server.
 FAULT ?=
+SERVER ?= redis7
 faults:
-	tests/servers/install redis7
-	cargo test --test faults -- --include-ignored --test-threads=1 $(FAULT)
+	tests/servers/install $(SERVER)
+	POINTSMAN_SERVER=$(SERVER) cargo test --test faults -- --include-ignored --test-threads=1 $(FAULT)
 
 # The decision core in virtual time, SEEDS storms of it; `make test` runs 256. POINTSMAN_SEED=n replays one (see its message).
 simulate:
@@ -40,6 +44,12 @@ bench:
 	cargo build --release --quiet
 	benches/side_by_side $(BENCH)
 
+# MySQL by sysbench, directly, through HAProxy and through Pointsman. `make bench-mysql BENCH="--server mariadb --quick"`.
+bench-mysql:
+	tests/servers/install mysql9 mariadb haproxy sysbench
+	cargo build --release --quiet
+	benches/mysql_side_by_side $(BENCH)
+
 # Every fuzz target for a while, with the nightly compiler that cargo-fuzz needs (rustup toolchain install nightly).
 fuzz: export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 fuzz:
@@ -53,6 +63,12 @@ suites:
 	cargo build --release --quiet
 	status=0; for server in redis7 redis8; do tests/suites/redis_tcl --server $$server || status=1; done; \
 	  tests/suites/redis_py || status=1; exit $$status
+
+# The tests of go-sql-driver, PyMySQL and mysql_async, direct and through Pointsman (some minutes each).
+suites-mysql:
+	tests/servers/install mysql9 mariadb mysql-drivers
+	cargo build --release --quiet
+	status=0; for server in mysql9 mariadb; do tests/suites/mysql_drivers --server $$server || status=1; done; exit $$status
 
 clean-servers:
 	rm -rf $(CURDIR)/target/servers $(CURDIR)/target/suites

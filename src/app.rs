@@ -53,7 +53,7 @@ pub fn run(file: &Path) -> ExitCode {
 pub fn store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String> {
     match service.kind {
         Kind::Redis => told(service, RedisStore::new(service.clone(), &instance(config))),
-        kind => Err(format!("services.{}: {} is not supported yet", service.name, kind.as_str())),
+        kind => Err(unsupported(service, kind)),
     }
 }
 
@@ -61,8 +61,12 @@ pub fn store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, 
 pub fn visiting_store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String> {
     match service.kind {
         Kind::Redis => told(service, RedisStore::visitor(service.clone(), &instance(config))),
-        kind => Err(format!("services.{}: {} is not supported yet", service.name, kind.as_str())),
+        kind => Err(unsupported(service, kind)),
     }
+}
+
+fn unsupported(service: &Service, kind: Kind) -> String {
+    format!("services.{}: {} is not supported yet", service.name, kind.as_str())
 }
 
 fn told(service: &Service, built: Result<RedisStore, TlsFileError>) -> Result<Arc<dyn Store>, String> {

@@ -14,7 +14,7 @@ use common::{
 };
 use pointsman::{
     config::Credentials,
-    model::{name::NodeAddress, secret::Secret, signal::Signal},
+    model::{name::NodeAddress, route::Mode, secret::Secret, signal::Signal},
 };
 use rig::{Rig, wait_role};
 use std::{
@@ -184,4 +184,34 @@ fn an_empty_process_that_takes_over_the_address_at_once_is_served_nothing() {
     for thread in rounds {
         thread.join().expect("every round holds");
     }
+}
+
+/// A failover leaves a primary that hangs: what it answers when it wakes after all counts for nobody, on a shared upstream and on a
+/// pinned one. The failover came to nothing, so the same process is served again.
+#[test]
+fn what_a_primary_answers_that_is_being_left_is_not_handed_on() {
+    require_server!("redis7");
+    let server = RedisServer::start("redis7");
+    let mut path = DataPath::to(&server);
+    path.serve(&server);
+    let (mut shared, mut pinned) = (path.raw(), path.raw());
+    assert_eq!(shared.command(&["SET", "k", "1"]).text(), "OK");
+    pinned.command(&["HELLO", "3"]);
+    assert_eq!(pinned.command(&["CLIENT", "NO-EVICT", "ON"]).text(), "OK");
+    server.freeze();
+    shared.request(&["SET", "k", "2"]);
+    pinned.request(&["SET", "p", "2"]);
+    wait_for("both are on their way", PATIENCE, || path.board.sum(|gauge| &gauge.in_flight) == 2);
+    path.leave(&server);
+    path.wait_drained();
+    server.thaw();
+    wait_for("it has run them", PATIENCE, || server.command(&["MGET", "k", "p"]).words() == ["2", "2"]);
+    for client in [&mut shared, &mut pinned] {
+        assert!(client.reply().text().contains("outcome is unknown"), "nobody was told that it is safe");
+        client.request(&["SET", "k", "3"]);
+        assert!(client.is_silent_for(Duration::from_millis(50)), "it is held");
+    }
+    path.publish(Mode::Open, &server, None);
+    assert_eq!(shared.reply().text(), "OK");
+    assert_eq!(pinned.reply().text(), "OK");
 }

@@ -77,7 +77,7 @@ fn what(change: &Change) -> String {
         Change::FenceIntended { node } => format!("fence of {node} intended"),
         Change::Fenced { node, position, .. } => format!("fenced {node} at position {position}"),
         Change::Unfenced { node } => format!("fence of {node} lifted"),
-        Change::Parked { node, of } => format!("{node} parked: it lost {of} and keeps its data"),
+        Change::Parked { node, of, .. } => format!("{node} parked: it lost {of} and keeps its data"),
         Change::Unparked { node } => format!("{node} is not parked any more"),
         Change::Silenced { silenced } => {
             format!("{} is silent; without its standbys it stops by itself", silenced.node)

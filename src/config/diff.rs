@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::schema::{
-    Admin, Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, Service, Telemetry,
+    Admin, Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser,
+    Service, Telemetry, User,
 };
 use super::units::{show_duration, show_size};
 use crate::model::name::ServiceName;
@@ -134,7 +135,7 @@ fn items(service: &Service) -> Items {
     #[rustfmt::skip]
     let Service {
         name: _, kind, listen, listen_read, replication, tune, deny, max_connections, client_buffer, on_call, tls,
-        node_tls, credentials, health, failover, clusters,
+        node_tls, credentials, users, replication_user, idle_in_transaction, health, failover, clusters,
     } = service;
     let mut all = Items::new();
     let (live, fixed) = (Effect::Live, Effect::NeedsRestart);
@@ -163,6 +164,19 @@ fn items(service: &Service) -> Items {
         put(&mut all, live, "credentials.username", username.as_deref().unwrap_or("(default user)"));
         let item = Item { shown: "(secret)".to_owned(), secret: password.clone(), effect: live };
         all.insert("credentials.password".to_owned(), item);
+    }
+    for User { name, password, max_connections } in users {
+        let most = max_connections.map_or_else(String::new, |most| format!(", at most {most} connections"));
+        let item = Item { shown: format!("(secret){most}"), secret: password.clone(), effect: live };
+        all.insert(format!("users.{name}"), item);
+    }
+    if let Some(ReplicationUser { name, password }) = replication_user {
+        put(&mut all, live, "replication_user.name", name);
+        let item = Item { shown: "(secret)".to_owned(), secret: password.clone(), effect: live };
+        all.insert("replication_user.password".to_owned(), item);
+    }
+    if let Some(limit) = idle_in_transaction {
+        put(&mut all, live, "idle_in_transaction", show_duration(*limit));
     }
     put_health(&mut all, health);
     put_failover(&mut all, failover);

@@ -8,7 +8,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 /// Keys of a table of credentials that are no secrets; any other key in there may be a misspelt `password`.
-const PLAIN: [&str; 4] = ["username", "name", "password_file", "password_env"];
+const PLAIN: [&str; 5] = ["username", "name", "password_file", "password_env", "max_connections"];
 
 /// The values under keys that sound like secrets.
 pub(super) fn by_tree(root: &DeTable<'_>) -> Vec<Range<usize>> {

@@ -86,7 +86,7 @@ pub enum LogFormat {
 pub struct Service {
     /// 1 to 63 letters, digits, `-` and `_`, beginning with a letter or digit.
     pub name: ServiceName,
-    /// The kind of store; only Redis is accepted by this version.
+    /// The kind of store; Redis and MySQL (which also means MariaDB) are accepted by this version.
     pub kind: Kind,
     /// Where applications connect; at least one, unique over the whole file.
     pub listen: Vec<Listen>,
@@ -111,6 +111,12 @@ pub struct Service {
     pub node_tls: Option<NodeTls>,
     /// Pointsman's own login at the nodes; `None` where the nodes ask for none.
     pub credentials: Option<Credentials>,
+    /// The application's users, where Pointsman itself checks logins (MySQL): at least one there, no name twice; else none.
+    pub users: Vec<User>,
+    /// How a node of MySQL that was demoted logs in to the new primary.
+    pub replication_user: Option<ReplicationUser>,
+    /// How long a transaction of MySQL may be idle before its session is ended, 100 ms to a day; `None` is no limit.
+    pub idle_in_transaction: Option<Duration>,
     /// How the nodes are probed.
     pub health: Health,
     /// How routes move.
@@ -197,6 +203,26 @@ pub struct NodeIdentity {
 pub struct Credentials {
     /// The user; `None` is the store's default user.
     pub username: Option<String>,
+    /// Its password, never empty. `None` only when the file was loaded without secrets.
+    pub password: Option<Secret>,
+}
+
+/// `[[services.NAME.users]]`: one of the application's users, who is let in with this password only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name at the nodes, 1 to 128 characters.
+    pub name: String,
+    /// Its password, never empty. `None` only when the file was loaded without secrets.
+    pub password: Option<Secret>,
+    /// Connections at once, 1 to 1,000,000; `None` leaves only the service's limit.
+    pub max_connections: Option<usize>,
+}
+
+/// `[services.NAME.replication_user]`: the login that nodes replicate with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicationUser {
+    /// Its name at the nodes, 1 to 128 characters.
+    pub name: String,
     /// Its password, never empty. `None` only when the file was loaded without secrets.
     pub password: Option<Secret>,
 }

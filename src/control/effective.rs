@@ -45,6 +45,13 @@ fn service(service: &Service) -> Value {
         "credentials": service.credentials.as_ref().map(|login| json!({
             "username": login.username, "password": login.password.as_ref().map(|_| "***"),
         })),
+        "users": service.users.iter().map(|user| json!({
+            "name": user.name, "password": user.password.as_ref().map(|_| "***"), "max_connections": user.max_connections,
+        })).collect::<Vec<_>>(),
+        "replication_user": service.replication_user.as_ref().map(|login| json!({
+            "name": login.name, "password": login.password.as_ref().map(|_| "***"),
+        })),
+        "idle_in_transaction": service.idle_in_transaction.map(show_duration),
         "health": {
             "interval": show_duration(health.interval), "timeout": show_duration(health.timeout), "fall": health.fall,
             "rise": health.rise, "hang_window": show_duration(health.hang_window),

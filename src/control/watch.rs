@@ -11,7 +11,7 @@ use crate::{
         error::StoreError,
         guard::Refusal,
         name::NodeAddress,
-        observation::{Fitness, Observation},
+        observation::{Fitness, Observation, Reach},
     },
     route::Board,
     store::Store,
@@ -19,12 +19,15 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, mpsc},
-    task::AbortHandle,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    task::{AbortHandle, JoinSet},
+    time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until},
 };
 
 /// The least time between two probes of a node, however many signals poke it: a storm of resets is one piece of news.
 const PROBE_SPACING: Duration = Duration::from_millis(10);
+
+/// How many connections may be tried at once beside the probe of a node that can't be reached.
+const KNOCKS: usize = 8;
 
 /// What a watcher saw.
 #[derive(Debug)]
@@ -94,12 +97,14 @@ impl Target {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut earliest = Instant::now();
         let mut tuned = String::new();
+        let mut lost = false;
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = poke.notified() => sleep_until(earliest).await,
             }
-            let observation = self.store.probe(&self.node).await;
+            let observation = if lost { self.probe_lost(rhythm).await } else { self.store.probe(&self.node).await };
+            lost = matches!(observation.reach, Reach::Unreachable(_));
             earliest = Instant::now() + PROBE_SPACING;
             let run_id = observation.answer().map(|answer| answer.run_id.clone());
             if self.inbox.send(Happened::Seen(Seen::Probe(self.node.clone(), observation))).await.is_err() {
@@ -116,6 +121,31 @@ impl Target {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// The path to the node was gone: what this probe sends may wait for its time-out, while a later question would be answered.
+    /// So the node is knocked at in the same rhythm meanwhile, and asked anew when it answers; once, lest it never be told that
+    /// it answers nothing else.
+    async fn probe_lost(&self, rhythm: Duration) -> Observation {
+        tokio::select! {
+            observation = self.store.probe(&self.node) => return observation,
+            () = self.until_it_answers(rhythm) => {}
+        }
+        self.store.probe(&self.node).await
+    }
+
+    async fn until_it_answers(&self, rhythm: Duration) {
+        let mut ticks = interval_at(Instant::now() + rhythm, rhythm);
+        let mut knocks = JoinSet::new();
+        loop {
+            tokio::select! {
+                _ = ticks.tick(), if knocks.len() < KNOCKS => {
+                    let Self { store, node, .. } = self.clone();
+                    knocks.spawn(async move { store.knock(&node).await });
+                }
+                Some(answers) = knocks.join_next() => if answers.unwrap_or(false) { return },
             }
         }
     }

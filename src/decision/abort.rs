@@ -3,6 +3,7 @@
 use super::{
     Effect, Now,
     evidence::{Cause, Verdict},
+    health::NodeState,
     machine::Machine,
     pending::Then,
     switch::{Stage, Switch},
@@ -10,6 +11,7 @@ use super::{
 use crate::model::{
     error::StoreError,
     guard::{Guard, Refusal},
+    observation::Part,
     operation::{Outcome, Step},
     record::Change,
 };
@@ -47,6 +49,10 @@ impl Machine {
         let served = matches!(switch.stage, Stage::Demoting | Stage::Verifying | Stage::Lifting);
         let held = (Stage::Draining..=Stage::Confirming).contains(&switch.stage) || switch.stage == Stage::Reopening;
         let waits = switch.stage == Stage::Approaching;
+        if self.is_back(switch, now) {
+            self.abort(switch, "the primary answers again, with what was served", now);
+            return true;
+        }
         if self.external() || !(served || waits || (held && switch.planned)) {
             return false;
         }
@@ -70,6 +76,26 @@ impl Machine {
             return false;
         }
         true
+    }
+
+    /// Whether the primary that a failover leaves has come back with what was served, while nothing is promoted yet: then nothing
+    /// need be lost. What else comes back there must find no standby to empty.
+    fn is_back(&mut self, switch: &Switch, now: Now) -> bool {
+        let early = matches!(switch.stage, Stage::Draining | Stage::Applying);
+        if switch.planned || !switch.managed || switch.fence_first || !early {
+            return false;
+        }
+        self.judge_history(now);
+        let answer = self.routed_node().and_then(NodeState::fresh);
+        let primary = answer.is_some_and(|answer| matches!(answer.part, Part::Primary { .. }));
+        match self.verdict(now) {
+            Verdict::Well => primary,
+            Verdict::Suspect { refused: true, .. } | Verdict::Dead { cause: Cause::Refused | Cause::Replaced, .. } => {
+                self.park(false, now);
+                false
+            }
+            Verdict::Suspect { .. } | Verdict::Dead { .. } => false,
+        }
     }
 
     /// Lifts the fence if it may be set, then opens.

@@ -140,6 +140,11 @@ impl Machine {
         let since = state.failing_since.unwrap_or_default();
         let heartbeat = state.answer.as_ref().and_then(|answer| answer.heartbeat).unwrap_or(HEARTBEAT);
         let mut opinion = Opinion::None;
+        let unheard = |opinion: &mut Opinion, address: &NodeAddress| {
+            if !matches!(opinion, Opinion::Lost(_)) {
+                *opinion = Opinion::Unheard(address.to_string());
+            }
+        };
         for (address, node) in self.nodes.iter().filter(|(address, _)| *address != primary) {
             let Some(answer) = node.fresh().filter(|_| node.seen >= since) else { continue };
             let Part::Standby { link_up, silent_for, syncing, .. } = &answer.part else { continue };
@@ -157,13 +162,13 @@ impl Machine {
             match (link_up, silent_for) {
                 // It had no link to lose yet, and is being served by the primary.
                 (false, _) if *syncing => {}
-                (false, _) => opinion = Opinion::Lost(address.to_string()),
-                // Redis counts whole seconds, so that a second of silence may be told as two.
-                (true, Some(silent)) if *silent > heartbeat * 2 => {
-                    if !matches!(opinion, Opinion::Lost(_)) {
-                        opinion = Opinion::Unheard(address.to_string());
-                    }
+                // Of one that hangs a standby that had lost its link before, and has tried in vain since, is no quicker proof than silence.
+                (false, _) if refused || node.link_lost.is_some_and(|lost| lost >= state.asked) => {
+                    opinion = Opinion::Lost(address.to_string());
                 }
+                (false, _) => unheard(&mut opinion, address),
+                // Redis counts whole seconds, so that a second of silence may be told as two.
+                (true, Some(silent)) if *silent > heartbeat * 2 => unheard(&mut opinion, address),
                 (true, _) => return Opinion::Heard(address.to_string()),
             }
         }

@@ -198,7 +198,7 @@ impl Machine {
         let history = then.or(self.durable.lineage.as_ref());
         // One that the dead primary had no time to lead: it holds a beginning of the same history, and nothing of its own.
         let beginning = |known: &Lineage| {
-            !purpose.planned() && answer.lineage.id == known.previous && answer.received < known.previous_until
+            !purpose.planned() && answer.lineage.id == known.previous && answer.received <= known.previous_until
         };
         if history.is_some_and(|known| known.id != answer.lineage.id && !beginning(known)) {
             refuse(Guard::Lineage, format!("{} doesn't share the primary's history", to.node));
@@ -217,8 +217,9 @@ impl Machine {
             _ => self.settings.failover.max_lag,
         };
         // Of a primary that hasn't answered since a restart of ours only the journal knows where it was.
-        let silenced = self.durable.silenced.as_ref().filter(|_| primary.answer.is_none());
-        let has_all = silenced.is_some_and(|silenced| answer.received >= silenced.received);
+        let recorded =
+            self.recorded_position().filter(|_| primary.answer.is_none() && self.is_parked(&to.node, answer));
+        let has_all = recorded.is_some_and(|position| answer.received >= position);
         match candidate.lag(primary, now.mono).or(has_all.then_some(Duration::ZERO)) {
             Some(lag) if lag <= most => {}
             Some(lag) => {
@@ -227,6 +228,14 @@ impl Machine {
             }
             None => refuse(Guard::Lag, format!("how far {} is behind is not known yet", to.node)),
         }
+    }
+
+    /// Where the routed primary was when it answered the last time, as the journal was told when it was lost.
+    fn recorded_position(&self) -> Option<u64> {
+        let routed = &self.routed()?.node;
+        let silenced = self.durable.silenced.as_ref().filter(|silenced| silenced.node == *routed);
+        let lost = self.durable.lost_at.as_ref().filter(|(node, _)| node == routed);
+        silenced.map(|silenced| silenced.received).max(lost.map(|(_, position)| *position))
     }
 
     /// The last answer of the process that was served, also when another one has taken its place since.

@@ -87,6 +87,8 @@ pub(super) struct NodeState {
     pub(super) seen: Duration,
     /// When `answer` came.
     pub(super) answered: Duration,
+    /// When the question was sent that it answers.
+    pub(super) asked: Duration,
     /// The last good answer, kept while probes fail.
     pub(super) answer: Option<Answer>,
     pub(super) health: Health,
@@ -106,6 +108,8 @@ pub(super) struct NodeState {
     pub(super) sick_for: u32,
     /// The process that answered before this one, and its positions.
     pub(super) former: Option<Box<(Answer, Samples)>>,
+    /// When its link to its primary was first seen down, after this process had been seen with it up.
+    pub(super) link_lost: Option<Duration>,
     /// When the last failure was counted.
     counted: Option<Duration>,
     fails: u32,
@@ -120,6 +124,7 @@ impl NodeState {
             last: None,
             seen: Duration::ZERO,
             answered: Duration::ZERO,
+            asked: Duration::ZERO,
             answer: None,
             health: Health::Unknown,
             failing_since: None,
@@ -132,6 +137,7 @@ impl NodeState {
             born_primary: false,
             sick_for: 0,
             former: None,
+            link_lost: None,
             counted: None,
             fails: 0,
             goods: 0,
@@ -141,7 +147,10 @@ impl NodeState {
     /// Takes one probe's result in.
     pub(super) fn observe(&mut self, observation: Observation, at: Duration, limits: &config::Health) {
         match observation.answer() {
-            Some(answer) if !answer.loading => self.well(answer.clone(), at, limits),
+            Some(answer) if !answer.loading => {
+                self.asked = at.saturating_sub(observation.took);
+                self.well(answer.clone(), at, limits);
+            }
             _ => self.unwell(at, limits),
         }
         self.last = Some(observation);
@@ -154,6 +163,7 @@ impl NodeState {
         if self.health != Health::Down || self.goods >= limits.rise {
             self.health = Health::Up;
         }
+        self.note_link(&answer, at);
         let primary = matches!(answer.part, Part::Primary { .. });
         let was_born = self.born_primary;
         self.born_primary &= primary;
@@ -173,6 +183,18 @@ impl NodeState {
         self.sick_for = if answer.sick.is_empty() { 0 } else { self.sick_for.saturating_add(1) };
         self.answer = Some(answer);
         self.answered = at;
+    }
+
+    /// A process that was never seen with its link up had none to lose.
+    fn note_link(&mut self, answer: &Answer, at: Duration) {
+        let up = |answer: &Answer| matches!(answer.part, Part::Standby { link_up: true, .. });
+        let down = matches!(answer.part, Part::Standby { link_up: false, .. });
+        let before = self.answer.as_ref().filter(|before| before.run_id == answer.run_id);
+        self.link_lost = match before {
+            Some(before) if down && up(before) => Some(at),
+            Some(_) if down => self.link_lost,
+            _ => None,
+        };
     }
 
     fn unwell(&mut self, at: Duration, limits: &config::Health) {

@@ -13,11 +13,13 @@ use crate::model::{
     name::NodeAddress,
     observation::{Answer, Lineage, Part},
     record::{Change, Draft, RecordKind},
-    route::Target,
+    route::{Mode, Target},
     view::Health,
 };
 use std::time::Duration;
 
+/// The name of no process.
+const NOBODY: &str = "";
 /// By one part in so many may the number of items change before the journal is told.
 const DRIFT: u64 = 8;
 
@@ -56,8 +58,13 @@ pub(super) fn continues(answer: &Answer, known: &Lineage) -> bool {
 
 impl Machine {
     /// The process at the routed node that may be served; `None` where nobody judges that, or none is known. Workers send
-    /// nothing to another one.
+    /// nothing to another one, and hand no answers of another one on. While a failover holds, none is: one that hangs and wakes
+    /// now would run what lies in its sockets, and its heir has none of that.
     pub fn process(&self) -> Option<&str> {
+        let leaving = self.switch.as_ref().is_some_and(|switch| !switch.planned && switch.managed);
+        if leaving && self.route.mode == Mode::Hold {
+            return Some(NOBODY);
+        }
         Some(self.admitted.as_str()).filter(|process| self.managed() && !process.is_empty())
     }
 
@@ -90,15 +97,7 @@ impl Machine {
         let heir = same_process
             || (recorded && !answer.run_id.is_empty())
             || known.is_none_or(|known| continues(&answer, known));
-        // Redis gives an append-only file's data a new history at each start: what holds as much as before is still ours.
-        let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
-        let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
-        // After a restart of Pointsman the journal tells how much was served, as nearly as it is kept.
-        let journal = Some(self.durable.items).filter(|items| self.served.is_none() && *items > 0);
-        let comparable = self.served.is_some() || self.has_witness() || journal.is_some();
-        let least = most.map(|items| items - items / 100).max(journal.map(|items| items - items / DRIFT));
-        // Not after a process that was strange: what follows that one may hold nearly as much, and has lost what it lost.
-        let kept = comparable && self.strange.is_none() && least.is_some_and(|least| answer.items >= least);
+        let kept = self.keeps(&answer);
         let ahead = if same_process || recorded || !heir { Ahead::Nobody } else { self.ahead_of(&routed, &answer) };
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
         let text = match (heir || kept, shrunk) {
@@ -131,6 +130,23 @@ impl Machine {
             (false, None) => format!("{} restarted with another history than the one that was served", routed.node),
         };
         self.estrange(&answer.run_id, &text);
+    }
+
+    /// Whether a process of another history holds as many items as were served: Redis gives an append-only file's data a new
+    /// history without a parent at each start, and it is still ours. One that names a parent knows its history, and by that it is
+    /// judged alone.
+    pub(super) fn keeps(&self, answer: &Answer) -> bool {
+        let standbys = self.standbys_of_ours().map(|(_, standby)| standby.items);
+        let most = standbys.chain(self.served.as_ref().map(|served| served.items)).max();
+        // After a restart of Pointsman the journal tells how much was served, as nearly as it is kept.
+        let journal = Some(self.durable.items).filter(|items| self.served.is_none() && *items > 0);
+        let comparable = self.served.is_some() || self.has_witness() || journal.is_some();
+        let least = most.map(|items| items - items / 100).max(journal.map(|items| items - items / DRIFT));
+        // Not after a process that was strange: what follows that one may hold nearly as much, and has lost what it lost.
+        comparable
+            && self.strange.is_none()
+            && answer.lineage.previous.is_empty()
+            && least.is_some_and(|least| answer.items >= least)
     }
 
     /// A new process is judged by what its standbys hold, so each that is well is asked first.

@@ -48,7 +48,8 @@ impl Machine {
                 continue;
             }
             if why == Why::Lost && !self.durable.parked.contains_key(&node) {
-                let change = Change::Parked { node: node.clone(), of: primary.clone() };
+                let position = self.primary_then().map_or(0, |answer| answer.received);
+                let change = Change::Parked { node: node.clone(), of: primary.clone(), position };
                 let why = "a primary that restarts empty can't empty it then";
                 let draft = self.draft(RecordKind::Decision, change, why);
                 self.write(vec![draft], Then::Parked(node.clone()));

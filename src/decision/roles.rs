@@ -216,7 +216,7 @@ impl Machine {
                 {
                     return target(address, node);
                 }
-                if let Some((address, node)) = self.only_heir(several) {
+                if let Some((address, node)) = self.only_heir(several).or_else(|| self.full_heir(several)) {
                     return target(address, node);
                 }
                 let names: Vec<&str> = several.iter().map(|(address, ..)| address.as_str()).collect();
@@ -242,6 +242,23 @@ impl Machine {
         }
     }
 
+    /// Of several primaries, the one that continues each other one's history and had all that the other holds when it was promoted:
+    /// whoever serves it loses nothing, also where our own state is lost.
+    fn full_heir<'a>(
+        &self,
+        several: &[(&'a NodeAddress, &'a NodeState, &'a Answer)],
+    ) -> Option<(&'a NodeAddress, &'a NodeState)> {
+        let has_all = |heir: &Answer, other: &Answer| {
+            let parent = !other.lineage.id.is_empty() && heir.lineage.previous == other.lineage.id;
+            parent && other.received <= heir.lineage.previous_until
+        };
+        let mut heirs = several.iter().filter(|(address, _, heir)| {
+            several.iter().all(|(other, _, answer)| other == address || has_all(heir, answer))
+        });
+        let (address, node, answer) = heirs.next()?;
+        self.stranger(address, answer).is_none().then_some((*address, *node))
+    }
+
     /// Nodes that have received more of the served history than `primary` had when it became one.
     fn ahead_at_fork<'a>(
         &'a self,
@@ -249,10 +266,7 @@ impl Machine {
         answer: &Answer,
     ) -> impl Iterator<Item = (&'a NodeAddress, &'a Answer)> {
         let known = self.durable.lineage.as_ref();
-        let forked = match known {
-            Some(known) if answer.lineage.id == known.id => answer.received,
-            _ => answer.lineage.previous_until,
-        };
+        let forked = self.forked_at(answer);
         let others = self.nodes.iter().filter(move |(address, _)| *address != primary);
         let answers = others.filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
         answers.filter(move |(_, other)| {
@@ -266,9 +280,22 @@ impl Machine {
         ahead.find(|(_, other)| matches!(other.part, Part::Standby { .. })).map(|(address, _)| address)
     }
 
-    /// Whether it has less than any other node, the one that was served among them.
+    /// Whether it has less than any other node, the process that was served among them, also when that one is gone.
     fn is_behind(&self, primary: &NodeAddress, answer: &Answer) -> bool {
-        self.ahead_at_fork(primary, answer).next().is_some()
+        let known = self.durable.lineage.as_ref();
+        let routed = self.routed().is_some_and(|routed| routed.node == *primary);
+        let served =
+            self.primary_then().filter(|served| !routed && known.is_some_and(|known| known.id == served.lineage.id));
+        let outdone = served.is_some_and(|served| served.received > self.forked_at(answer));
+        outdone || self.ahead_at_fork(primary, answer).next().is_some()
+    }
+
+    /// How far a primary had received the served history when it became one.
+    fn forked_at(&self, answer: &Answer) -> u64 {
+        match &self.durable.lineage {
+            Some(known) if answer.lineage.id == known.id => answer.received,
+            _ => answer.lineage.previous_until,
+        }
     }
 
     /// Why a lone primary can't be taken for ours, if so.

@@ -236,7 +236,12 @@ fn a_promotion_by_somebody_else_is_adopted_and_recorded() {
     let mut world = steady(10, Replication::Managed);
     let b = world.nodes.get_mut(&NodeAddress::from("b:1")).unwrap();
     b.follows = None;
-    b.lineage = crate::model::observation::Lineage { id: "L1".into(), previous: "L0".into(), previous_until: 1 };
+    b.lineage = crate::model::observation::Lineage {
+        id: "L1".into(),
+        previous: "L0".into(),
+        previous_until: 1,
+        transactions: None,
+    };
     for node in ["a:1", "c:1"] {
         world.nodes.get_mut(&NodeAddress::from(node)).unwrap().follows = Some("b:1".into());
     }

@@ -15,7 +15,7 @@ use crate::model::{
     error::StoreError,
     name::NodeAddress,
     observation::{Answer, Part},
-    record::{Change, RecordKind},
+    record::{Change, Draft, RecordKind},
     route::Target,
 };
 
@@ -24,7 +24,8 @@ impl Machine {
     /// it is parked. Whoever should be primary is judged meanwhile.
     pub(super) fn keep_fallen(&mut self, routed: &Target, answer: &Answer) {
         let restarted = self.served.as_ref().is_some_and(|served| served.run_id != answer.run_id);
-        let ours = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
+        let heir = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
+        let ours = heir || self.keeps(answer);
         if restarted && ours && !self.is_parked(&routed.node, answer) && !self.is_moving(&routed.node) {
             let limit = self.act_limit();
             self.act(Action::Park { node: routed.node.clone() }, limit, Pending::Park(routed.node.clone()));
@@ -42,7 +43,11 @@ impl Machine {
         let heir = known.is_some_and(|known| continues(answer, known));
         let shrunk = self.served.as_ref().filter(|served| answer.items < served.items / 2);
         let words = match (heir, shrunk, self.ahead_of(routed, answer)) {
-            (true, None, Ahead::Nobody) => return self.reopen_role(&routed.node, now),
+            (true, None, Ahead::Nobody) => return self.reopen_role(&routed.node, None, now),
+            (false, None, _) if self.keeps(answer) => {
+                let history = self.lineage_draft(&routed.node, answer);
+                return self.reopen_role(&routed.node, Some(history), now);
+            }
             (true, None, Ahead::Unknown) => return,
             (true, None, Ahead::Standby(standby)) => {
                 format!("{} restarted as a standby, with less than {standby} has received", routed.node)
@@ -58,8 +63,9 @@ impl Machine {
         self.estrange(&answer.run_id, &words);
     }
 
-    /// Journal first, then the same node is made primary again; the route stays, so that it is no failover.
-    fn reopen_role(&mut self, node: &NodeAddress, now: Now) {
+    /// Journal first, then the same node is made primary again; the route stays, so that it is no failover. `history`: the name that
+    /// what it holds has now, where it isn't the one that was served.
+    fn reopen_role(&mut self, node: &NodeAddress, history: Option<Draft>, now: Now) {
         let may = now.mono >= self.tilted_until && self.yields_to().is_none() && !self.is_moving(node);
         if !may || self.durable.fences.contains_key(node) {
             return;
@@ -68,7 +74,7 @@ impl Machine {
         let text =
             format!("{node} restarted as a standby by its own file, holds what it served, and is made primary again");
         let draft = self.draft(RecordKind::Decision, Change::Noted { text }, "");
-        self.write(vec![draft], Then::Reopen(node.clone()));
+        self.write(history.into_iter().chain([draft]).collect(), Then::Reopen(node.clone()));
     }
 
     /// The record is durable.

@@ -2,13 +2,15 @@
 //!
 //! Input: a scene whose route is steady. Output: how long no write was acknowledged, and what became of the writes. Unlike
 //! after a planned switch, a write that was on its way may be answered with "the outcome is unknown", and writes that the
-//! standby had not received are lost: replication is asynchronous. Connections stay.
+//! standby had not received are lost: replication is asynchronous.
 
-use super::{resp::Client, scene::Scene, tally::Tally};
-use redis_protocol::resp2::types::OwnedFrame;
+use super::{
+    scene::Scene,
+    store::{Writer, Written},
+    tally::Tally,
+};
 use std::{
     cell::{Cell, RefCell},
-    io,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -22,12 +24,12 @@ const PACE: Duration = Duration::from_millis(2);
 const AROUND: Duration = Duration::from_secs(1);
 /// How long the first acknowledged write after the kill may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What an error says of a write whose fate is open.
-const UNKNOWN: &str = "the outcome is unknown";
+/// How many ids are read back at once.
+const BATCH: usize = 500;
 
 /// What the load felt.
 pub(super) struct Crash {
-    /// Errors that say anything else than that the outcome is unknown, and connections that broke.
+    /// Errors that say anything else than that the outcome is unknown, and connections that broke for no such reason.
     pub(super) errors: u64,
     /// Writes whose outcome is unknown.
     pub(super) unknown: u64,
@@ -47,14 +49,14 @@ struct Seen {
 }
 
 /// Kills the server called `main`, which must be the primary, under a load of its own.
-pub(super) async fn crash(scene: &mut Scene, tally: &Rc<Tally>) -> Result<Crash, String> {
+pub(super) async fn crash<W: Writer>(scene: &mut Scene, tally: &Rc<Tally>) -> Result<Crash, String> {
     let (seen, errors) = (Rc::new(Seen::default()), tally.errors.get());
     let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        let client = Client::connect(scene.port).await.map_err(|error| format!("a writer: {error}"))?;
+    for number in 0..WRITERS {
+        let writer = W::connect(scene.port).await.map_err(|error| format!("a writer: {error}"))?;
         let (seen, tally) = (seen.clone(), tally.clone());
         writers.spawn_local(async move {
-            if let Err(error) = write(client, writer, &seen).await {
+            if let Err(error) = write(writer, number, &seen).await {
                 tally.failed("writer", &error);
             }
         });
@@ -75,45 +77,35 @@ pub(super) async fn crash(scene: &mut Scene, tally: &Rc<Tally>) -> Result<Crash,
     tokio::time::sleep(AROUND).await;
     seen.stop.set(true);
     while writers.join_next().await.is_some() {}
-    let acknowledged = seen.acknowledged.borrow().len();
-    let lost = missing(scene.port, &seen).await.map_err(|error| format!("reading back: {error}"))?;
+    let acknowledged = seen.acknowledged.take();
+    let mut reader = W::connect(scene.port).await.map_err(|error| format!("reading back: {error}"))?;
+    let mut lost = 0;
+    for batch in acknowledged.chunks(BATCH) {
+        lost += reader.missing(batch).await.map_err(|error| format!("reading back: {error}"))?;
+    }
     say!(
-        "     writes are acknowledged again after {:.0} ms; every connection lasted; {acknowledged} acknowledged, {lost} lost, \
-         {} unknown",
+        "     writes are acknowledged again after {:.0} ms; {} acknowledged, {lost} lost, {} unknown",
         gap.as_secs_f64() * 1000.0,
+        acknowledged.len(),
         seen.unknown.get()
     );
     Ok(Crash { errors: tally.errors.get() - errors, unknown: seen.unknown.get(), gap, lost })
 }
 
-async fn write(mut client: Client, writer: usize, seen: &Seen) -> io::Result<()> {
-    for id in 0_u64.. {
+async fn write<W: Writer>(mut writer: W, number: usize, seen: &Seen) -> Result<(), String> {
+    for count in 0_u64.. {
         if seen.stop.get() {
             break;
         }
-        let key = format!("demo:crash:{writer}:{id}");
-        match client.call(&["SET", &key, "1"]).await {
-            Ok(_) => {
-                seen.acknowledged.borrow_mut().push(key);
+        let id = format!("{number}-{count}");
+        match writer.write(&id).await? {
+            Written::Acknowledged => {
+                seen.acknowledged.borrow_mut().push(id);
                 seen.last.set(Some(Instant::now()));
             }
-            Err(error) if error.to_string().contains(UNKNOWN) => seen.unknown.set(seen.unknown.get() + 1),
-            Err(error) => return Err(error),
+            Written::Unknown => seen.unknown.set(seen.unknown.get() + 1),
         }
         tokio::time::sleep(PACE).await;
     }
     Ok(())
-}
-
-async fn missing(port: u16, seen: &Seen) -> io::Result<u64> {
-    let mut client = Client::connect(port).await?;
-    let mut missing = 0;
-    for batch in seen.acknowledged.take().chunks(500) {
-        let words: Vec<&str> = ["MGET"].into_iter().chain(batch.iter().map(String::as_str)).collect();
-        let (OwnedFrame::Array(values), _) = client.call(&words).await? else {
-            return Err(io::ErrorKind::InvalidData.into());
-        };
-        missing += values.iter().filter(|value| matches!(value, OwnedFrame::Null)).count() as u64;
-    }
-    Ok(missing)
 }

@@ -1,10 +1,10 @@
-//! The scene: two Redis servers, one the standby of the other, and a Pointsman in front of them.
+//! The scene: two servers of a kind, one the standby of the other, and a Pointsman in front of them.
 
 use super::{
+    Options,
     process::{Folder, Process, free_port},
-    resp::Client,
+    store::Show,
 };
-use redis_protocol::resp2::types::OwnedFrame;
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -30,63 +30,58 @@ pub(super) struct Scene {
 
 impl Scene {
     /// Starts it and waits until a planned switch would be let through.
-    pub(super) async fn start(redis_server: &Path) -> Result<Self, String> {
+    pub(super) async fn start<S: Show>(options: &Options) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| format!("the own binary isn't known: {error}"))?;
         let folder = Folder::new()?;
         let (port, servers) = (free_port()?, [free_port()?, free_port()?]);
         let mut scene = Self { processes: Vec::new(), program, folder, port, servers };
-        scene.redis(redis_server, "main", servers[0], None)?;
-        scene.redis(redis_server, "spare", servers[1], Some(servers[0]))?;
-        scene.wait("the standby follows its primary", async |scene: &Self| follows(scene.servers[1]).await).await?;
-        scene.pointsman()?;
+        let service = S::set_up(&mut scene, options).await?;
+        scene.pointsman(S::STORE, &service)?;
         scene.wait_ready().await?;
         Ok(scene)
     }
 
-    fn redis(&mut self, program: &Path, name: &'static str, port: u16, primary: Option<u16>) -> Result<(), String> {
-        let data = self.folder.path().join(name);
+    /// Makes a folder for a server, and gives its path.
+    pub(super) fn folder_for(&self, name: &str) -> Result<String, String> {
+        let data = self.path(name);
         std::fs::create_dir(&data).map_err(|error| format!("{}: {error}", data.display()))?;
-        let port = port.to_string();
-        let data = data.display().to_string();
-        let mut arguments: Vec<String> = ["--bind", "127.0.0.1", "--port", &port, "--dir", &data]
-            .into_iter()
-            .chain(["--save", "", "--appendonly", "no"])
-            .chain(["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"])
-            .map(str::to_owned)
-            .collect();
-        if let Some(primary) = primary {
-            arguments.extend(["--replicaof".to_owned(), format!("127.0.0.1 {primary}")]);
-        }
-        self.spawn(name, program, &arguments)
+        Ok(data.display().to_string())
     }
 
-    fn pointsman(&mut self) -> Result<(), String> {
+    /// A place in the folder of this scene.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `service` is what the service's table says before its clusters, and tables that belong to it.
+    fn pointsman(&mut self, kind: &str, service: &str) -> Result<(), String> {
         let folder = self.folder.path().display().to_string();
         let [main, spare] = self.servers;
         let text = format!(
             "state_dir = \"{folder}/state\"\ngrace = \"1s\"\n[admin]\nsocket = \"{folder}/admin.sock\"\n\
              [telemetry]\nlisten = \"127.0.0.1:{}\"\n\
-             [services.demo]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\n\
+             [services.demo]\nkind = \"{kind}\"\nlisten = [\"127.0.0.1:{}\"]\n{service}\
              [[services.demo.clusters]]\nname = \"main\"\nsite = \"east\"\nnodes = [\"127.0.0.1:{main}\"]\n\
              [[services.demo.clusters]]\nname = \"spare\"\nsite = \"west\"\nnodes = [\"127.0.0.1:{spare}\"]\n",
             free_port()?,
             self.port
         );
-        let file = self.folder.path().join("pointsman.toml");
+        let file = self.path("pointsman.toml");
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         let arguments = ["run".to_owned(), "--config".to_owned(), file.display().to_string()];
         let program = self.program.clone();
         self.spawn("pointsman", &program, &arguments)
     }
 
-    fn spawn(&mut self, name: &'static str, program: &Path, arguments: &[String]) -> Result<(), String> {
+    /// Starts one of the processes; what it says goes to its log.
+    pub(super) fn spawn(&mut self, name: &'static str, program: &Path, arguments: &[String]) -> Result<(), String> {
         let process = Process::start(program, arguments, &self.log(name))?;
         self.processes.push((name, process));
         Ok(())
     }
 
     fn log(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.log"))
+        self.path(&format!("{name}.log"))
     }
 
     /// Kills one of the processes as `kill -9` does.
@@ -97,7 +92,7 @@ impl Scene {
     }
 
     /// Waits for a condition, or says why it can't come true.
-    async fn wait(&mut self, what: &str, holds: impl AsyncFn(&Self) -> bool) -> Result<(), String> {
+    pub(super) async fn wait(&mut self, what: &str, holds: impl AsyncFn(&Self) -> bool) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if holds(self).await {
@@ -156,7 +151,7 @@ impl Scene {
 
     /// Where the admin API is.
     pub(super) fn admin(&self) -> String {
-        format!("unix:{}", self.folder.path().join("admin.sock").display())
+        format!("unix:{}", self.path("admin.sock").display())
     }
 
     /// Ends everything, Pointsman first.
@@ -164,16 +159,5 @@ impl Scene {
         while let Some((_, process)) = self.processes.pop() {
             process.end().await;
         }
-    }
-}
-
-/// Whether the server is a standby whose link is up.
-async fn follows(port: u16) -> bool {
-    let Ok(mut client) = Client::connect(port).await else { return false };
-    match client.call(&["INFO", "replication"]).await {
-        Ok((OwnedFrame::BulkString(text), _)) => {
-            text.windows(b"master_link_status:up".len()).any(|part| part == b"master_link_status:up")
-        }
-        _ => false,
     }
 }

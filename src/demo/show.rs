@@ -1,6 +1,14 @@
 //! The show: a line a second, two switches, a crash, and the lines for scripts at the end.
 
-use super::{Options, crash::crash, load::Load, scene::Scene, tally::Tally};
+use super::{
+    Options,
+    crash::{Crash, crash},
+    mysql::Mysql,
+    redis::Redis,
+    scene::Scene,
+    store::Show,
+    tally::Tally,
+};
 use std::{
     cell::Cell,
     io::IsTerminal,
@@ -50,45 +58,66 @@ pub(super) async fn run(options: &Options) -> Result<bool, String> {
     }
 }
 
-/// The whole show. `verdict` is set when it is known, before it lingers.
+/// The shows, one after the other. `verdict` is set when it is known, before the last one lingers.
 async fn whole(options: &Options, verdict: &Cell<Option<bool>>) -> Result<bool, String> {
-    say!("starting two Redis servers and a Pointsman in front of them …");
-    let mut scene = Scene::start(&options.redis_server).await?;
+    let (mut lines, mut kept, mut last) = (Vec::new(), true, None);
+    for store in options.stores.split_whitespace() {
+        // Ended before the next one begins: a demo is to run on a small machine.
+        if let Some(scene) = last.take() {
+            Scene::end(scene).await;
+        }
+        let (scene, held) = match store {
+            "mysql" => one::<Mysql>(options, &mut lines).await?,
+            _ => one::<Redis>(options, &mut lines).await?,
+        };
+        (kept, last) = (kept && held, Some(scene));
+    }
+    say!("{}", if kept { "the promises held" } else { "the promises did NOT hold" });
+    for line in lines {
+        say!("{line}");
+    }
+    verdict.set(Some(kept));
+    if let Some(scene) = last {
+        if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+            linger(&scene, options).await;
+        }
+        scene.end().await;
+    }
+    Ok(kept)
+}
+
+/// The show of one kind: what is left of its scene, and whether the promises held; `lines` for scripts are added to.
+async fn one<S: Show>(options: &Options, lines: &mut Vec<String>) -> Result<(Scene, bool), String> {
+    say!("starting {} and a Pointsman in front of them …", S::SERVERS);
+    let mut scene = Scene::start::<S>(options).await?;
     let tally = Rc::new(Tally::default());
-    let mut load = Load::start(scene.port, &tally).await.map_err(|error| format!("the load: {error}"))?;
-    say!(
-        "applications connect to 127.0.0.1:{}; {} clients write, count in transactions, publish, subscribe, block on a queue",
-        scene.port,
-        load.clients()
-    );
-    let felt = perform(&mut scene, &mut load, &tally, options.seconds).await?;
+    let mut load = S::start(scene.port, &tally).await.map_err(|error| format!("the load: {error}"))?;
+    say!("applications connect to 127.0.0.1:{}; {}", scene.port, load.clients());
+    let felt = perform(&mut scene, &load, &tally, options.seconds).await?;
     load.stop(LAST_ONES).await;
     let lost = load.lost().await.map_err(|error| format!("reading back: {error}"))?;
     say!("read back at the end: {}; lost {lost}", load.summary());
     scene.wait_ready().await?;
-    let crash = crash(&mut scene, &tally).await?;
+    let crash: Crash = crash::<S::Writer>(&mut scene, &tally).await?;
     for words in tally.words.borrow().iter() {
         say!("  ! {words}");
     }
-    let kept = felt.iter().all(Felt::kept) && lost == 0 && tally.errors.get() == 0;
-    say!("{}", if kept { "the promises held" } else { "the promises did NOT hold" });
+    let store = S::STORE;
     for switch in &felt {
-        let stall = switch.stall.as_secs_f64() * 1000.0;
-        say!("demo store=redis operation=planned errors={} stall_ms={stall:.1} lost={}", switch.errors, switch.lost);
+        let (errors, lost, stall) = (switch.errors, switch.lost, switch.stall.as_secs_f64() * 1000.0);
+        lines.push(format!("demo store={store} operation=planned errors={errors} stall_ms={stall:.1} lost={lost}"));
     }
     let gap = crash.gap.as_secs_f64() * 1000.0;
-    let (errors, unknown, lost) = (crash.errors, crash.unknown, crash.lost);
-    say!("demo store=redis operation=crash errors={errors} stall_ms={gap:.1} lost={lost} unknown={unknown}");
-    verdict.set(Some(kept));
-    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        linger(&scene).await;
-    }
-    scene.end().await;
-    Ok(kept)
+    let (errors, unknown, gone) = (crash.errors, crash.unknown, crash.lost);
+    lines.push(format!(
+        "demo store={store} operation=crash errors={errors} stall_ms={gap:.1} lost={gone} unknown={unknown}"
+    ));
+    let kept = felt.iter().all(Felt::kept) && lost == 0 && tally.errors.get() == 0;
+    Ok((scene, kept))
 }
 
 /// The seconds of the show with its two switches.
-async fn perform(scene: &mut Scene, load: &mut Load, tally: &Tally, seconds: u64) -> Result<Vec<Felt>, String> {
+async fn perform<S: Show>(scene: &mut Scene, load: &S, tally: &Tally, seconds: u64) -> Result<Vec<Felt>, String> {
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
@@ -114,7 +143,7 @@ async fn perform(scene: &mut Scene, load: &mut Load, tally: &Tally, seconds: u64
 }
 
 /// One planned switch under the load.
-async fn switch(scene: &Scene, load: &Load, tally: &Tally, to: &str) -> Result<Felt, String> {
+async fn switch<S: Show>(scene: &Scene, load: &S, tally: &Tally, to: &str) -> Result<Felt, String> {
     say!("     $ pointsman switchover demo --to {to}");
     let errors = tally.errors.get();
     tally.take_stall();
@@ -139,12 +168,14 @@ async fn switch(scene: &Scene, load: &Load, tally: &Tally, to: &str) -> Result<F
 }
 
 /// Keeps the scene for whoever looks at it; a signal ends it.
-async fn linger(scene: &Scene) {
+async fn linger(scene: &Scene, options: &Options) {
     let admin = scene.admin();
+    let mysql = options.stores.split_whitespace().next_back() == Some("mysql");
+    let client = if mysql { Mysql::by_hand(scene.port) } else { Redis::by_hand(scene.port) };
     say!("\nIt all still runs, until Ctrl-C. In another terminal:");
     say!("  export POINTSMAN_ADMIN={admin}");
     say!("  pointsman status --watch");
     say!("  pointsman history demo");
-    say!("  redis-cli -p {}     (the server that is left: {})", scene.port, scene.servers[1]);
+    say!("  {client}     (the server that is left: {})", scene.servers[1]);
     std::future::pending::<()>().await;
 }

@@ -14,4 +14,5 @@ pub mod route;
 pub mod secret;
 pub mod signal;
 pub mod state;
+pub mod transactions;
 pub mod view;

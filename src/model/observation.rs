@@ -1,6 +1,6 @@
 //! What a probe of one node found.
 
-use super::name::NodeAddress;
+use super::{name::NodeAddress, transactions::Transactions};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -41,12 +41,16 @@ impl Observation {
 /// A history of data: the store's own id of it and, where there was one, the history it continues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Lineage {
-    /// Redis: `master_replid`.
+    /// Redis: `master_replid`. MySQL: always `gtid`, since there [`Lineage::transactions`] tell the history.
     pub id: String,
     /// Redis: `master_replid2`, empty if none.
     pub previous: String,
     /// Up to which position the previous history is shared. Redis: `second_repl_offset` (-1 is 0 here).
     pub previous_until: u64,
+    /// Where a history is a set of named transactions: those that are executed. Redis: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub transactions: Option<Transactions>,
 }
 
 /// What a node says of its part in replication.
@@ -107,7 +111,8 @@ pub struct Answer {
     pub priority: u32,
     /// Other managers that announce themselves on this node.
     pub other_managers: Vec<String>,
-    /// Whether one of them comes before us, in the order of their names: then we manage nothing, so that one of all is left.
+    /// Whether one of them comes before us, in the order of their names, or may not have seen us yet: then we manage nothing, so that
+    /// one of all is left.
     pub yields: bool,
     /// How long an idle primary may say nothing to its standbys; absent where it doesn't say. Redis: the ping period.
     pub heartbeat: Option<Duration>,

@@ -65,6 +65,10 @@ pub enum Change {
         node: NodeAddress,
         /// The primary that it lost.
         of: NodeAddress,
+        /// Where that one was when it answered the last time, so that a restart knows how far the standby is behind; zero where it
+        /// isn't known.
+        #[serde(default)]
+        position: u64,
     },
     /// The standby follows a primary again, or is one.
     Unparked {

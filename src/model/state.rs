@@ -78,6 +78,8 @@ pub struct ServiceState {
     pub fences: BTreeMap<NodeAddress, Fence>,
     /// Standbys that follow nobody, by our own doing, and the primary that they lost.
     pub parked: BTreeMap<NodeAddress, NodeAddress>,
+    /// Where a primary was when it answered the last time, from when a standby that lost it is parked until none is.
+    pub lost_at: Option<(NodeAddress, u64)>,
     /// The routed primary, where its standbys are parked so that it stops by itself.
     pub silenced: Option<Silenced>,
     /// Primaries that failovers left and that have not returned.
@@ -212,13 +214,16 @@ impl ServiceState {
                 self.fences.remove(node);
                 self.departed.remove(node);
             }
-            Change::Parked { node, of } => {
+            Change::Parked { node, of, position } => {
                 self.parked.insert(node.clone(), of.clone());
+                if *position > 0 {
+                    self.lost_at = Some((of.clone(), *position));
+                }
             }
             Change::Unparked { node } => {
                 self.parked.remove(node);
                 if self.parked.is_empty() {
-                    self.silenced = None;
+                    (self.silenced, self.lost_at) = (None, None);
                 }
             }
             Change::Silenced { silenced } => self.silenced = Some(silenced.clone()),

@@ -68,6 +68,27 @@ impl Endpoint {
         let deadline = Instant::now() + limit;
         let tcp = self.connect_tcp(deadline).await?;
         options::tune_upstream(&tcp);
+        self.secure_until(tcp, deadline).await
+    }
+
+    /// Connects within `limit`, without TLS: for protocols that change to it after the first words. See [`Self::secure`].
+    pub async fn connect_plain(&self, limit: Duration) -> Result<TcpStream, ConnectError> {
+        let tcp = self.connect_tcp(Instant::now() + limit).await?;
+        options::tune_upstream(&tcp);
+        Ok(tcp)
+    }
+
+    /// True if TLS is to be spoken there.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Changes a connection to TLS within `limit`, if TLS is configured. Nothing may wait unread on it.
+    pub async fn secure(&self, tcp: TcpStream, limit: Duration) -> Result<Stream, ConnectError> {
+        self.secure_until(tcp, Instant::now() + limit).await
+    }
+
+    async fn secure_until(&self, tcp: TcpStream, deadline: Instant) -> Result<Stream, ConnectError> {
         let Some(tls) = &self.tls else { return Ok(Stream::Tcp(tcp)) };
         let session = tls.session(&self.address).map_err(ConnectError::Tls)?;
         match timeout_at(deadline, TlsStream::handshake(tcp, session)).await {

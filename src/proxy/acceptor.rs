@@ -1,14 +1,15 @@
 //! Accepts connections and hands each to the least loaded worker.
 //!
 //! One thread with its own runtime, so that a busy worker never delays an accept. Input: listeners. Output: connections in the
-//! workers' inboxes, or Redis's own refusal when a service has too many. Never: reads.
+//! workers' inboxes, or the store's own refusal when a service has too many. Never: reads.
 
-use super::{
-    Counted,
-    listen::Listener,
-    worker::{Arrival, Hand},
+use super::{Arrival, Counted, listen::Listener, mysql, redis, worker::Hand};
+use crate::{
+    config::Listen,
+    model::name::{Kind, ServiceName},
+    net::ServerTls,
+    route::Board,
 };
-use crate::{config::Listen, model::name::ServiceName, net::ServerTls, route::Board};
 use arc_swap::ArcSwapOption;
 use std::{
     cell::RefCell,
@@ -28,8 +29,6 @@ use tokio::{
     task::AbortHandle,
 };
 
-/// What Redis says when `maxclients` is reached.
-const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 /// A pause after a failed accept: the process has no descriptor left, most likely.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -61,6 +60,15 @@ impl Door {
 
     fn is_full(&self) -> bool {
         self.sessions() >= self.board.view().settings.max_connections
+    }
+
+    /// What a connection over the limit is told: nothing where that would have to come after the handshake of TLS.
+    fn refusal(&self) -> &'static [u8] {
+        match self.board.view().settings.kind {
+            Kind::Redis if self.tls.load().is_none() => redis::TOO_MANY,
+            Kind::Mysql => mysql::TOO_MANY,
+            Kind::Redis | Kind::Elasticsearch => b"",
+        }
     }
 
     fn pass(&self, arrival: impl FnOnce(Option<ServerTls>) -> io::Result<Arrival>) {
@@ -144,10 +152,7 @@ async fn accept_tcp(listener: TcpListener, door: Arc<Door>) {
         match listener.accept().await {
             Ok((mut stream, peer)) if door.is_full() => {
                 tracing::warn!(service = %door.name, %peer, "too many connections");
-                // As Redis does: before the handshake of TLS nothing can be said.
-                if door.tls.load().is_none() {
-                    let _ = stream.write_all(TOO_MANY).await;
-                }
+                let _ = stream.write_all(door.refusal()).await;
             }
             Ok((stream, peer)) => {
                 door.pass(|tls| Ok(Arrival::Tcp(stream.into_std()?, peer.to_string().into(), tls)));
@@ -165,7 +170,7 @@ async fn accept_unix(listener: UnixListener, door: Arc<Door>) {
         match listener.accept().await {
             Ok((mut stream, _)) if door.is_full() => {
                 tracing::warn!(service = %door.name, "too many connections");
-                let _ = stream.write_all(TOO_MANY).await;
+                let _ = stream.write_all(door.refusal()).await;
             }
             Ok((stream, _)) => door.pass(|_| Ok(Arrival::Unix(stream.into_std()?))),
             Err(error) => {

@@ -4,9 +4,9 @@
 //! are threads of their own.
 
 use super::{
-    Counted,
+    Arrival, Counted,
     counters::Counters,
-    worker::{Arrival, Message, work},
+    worker::{Message, work},
 };
 use crate::{
     config::{Failover, Health, Replication, Service},
@@ -99,7 +99,7 @@ fn answer(mut stream: TcpStream) {
 fn applications(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_mpsc::Sender<Load> {
     let name = ServiceName::from("cart");
     let tell = |message| assert!(inbox.send(message).is_ok(), "a worker");
-    tell(Message::Serve { name: name.clone(), board: board(node), counters: Arc::<Counters>::default(), tls: None });
+    tell(Message::Serve { name: name.clone(), board: board(node), counters: Arc::<Counters>::default(), tls: None, threads: Arc::default() });
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut clients = Vec::new();
@@ -149,6 +149,9 @@ fn board(node: SocketAddr) -> Arc<Board> {
         tls: None,
         node_tls: None,
         credentials: None,
+        users: Vec::new(),
+        replication_user: None,
+        idle_in_transaction: None,
         health: Health::default(),
         failover: Failover::defaults(Replication::None),
         clusters: Vec::new(),

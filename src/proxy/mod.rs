@@ -6,10 +6,13 @@
 mod acceptor;
 #[cfg(test)]
 mod allocations;
+mod arrival;
 mod conn;
 mod counters;
 mod limits;
 mod listen;
+mod mysql;
+mod pool;
 mod redis;
 mod worker;
 
@@ -24,6 +27,7 @@ use crate::{
     route::Board,
 };
 use acceptor::{Acceptor, Door};
+use arrival::Arrival;
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -91,9 +95,10 @@ impl Proxy {
         let listeners = listen::open_all(&settings.listen).map_err(ServeError::Listen)?;
         let name = ServiceName::from(settings.name.as_str());
         let counters: Vec<Arc<Counters>> = self.workers.iter().map(|_| Arc::default()).collect();
+        let threads = Arc::<mysql::Threads>::default();
         for (worker, counters) in self.workers.iter().zip(&counters) {
             let (board, counters, tls) = (Arc::clone(board), Arc::clone(counters), client_tls.clone());
-            worker.tell(Message::Serve { name: name.clone(), board, counters, tls });
+            worker.tell(Message::Serve { name: name.clone(), board, counters, tls, threads: Arc::clone(&threads) });
         }
         let hands = self.workers.iter().map(Worker::hand).collect();
         let door = Arc::new(Door::new(name.clone(), Arc::clone(board), server_tls, hands));

@@ -3,15 +3,10 @@
 //! Input: connections and orders, through one inbox. Output: sessions, each a task whose panic ends only itself. Never: a lock,
 //! or work for another worker.
 
-use super::{
-    Counted,
-    conn::split,
-    counters::Counters,
-    redis::{self, Lane, Turn},
-};
+use super::{Arrival, Counted, counters::Counters, mysql, redis};
 use crate::{
-    model::name::ServiceName,
-    net::{ClientTls, ServerTls, Stream, tune_client},
+    model::name::{Kind, ServiceName},
+    net::ClientTls,
     route::Board,
 };
 use std::{
@@ -23,25 +18,19 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread,
-    time::Duration,
 };
-use tokio::{runtime, sync::mpsc, task::LocalSet, time::timeout};
-
-/// How long a client may take for its TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// A connection as it was accepted.
-pub enum Arrival {
-    /// TCP, its peer, and the TLS to speak.
-    Tcp(std::net::TcpStream, Box<str>, Option<ServerTls>),
-    /// A Unix socket.
-    Unix(std::os::unix::net::UnixStream),
-}
+use tokio::{runtime, sync::mpsc, task::LocalSet};
 
 /// What a worker is told.
 pub enum Message {
     /// Serve this service.
-    Serve { name: ServiceName, board: Arc<Board>, counters: Arc<Counters>, tls: Option<ClientTls> },
+    Serve {
+        name: ServiceName,
+        board: Arc<Board>,
+        counters: Arc<Counters>,
+        tls: Option<ClientTls>,
+        threads: Arc<mysql::Threads>,
+    },
     /// Use these TLS files towards the nodes.
     NodeTls { name: ServiceName, tls: Option<ClientTls> },
     /// Serve this connection, which counts as long as the two live.
@@ -101,16 +90,61 @@ impl Worker {
     }
 }
 
+/// One service on this worker, of one kind or another.
+#[derive(Clone)]
+enum Lane {
+    Redis(Rc<redis::Lane>),
+    Mysql(Rc<mysql::Lane>),
+}
+
+impl Lane {
+    fn set_node_tls(&self, tls: Option<ClientTls>) {
+        match self {
+            Self::Redis(lane) => lane.set_node_tls(tls),
+            Self::Mysql(lane) => lane.set_node_tls(tls),
+        }
+    }
+
+    fn end_sessions(&self, now: bool) {
+        match self {
+            Self::Redis(lane) => lane.end_sessions(now),
+            Self::Mysql(lane) => lane.end_sessions(now),
+        }
+    }
+
+    /// Serves one connection. A small task starts the session's own, so that what only the beginning needs is freed.
+    fn greet(&self, arrival: Arrival, counted: [Counted; 2]) {
+        match self {
+            Self::Redis(lane) => redis::greet(Rc::clone(lane), arrival, counted),
+            Self::Mysql(lane) => mysql::greet(Rc::clone(lane), arrival, counted),
+        }
+    }
+}
+
 /// What the thread does: serves what it is told through `messages`, until nobody can tell it anything more.
 pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Message>) {
-    let turn = Rc::new(Turn::default());
+    let turn = Rc::new(redis::Turn::default());
     tokio::task::spawn_local(Rc::clone(&turn).flush_forever());
-    let mut lanes: HashMap<ServiceName, Rc<Lane>> = HashMap::new();
+    let desk = Rc::new(mysql::Desk::default());
+    let mut lanes: HashMap<ServiceName, Lane> = HashMap::new();
     while let Some(message) = messages.recv().await {
         match message {
-            Message::Serve { name, board, counters, tls } => {
-                let lane = Lane::new(index, Rc::clone(&turn), board, counters, tls);
-                redis::follow(&lane);
+            Message::Serve { name, board, counters, tls, threads } => {
+                let kind = board.view().settings.kind;
+                let lane = match kind {
+                    Kind::Redis => {
+                        let lane = redis::Lane::new(index, Rc::clone(&turn), board, counters, tls);
+                        redis::follow(&lane);
+                        Lane::Redis(lane)
+                    }
+                    Kind::Mysql => {
+                        let lane = mysql::Lane::new(index, Rc::clone(&desk), board, counters, threads, tls);
+                        mysql::follow(&lane);
+                        Lane::Mysql(lane)
+                    }
+                    // The configuration accepts no service of this kind.
+                    Kind::Elasticsearch => continue,
+                };
                 lanes.insert(name, lane);
             }
             Message::NodeTls { name, tls } => {
@@ -120,7 +154,7 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
             }
             Message::Connection { name, arrival, counted } => {
                 if let Some(lane) = lanes.get(&name) {
-                    tokio::task::spawn_local(greet(Rc::clone(lane), arrival, counted));
+                    lane.greet(arrival, counted);
                 }
             }
             Message::Remove { name } => {
@@ -129,31 +163,6 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
                 }
             }
             Message::End => lanes.values().for_each(|lane| lane.end_sessions(false)),
-        }
-    }
-}
-
-/// Serves one connection. A small task starts the session's own, so that what only the beginning needs is freed.
-async fn greet(lane: Rc<Lane>, arrival: Arrival, counted: [Counted; 2]) {
-    match shake_hands(arrival).await {
-        Ok((stream, peer)) => {
-            let (reader, writer) = split(stream);
-            redis::begin(lane, reader, writer, peer, counted);
-        }
-        Err(error) => tracing::debug!(%error, "a connection ended before its session began"),
-    }
-}
-
-async fn shake_hands(arrival: Arrival) -> io::Result<(Stream, Box<str>)> {
-    match arrival {
-        Arrival::Unix(stream) => Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), "unix".into())),
-        Arrival::Tcp(stream, peer, tls) => {
-            let stream = tokio::net::TcpStream::from_std(stream)?;
-            tune_client(&stream);
-            match tls {
-                None => Ok((Stream::Tcp(stream), peer)),
-                Some(tls) => Ok((timeout(HANDSHAKE, Box::pin(tls.accept(stream))).await??, peer)),
-            }
         }
     }
 }

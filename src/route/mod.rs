@@ -30,7 +30,8 @@ pub struct View {
     /// Where traffic goes.
     pub route: Route,
     /// The server process that may be served there: another one that answers at the same address may be empty. `None` where
-    /// nobody judges that (roles are somebody else's, or the server doesn't say).
+    /// nobody judges that (roles are somebody else's, or the server doesn't say). Empty: none may, and what was sent to the one
+    /// before gets no answer any more, since it is being left.
     pub process: Option<Arc<str>>,
     /// Where it will go, while a switch is under way.
     pub next: Option<(Target, Readying)>,

@@ -3,6 +3,7 @@
 //! Inputs: actions of the decision core. Outputs: observations and how an action ended. It never touches the data path
 //! and never decides.
 
+pub mod mysql;
 pub mod redis;
 
 use crate::model::{
@@ -21,6 +22,13 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Store: Send + Sync {
     /// Asks one node for its role, position and state. Never fails: what went wrong is part of the observation.
     fn probe<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Observation>;
+
+    /// Whether the node answers on a connection that is opened for this, within the time that a probe has. It waits behind no
+    /// other question. The default never knows.
+    fn knock<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, bool> {
+        let _ = node;
+        Box::pin(std::future::ready(false))
+    }
 
     /// Asks one node for what replication doesn't carry (users, limits, modes) and which rights our login lacks. Slower
     /// than a probe; asked every few seconds and again before a commit.

@@ -42,6 +42,9 @@ pub fn settings(port: u16) -> Service {
         tls: None,
         node_tls: None,
         credentials: None,
+        users: Vec::new(),
+        replication_user: None,
+        idle_in_transaction: None,
         health: Health::default(),
         failover: Failover::defaults(Replication::Managed),
         clusters: Vec::new(),
@@ -90,6 +93,13 @@ impl DataPath {
     pub fn serve(&self, server: &RedisServer) {
         let before = self.board.view();
         self.board.publish(View { process: Some(server.info("run_id").into()), ..View::clone(&before) });
+    }
+
+    /// Publishes the hold of a failover: the server's process is being left, and none is served.
+    pub fn leave(&self, server: &RedisServer) {
+        let before = self.board.view();
+        let route = Route { epoch: before.route.epoch.next(), mode: Mode::Hold, target: Some(target(server)) };
+        self.board.publish(View { route, process: Some("".into()), ..View::clone(&before) });
     }
 
     /// Waits for a signal of the current epoch.

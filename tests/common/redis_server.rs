@@ -310,14 +310,34 @@ impl RedisServer {
     /// Waits until this replica's link is up and it has received everything its primary has written.
     #[track_caller]
     pub fn wait_synced(&self) {
-        let port: u16 = self.info("master_port").parse().expect("a replica of a host");
-        let primary = (self.info("master_host"), port);
-        let ask = || Raw::try_connect_to((primary.0.as_str(), primary.1)).expect("its primary takes connections");
+        let primary = self.primary();
         wait_for("the replica is in sync", PATIENCE, || {
-            let offset = self.there(ask).command(&["INFO", "replication"]).text();
-            let written = offset.lines().find_map(|line| line.strip_prefix("master_repl_offset:")).map(str::trim);
-            self.info("master_link_status") == "up" && written == Some(&self.info("slave_repl_offset"))
+            self.info("master_link_status") == "up" && self.written_by(&primary) == self.info("slave_repl_offset")
         });
+    }
+
+    /// Waits until this replica has received what its primary has written by now, however much that writes meanwhile.
+    #[track_caller]
+    pub fn wait_received(&self) {
+        let written: u64 = self.written_by(&self.primary()).parse().expect("an offset");
+        wait_for("the replica has received it", PATIENCE, || {
+            self.info("slave_repl_offset").parse().is_ok_and(|received: u64| received >= written)
+        });
+    }
+
+    /// The host and port that this replica follows.
+    #[track_caller]
+    fn primary(&self) -> (String, u16) {
+        (self.info("master_host"), self.info("master_port").parse().expect("a replica of a host"))
+    }
+
+    /// The position of that primary, as reached from here.
+    #[track_caller]
+    fn written_by(&self, (host, port): &(String, u16)) -> String {
+        let ask = || Raw::try_connect_to((host.as_str(), *port)).expect("its primary takes connections");
+        let text = self.there(ask).command(&["INFO", "replication"]).text();
+        let offset = text.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+        offset.unwrap_or_default().trim().to_owned()
     }
 
     /// `kill -9`.

@@ -3,7 +3,7 @@
 use crate::{
     common::{PATIENCE, raw::Reply, redis_server::RedisServer, relay::Relay, wait_for},
     rig::wait_role,
-    scene::{self, QUICK, changes, epoch, is_stopped, prepared, ready, redis7, servers, streams, wait_route},
+    scene::{self, QUICK, a_server, changes, epoch, is_stopped, prepared, ready, servers, streams, wait_route},
     survivors::Survivors,
     writers::Writers,
 };
@@ -17,9 +17,9 @@ const UNDER_WAY: Duration = Duration::from_millis(50);
 
 /// All standbys are far behind: a failover would lose seconds of writes, so it is left to an operator, with an estimate.
 pub fn lagging() -> String {
-    let primary = redis7().start();
+    let primary = a_server().start();
     let relay = Relay::to(primary.port());
-    let (standby, mut nodes) = (redis7().start(), vec![primary]);
+    let (standby, mut nodes) = (a_server().start(), vec![primary]);
     let port = relay.address().rsplit(':').next().expect("a port").to_owned();
     standby.command(&["REPLICAOF", "127.0.0.1", &port]);
     wait_for("the standby's link", PATIENCE, || standby.info("master_link_status") == "up");
@@ -57,7 +57,7 @@ pub fn lagging() -> String {
 
 /// The candidate dies in the hold of a planned switch, before it has caught up: the old route opens, and nothing is lost.
 pub fn dies_in_catch_up() -> String {
-    let mut nodes = servers(redis7, 1);
+    let mut nodes = servers(a_server, 1);
     let mut rig = prepared(&nodes, QUICK);
     rig.pointsman = rig.pointsman.environment("POINTSMAN_STOP_AT", "before_act_catch_up");
     rig.pointsman.launch();
@@ -83,7 +83,7 @@ pub fn dies_in_catch_up() -> String {
 
 /// The primary dies, and its heir as soon as it is one: the next standby serves.
 pub fn dies_after_promotion() -> String {
-    let mut nodes = servers(redis7, 2);
+    let mut nodes = servers(a_server, 2);
     let rig = ready(&nodes, QUICK);
     let writers = Writers::start(rig.port, WRITERS);
     writers.progress(100);

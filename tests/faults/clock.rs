@@ -3,7 +3,7 @@
 
 use crate::{
     common::{PATIENCE, redis_server::RedisServer, wait_for},
-    scene::{self, HANG, changes, epoch, prepared, redis7, servers},
+    scene::{self, HANG, a_server, changes, epoch, prepared, servers},
     table,
     writers::Writers,
 };
@@ -30,7 +30,7 @@ pub fn steps() -> String {
     let environment = [("LD_PRELOAD", path(&library)), ("CLOCK_OFFSET", path(&offset))];
     let nodes = servers(
         || {
-            let chatty = redis7().set("repl-ping-replica-period", "1");
+            let chatty = a_server().set("repl-ping-replica-period", "1");
             environment.iter().fold(chatty, |server, (name, value)| server.environment(name, value))
         },
         1,

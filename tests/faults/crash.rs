@@ -7,7 +7,7 @@ use crate::{
         wait_for,
     },
     rig::{Rig, fence, wait_role},
-    scene::{self, QUICK, changes, last_operation, median, ms, redis7, servers, streams},
+    scene::{self, QUICK, a_server, changes, last_operation, median, ms, servers, streams},
     writers::{Notes, Writers},
 };
 use std::{
@@ -74,7 +74,7 @@ fn rounds(settings: &str, limit: Duration) -> String {
 
 /// One crash of a fresh pair, all promises but the time checked; the first acknowledged write came so long after.
 fn round(settings: &str) -> (Notes, Duration, usize) {
-    let mut nodes = servers(redis7, 1);
+    let mut nodes = servers(a_server, 1);
     let rig = scene::ready(&nodes, settings);
     let mut idle = rig.raw();
     assert_eq!(idle.command(&["CLIENT", "SETNAME", "idle"]).text(), "OK");

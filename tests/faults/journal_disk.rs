@@ -15,7 +15,7 @@ const WRITERS: usize = 10;
 /// A pair whose Pointsman can't write its journal any more.
 fn full() -> (Vec<RedisServer>, Rig, Volume) {
     let volume = Volume::new(24).unwrap_or_else(|| table::skip("a loop mount"));
-    let servers = servers(scene::redis7, 1);
+    let servers = servers(scene::a_server, 1);
     let mut rig = scene::prepared(&servers, HANG);
     symlink(volume.path(), rig.pointsman.folder().join("state")).expect("its state folder is that disk");
     rig.pointsman.launch();

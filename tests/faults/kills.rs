@@ -3,7 +3,7 @@
 use crate::{
     common::{PATIENCE, redis_server::RedisServer, wait_for},
     rig::{Rig, fence},
-    scene::{QUICK, durable, epoch, pass, prepared, servers},
+    scene::{QUICK, durable, epoch, pass, prepared, servers, streams_key},
     survivors::Survivors,
     writers::Notes,
 };
@@ -12,8 +12,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// How many failovers are broken.
-const ROUNDS: usize = 50;
+/// How many failovers are broken, unless `POINTSMAN_MOMENTS` says otherwise.
+const MOMENTS: u64 = 50;
 /// How many clients write.
 const WRITERS: usize = 8;
 /// An answer that was on its way at the crash arrives within this time.
@@ -38,9 +38,14 @@ impl Dice {
     }
 }
 
+/// A number of the environment.
+fn asked(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
 /// `POINTSMAN_SEED`, else another one each time.
 fn seed() -> u64 {
-    std::env::var("POINTSMAN_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
+    asked("POINTSMAN_SEED").unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
         now.as_secs()
     })
@@ -58,33 +63,33 @@ struct Moments {
 
 /// Each round: the primary is killed, Pointsman at a random moment of the first second after, both come back at random moments.
 pub fn rounds() -> String {
-    let seed = seed();
+    let (seed, moments) = (seed(), asked("POINTSMAN_MOMENTS").unwrap_or(MOMENTS));
     println!("POINTSMAN_SEED={seed}");
     let mut dice = Dice(seed);
     let mut nodes = servers(durable, 1);
     let mut rig = prepared(&nodes, &format!("{QUICK}\n[services.cart.failover]\ncooldown = \"0s\""));
     rig.pointsman.launch();
     let (mut flips, mut lost, mut slowest, mut read) = (0, 0, Duration::ZERO, 0);
-    for number in 0..ROUNDS {
+    for number in 0..moments {
         // Most is decided in the first moments.
         let kill = dice.ms(if number % 2 == 0 { 150 } else { 1000 });
-        let moments = Moments { kill, launch: kill + dice.ms(300), restart: dice.ms(3000) };
-        let round = round(number, &mut rig, &mut nodes, &moments);
+        let moment = Moments { kill, launch: kill + dice.ms(300), restart: dice.ms(3000) };
+        let round = round(number, &mut rig, &mut nodes, &moment);
         check_journal(&rig, &mut read);
         (flips, lost) = (flips + usize::from(round.flipped), lost + round.lost);
         slowest = slowest.max(round.served);
         println!(
             "{number}: killed {} ms after, back {} ms, primary back {} ms; flipped {}, served {} ms after its start, lost {}",
             kill.as_millis(),
-            moments.launch.as_millis(),
-            moments.restart.as_millis(),
+            moment.launch.as_millis(),
+            moment.restart.as_millis(),
             round.flipped,
             round.served.as_millis(),
             round.lost
         );
     }
     format!(
-        "{ROUNDS} kills, seed {seed}: {flips} flips, served again within {} ms of its start, {lost} writes lost of those under way",
+        "{moments} kills, seed {seed}: {flips} flips, served again within {} ms of its start, {lost} writes lost of those under way",
         slowest.as_millis()
     )
 }
@@ -95,15 +100,12 @@ struct Round {
     lost: usize,
 }
 
-fn round(number: usize, rig: &mut Rig, nodes: &mut [RedisServer], moments: &Moments) -> Round {
+fn round(number: u64, rig: &mut Rig, nodes: &mut [RedisServer], moments: &Moments) -> Round {
     rig.wait_ready();
     let (before, old) = (epoch(rig), routed(rig, nodes));
     let writers = Survivors::start(rig.port, WRITERS, &format!("r{number}w"));
     writers.progress(50);
-    // One that was copied a moment ago is sent nothing before it has acknowledged that.
-    wait_for("the standby streams", PATIENCE, || {
-        nodes[1 - old].command(&["EXISTS", &format!("r{number}w0:0")]).text() == "1"
-    });
+    streams_key(&nodes[1 - old], &format!("r{number}w0:0"));
     nodes[old].kill();
     let crash = Instant::now();
     let launched = play(rig, &mut nodes[old], moments, crash);

@@ -113,6 +113,13 @@ const FAULTS: &[Fault] = &[
     ),
     Fault(
         "31",
+        "the primary restarts empty at once, copies begin at once",
+        "the standby's data serves, or nothing and it is said",
+        SLOW,
+        restarts::empty_at_once_undelayed,
+    ),
+    Fault(
+        "31",
         "the primary restarts empty while Pointsman is away",
         "the standby keeps its data",
         QUICK,
@@ -134,7 +141,7 @@ const FAULTS: &[Fault] = &[
     ),
     Fault(
         "15",
-        "kill -9 of Pointsman in failovers, 50 moments",
+        "kill -9 of Pointsman in failovers, at random moments",
         "no older epoch, one writer, every operation ends",
         SLOW,
         kills::rounds,

@@ -26,11 +26,14 @@ pub fn of_two_managers_one_manages() -> String {
     let second_host = world.network.host("second");
     let mut second = manager(&second_host, [&world.main, &world.spare], HANG);
     second.pointsman.launch();
+    // The first by name manages, as soon as the one that was there before has seen it.
+    let names = [&world.rig, &second].map(|rig| rig.pointsman.folder().to_owned());
     let told = until("one manages, and the other says so", || {
         let pair = [&world.rig, &second];
-        [(0, 1), (1, 0)]
-            .iter()
-            .any(|&(a, b)| manages(pair[a]) && !yields(pair[a]) && yields(pair[b]) && !manages(pair[b]))
+        let manage = pair.map(manages);
+        assert_ne!(manage, [true, true], "never both at once");
+        let first = usize::from(names[1] < names[0]);
+        manage[first] && !yields(pair[first]) && yields(pair[1 - first])
     });
     // The world's is the one that manages from here on.
     if yields(&world.rig) {

@@ -8,7 +8,7 @@ use crate::{
         redis_server::RedisServer,
     },
     rig::{Rig, service},
-    scene::redis7,
+    scene::a_server,
     table,
     writers::Writers,
 };
@@ -47,7 +47,7 @@ pub fn hosts_of(count: usize, server: &[(&str, &str)], settings: &str) -> Hosts 
     let network = Network::new().unwrap_or_else(|| table::skip(needs));
     let [main_host, spare_host, app] = ["main", "spare", "app"].map(|name| network.host(name));
     let build = |host: &Host| {
-        let builder = redis7().within(host).set("repl-ping-replica-period", "1");
+        let builder = a_server().within(host).set("repl-ping-replica-period", "1");
         server.iter().fold(builder, |builder, (name, value)| builder.set(name, value))
     };
     let main = build(&main_host).start();

@@ -3,14 +3,14 @@
 use crate::{
     load::{Load, WRITERS},
     rig::wait_role,
-    scene::{ready, redis7, servers},
+    scene::{a_server, ready, servers},
 };
 use serde_json::json;
 use std::sync::Barrier;
 
 /// There and back under writers, transactions, watches, pipelines, queues and subscribers.
 pub fn under_load() -> String {
-    let nodes = servers(redis7, 1);
+    let nodes = servers(a_server, 1);
     let rig = ready(&nodes, "");
     let load = Load::everything(rig.port);
     load.progress(20);
@@ -36,7 +36,7 @@ pub fn under_load() -> String {
 
 /// Two orders in the same moment: one is carried out, the other hears that it is busy.
 pub fn two_at_once() -> String {
-    let nodes = servers(redis7, 2);
+    let nodes = servers(a_server, 2);
     let rig = ready(&nodes, "");
     let load = Load::everything(rig.port);
     load.progress(10);

@@ -19,15 +19,21 @@ pub const QUICK: &str = "[services.cart.health]\ninterval = \"100ms\"\nfall = 2"
 /// As [`QUICK`], where two seconds of silence are a hang.
 pub const HANG: &str = "[services.cart.health]\ninterval = \"100ms\"\nfall = 2\nhang_window = \"2s\"";
 
-/// Redis 7, installed or the scenario is skipped.
-pub fn redis7() -> Builder {
-    table::needs("redis7");
-    RedisServer::builder("redis7")
+/// Which server the scenarios are played on, as `tests/servers/install` calls it: `POINTSMAN_SERVER`, else Redis 7.
+pub fn component() -> String {
+    std::env::var("POINTSMAN_SERVER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "redis7".to_owned())
+}
+
+/// One of the [`component`], installed or the scenario is skipped.
+pub fn a_server() -> Builder {
+    let component = component();
+    table::needs(&component);
+    RedisServer::builder(&component)
 }
 
 /// A server that keeps every acknowledged write over a kill -9.
 pub fn durable() -> Builder {
-    redis7().set("appendonly", "yes").set("appendfsync", "always")
+    a_server().set("appendonly", "yes").set("appendfsync", "always")
 }
 
 /// A primary made by `build`, and `standbys` of it, all in sync.
@@ -58,11 +64,18 @@ pub fn prepared(servers: &[RedisServer], settings: &str) -> Rig {
     Rig::prepare(&clusters, settings)
 }
 
-/// A standby that was copied a moment ago is sent nothing before it has acknowledged its copy, up to a second later: a fault
-/// in that time is another test.
+/// A standby that was copied a moment ago is sent nothing before it has acknowledged its copy, up to a second later, and then all
+/// that was written meanwhile at once: a fault in that time is another test.
 #[track_caller]
 pub fn streams(standby: &RedisServer) {
-    wait_for("the standby streams", PATIENCE, || standby.command(&["EXISTS", "w0:0"]) == Reply::Integer(1));
+    streams_key(standby, "w0:0");
+}
+
+/// As [`streams`], told by this key.
+#[track_caller]
+pub fn streams_key(standby: &RedisServer, key: &str) {
+    wait_for("the standby streams", PATIENCE, || standby.command(&["EXISTS", key]) == Reply::Integer(1));
+    standby.wait_received();
 }
 
 /// Pointsman has seen that nobody listens, as it does within milliseconds under traffic.

@@ -4,7 +4,7 @@ use crate::{
     common::{PATIENCE, redis_server::RedisServer, wait_for},
     rig::{Rig, fence, service, wait_role},
     scene::{
-        HANG, QUICK, changes, durable, epoch, is_stopped, pass, prepared, ready, redis7, servers, stays, streams,
+        HANG, QUICK, a_server, changes, durable, epoch, is_stopped, pass, prepared, ready, servers, stays, streams,
         wait_route,
     },
     survivors::Survivors,
@@ -17,7 +17,7 @@ const WRITERS: usize = 5;
 
 /// It stands still for seconds, alone and together with the primary, and then gets a twentieth of the time it needs.
 pub fn starved() -> String {
-    let chatty = || redis7().set("repl-ping-replica-period", "1");
+    let chatty = || a_server().set("repl-ping-replica-period", "1");
     let nodes = servers(chatty, 1);
     let rig = ready(&nodes, &format!("{HANG}\n[services.cart.failover]\nunfenced = \"promote\""));
     let before = epoch(&rig);
@@ -127,7 +127,7 @@ fn left_by_a_failover() -> String {
 
 /// The primary dies, its standby is parked, Pointsman dies too, and the primary comes back empty first: nobody copies it.
 pub fn emptied_while_away() -> String {
-    let mut nodes = servers(redis7, 1);
+    let mut nodes = servers(a_server, 1);
     let mut rig = ready(&nodes, &format!("{QUICK}\n[services.cart.failover]\nautomatic = false"));
     let writers = Survivors::start(rig.port, WRITERS, "w");
     writers.progress(200);
@@ -203,7 +203,7 @@ fn settles(rig: &Rig, nodes: &[RedisServer]) -> bool {
 
 /// A pair after a failover that its old primary slept through: both take writes, and Pointsman is away.
 fn split() -> (Vec<RedisServer>, Rig) {
-    let chatty = || redis7().set("repl-ping-replica-period", "1");
+    let chatty = || a_server().set("repl-ping-replica-period", "1");
     let nodes = servers(chatty, 1);
     let mut rig = ready(&nodes, &format!("{HANG}\n[services.cart.failover]\nunfenced = \"promote\""));
     nodes[0].freeze();
@@ -222,7 +222,7 @@ fn forget(rig: &mut Rig) {
 
 /// A file that can't be used changes nothing under load, and is said.
 pub fn bad_file() -> String {
-    let nodes = servers(redis7, 1);
+    let nodes = servers(a_server, 1);
     let rig = ready(&nodes, QUICK);
     let clusters = [("a", vec![&nodes[0]]), ("b", vec![&nodes[1]])];
     let good = service(rig.port, &clusters, QUICK);

@@ -109,8 +109,10 @@ fn mends(findings: &[Finding]) -> Vec<&str> {
 #[tokio::test]
 async fn inspection_advises_and_its_advice_silences_it() {
     require_server!("redis7");
-    let server = RedisServer::builder("redis7").with_file().start();
-    let service = service(&addresses(&[&server]), "max_connections = 15000", "");
+    let server = RedisServer::builder("redis7").with_file().set("repl-diskless-sync-max-replicas", "1").start();
+    // With two standbys, so that a primary which stops by itself serves.
+    let nodes = [server.address(), "127.0.0.1:3".to_owned(), "127.0.0.1:4".to_owned()];
+    let service = service(&nodes, "max_connections = 15000", "");
     let store = RedisStore::new(service, "us").unwrap();
     let found = store.inspect(&node(&server)).await;
     assert!(found.version.is_some_and(|version| version.starts_with("7.")));
@@ -119,7 +121,7 @@ async fn inspection_advises_and_its_advice_silences_it() {
     for wanted in [
         "CONFIG SET repl-ping-replica-period 1",
         "CONFIG SET repl-backlog-size 64mb",
-        "CONFIG SET repl-diskless-sync yes repl-diskless-sync-delay 5",
+        "CONFIG SET repl-diskless-sync yes repl-diskless-sync-delay 5 repl-diskless-sync-max-replicas 0",
         "CONFIG SET min-replicas-to-write 1",
         "CONFIG SET appendonly yes",
         "CONFIG SET maxclients 15032",
@@ -131,6 +133,22 @@ async fn inspection_advises_and_its_advice_silences_it() {
     let after = store.inspect(&node(&server)).await;
     let alone = |finding: &Finding| finding.message.contains("(NOREPLICAS)");
     assert!(after.findings.iter().all(alone), "but for the standby that it hasn't: {:?}", after.findings);
+}
+
+#[tokio::test]
+async fn of_a_pair_no_node_is_advised_to_stop_without_a_standby() {
+    require_server!("redis7");
+    let (primary, standby) = RedisServer::pair("redis7");
+    let advised = async |settings: &str| {
+        let service = service(&addresses(&[&primary, &standby]), "", settings);
+        let found = RedisStore::new(service, "us").unwrap().inspect(&node(&primary)).await.findings;
+        found.into_iter().map(|finding| finding.mend).filter(|mend| mend.contains("min-replicas")).collect::<Vec<_>>()
+    };
+    let [mend] = &advised("").await[..] else { panic!("one finding") };
+    assert!(mend.starts_with("a third node and CONFIG SET min-replicas-to-write 1"), "{mend}");
+    assert!(advised("[services.cart.failover]\nunfenced = \"promote\"").await.is_empty());
+    primary.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert_eq!(advised("").await, ["a third node, or CONFIG SET min-replicas-to-write 0"]);
 }
 
 #[tokio::test]

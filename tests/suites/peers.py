@@ -25,10 +25,10 @@ RESULTS = REPOSITORY / "target/suites"
 DIFFERENCES = REPOSITORY / "docs/redis-suites.md"
 
 
-def arguments(purpose):
+def arguments(purpose, servers=("redis7", "redis8")):
     """The command line that all runners have; a runner may add to it."""
     parser = argparse.ArgumentParser(description=purpose)
-    parser.add_argument("--server", default="redis7", choices=["redis7", "redis8"])
+    parser.add_argument("--server", default=servers[0], choices=servers)
     parser.add_argument("--only", choices=["direct", "pointsman"], help="one side; compared with the other side's last result")
     parser.add_argument("--pointsman", default=str(REPOSITORY / "target/release/pointsman"), help="the program")
     parser.add_argument("rest", nargs="*", help="more arguments for the suite, after --")

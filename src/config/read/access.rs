@@ -1,6 +1,6 @@
 //! Reads credentials and TLS files: everything that opens other files or the environment.
 //!
-//! Input: the tables `credentials`, `tls`, `node_tls`. Output: secrets in memory and paths known to be readable. Never: the
+//! Input: the tables `credentials`, `tls`, `node_tls`, and those of users. Output: secrets in memory and paths known to be readable. Never: the
 //! content of a secret in a problem, nor any file at all when loaded without secrets. What PEM files hold is judged where
 //! TLS is set up.
 
@@ -23,6 +23,13 @@ const OTHERS_READ: u32 = 0o004;
 
 pub(super) fn credentials(mut table: Table<'_>, r: &mut Reader<'_>) -> Credentials {
     let username = table.get("username").and_then(|field| field.text(&mut r.sink));
+    let password = password(&mut table, r);
+    table.finish(&mut r.sink);
+    Credentials { username, password }
+}
+
+/// The one password that a login's table gives.
+pub(super) fn password(table: &mut Table<'_>, r: &mut Reader<'_>) -> Option<Secret> {
     let (clear, file, env) = (table.get("password"), table.get("password_file"), table.get("password_env"));
     let given = [&clear, &file, &env].into_iter().flatten().count();
     if given != 1 {
@@ -35,8 +42,7 @@ pub(super) fn credentials(mut table: Table<'_>, r: &mut Reader<'_>) -> Credentia
     let clear = clear.and_then(|field| password_in_clear(&field, r));
     let file = file.and_then(|field| password_file(&field, r));
     let env = env.and_then(|field| password_env(&field, r));
-    table.finish(&mut r.sink);
-    Credentials { username, password: clear.or(file).or(env) }
+    clear.or(file).or(env)
 }
 
 fn password_in_clear(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {

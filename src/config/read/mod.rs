@@ -7,6 +7,7 @@ mod access;
 mod clusters;
 mod places;
 mod service;
+mod users;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

@@ -3,7 +3,7 @@
 //! Input: the table of services. Output: `Service` values and problems. Never: files or the network; see `access`.
 
 use super::places::ServicePlaces;
-use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, clusters};
+use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, clusters, users};
 use crate::config::problem::Code;
 use crate::config::schema::{
     AfterFailover, Failback, Failover, Health, Listen, Replication, SecondOpinion, Service, Unfenced,
@@ -37,9 +37,9 @@ pub(super) fn services(table: &Table<'_>, r: &mut Reader<'_>) -> Vec<Service> {
 
 fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Service> {
     // A new kind of store is one more word here.
-    let kinds = [("redis", Kind::Redis)];
+    let kinds = [("redis", Kind::Redis), ("mysql", Kind::Mysql)];
     let kind = table.require(&mut r.sink, "kind", "kind = \"redis\"");
-    let kind = kind.and_then(|field| field.choice(&mut r.sink, &kinds, &["mysql", "elasticsearch"]));
+    let kind = kind.and_then(|field| field.choice(&mut r.sink, &kinds, &["elasticsearch"]));
     let listen = table.require(&mut r.sink, "listen", "listen = [\"127.0.0.1:6379\"], where applications connect");
     let listen = listen.and_then(|field| listeners(&field, r));
     let replication =
@@ -48,18 +48,21 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let replication = table.get("replication").and_then(|field| field.choice(&mut r.sink, &replication, &later));
     let replication = replication.unwrap_or_default();
     let tune = table.get("tune").and_then(|field| field.boolean(&mut r.sink)).unwrap_or_default();
-    let deny = table.get("deny").and_then(|field| deny(&field, r));
+    let deny = table.get("deny").and_then(|field| deny(&field, kind, r));
     let max_connections = table.get("max_connections").and_then(|f| f.integer(&mut r.sink, 1..=MAX_CONNECTIONS));
     let client_buffer = table.get("client_buffer").and_then(|f| f.size(&mut r.sink, &((16 << 10)..=(1 << 30))));
     let on_call = table.get("on_call").and_then(|field| field.string(&mut r.sink)).unwrap_or_default().to_owned();
     let tls = table.table(&mut r.sink, "tls").and_then(|table| access::listener_tls(table, r));
     let node_tls = table.table(&mut r.sink, "node_tls").and_then(|table| access::node_tls(table, r));
     let credentials = table.table(&mut r.sink, "credentials").map(|table| access::credentials(table, r));
+    let replication_user = users::replication_user(&mut table, kind, r);
+    let idle_in_transaction = users::idle_in_transaction(&mut table, kind, r);
+    let users = users::users(&mut table, kind, r);
     let health = health(table.section(&mut r.sink, "health"), r);
     let failover = failover(table.section(&mut r.sink, "failover"), replication, r);
     let mut places = ServicePlaces::new(listen.clone().unwrap_or_default(), replication);
     let clusters = clusters::clusters(&mut table, &mut places, r);
-    for later in ["listen_read", "require_approval", "replication_user", "users", "require", "indices"] {
+    for later in ["listen_read", "require_approval", "require", "indices"] {
         table.reserve(&mut r.sink, later);
     }
     table.finish(&mut r.sink);
@@ -77,6 +80,9 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
         tls,
         node_tls,
         credentials,
+        users,
+        replication_user,
+        idle_in_transaction,
         health,
         failover,
         clusters: clusters?,
@@ -101,7 +107,12 @@ fn listeners(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Vec<Listen>> {
 }
 
 /// Commands in upper case, a subcommand after one blank. Whether they exist is checked where the table of commands is.
-fn deny(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Vec<String>> {
+fn deny(field: &Field<'_>, kind: Option<Kind>, r: &mut Reader<'_>) -> Option<Vec<String>> {
+    if kind == Some(Kind::Mysql) {
+        let message = format!("`{}` belongs to a service of kind \"redis\"", field.name);
+        r.sink.error(field.span.clone(), Code::Conflict, message, "what MySQL's users may do is granted at the server");
+        return None;
+    }
     let mut commands = Vec::new();
     for member in field.list(&mut r.sink, "a command or a list of commands")? {
         let Some(text) = member.string(&mut r.sink) else { continue };

@@ -313,7 +313,7 @@ fn any_change() -> impl Strategy<Value = Change> {
             position
         }),
         node().prop_map(|node| Change::Unfenced { node: node.into() }),
-        node().prop_map(|node| Change::Parked { node: node.into(), of: "c:1".into() }),
+        node().prop_map(|node| Change::Parked { node: node.into(), of: "c:1".into(), position: 7 }),
         node().prop_map(|node| Change::Unparked { node: node.into() }),
         node().prop_map(|node| Change::Silenced {
             silenced: Silenced { node: node.into(), attached: 2, standbys: 1, lag_seconds: 10, received: 0 }

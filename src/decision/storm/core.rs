@@ -1,6 +1,9 @@
 //! Pointsman's own process: the machine, its journal, how it is started, killed and paused.
 
-use super::{Item, MS, SECOND, Sabotage, Storm, Us, WORKERS, workers::Worker};
+use super::{
+    Item, MS, SECOND, Sabotage, Storm, Us, WORKERS,
+    workers::{Shown, Worker},
+};
 use crate::{
     decision::{Effect, Event, Machine, Now, Ticket},
     model::{
@@ -35,6 +38,7 @@ pub(super) struct Core {
     /// For each node: a probe is under way, another one is wanted.
     pub(super) probing: Vec<(bool, bool)>,
     pub(super) shown_until: Vec<Us>,
+    pub(super) shown: Shown,
     pub(super) frozen_until: Us,
     /// The workers stand still too.
     frozen_all: bool,
@@ -58,6 +62,7 @@ impl Core {
             state: State::default(),
             probing: vec![(false, false); nodes],
             shown_until: vec![0; WORKERS],
+            shown: Shown::default(),
             frozen_until: 0,
             frozen_all: false,
             thawed: 0,
@@ -96,6 +101,7 @@ impl Storm {
         let mut machine = Machine::new(Arc::clone(&self.settings), durable, WORKERS);
         self.core.probing.fill((false, false));
         self.core.shown_until.fill(self.now);
+        self.core.shown = Shown::default();
         let effects = machine.start(self.clock());
         self.core.machine = Some(machine);
         self.begin_sending();
@@ -214,8 +220,8 @@ impl Storm {
                 }
                 Effect::Publish { route, next, .. } => {
                     self.check_route(&route);
-                    self.show(&route, next.as_ref());
                     self.lie_about_holds(&route);
+                    self.publish(route, next);
                 }
                 Effect::Act { ticket, action, limit } => {
                     if let Action::Promote { node } = &action {
@@ -246,6 +252,7 @@ impl Storm {
                 }
             }
         }
+        self.admit();
     }
 
     pub(super) fn fsync(&mut self, ticket: Ticket, drafts: &[Draft]) {

@@ -11,6 +11,7 @@ mod core;
 mod faults;
 mod judge;
 mod law;
+mod left;
 mod named;
 mod net;
 mod node;
@@ -25,12 +26,7 @@ mod workers;
 use super::{Event, Ticket, world::Dice};
 use crate::{
     config::{Replication, Service},
-    model::{
-        action::Action,
-        observation::Observation,
-        record::Draft,
-        route::{Readying, Route, Target},
-    },
+    model::{action::Action, observation::Observation, record::Draft},
 };
 use faults::Fault;
 use law::Ledger;
@@ -78,11 +74,11 @@ enum Item {
     /// An action reaches its node; tried again until then where it waits for something.
     Perform(Ticket, Action, Us, u64),
     Fsync(Ticket, Vec<Draft>),
-    Shown(usize, Route, Option<(Target, Readying)>),
+    Shown(usize, workers::Shown),
     Report(usize),
     Send(usize),
-    /// A write reaches a node; the life of the process that sent it.
-    Arrive(u32, usize, u64),
+    /// A write reaches a node, on a connection to that process of it; the life of ours that sent it.
+    Arrive(u32, usize, u64, u64),
     Answered(u32, bool),
     Boot,
     Loaded(usize, u64),
@@ -231,10 +227,10 @@ impl Storm {
             Item::Probed(n, observation) => self.probed(n, *observation),
             Item::Perform(ticket, action, until, life) => self.perform(ticket, action, until, life),
             Item::Fsync(ticket, drafts) => self.fsync(ticket, &drafts),
-            Item::Shown(worker, route, next) => self.shown(worker, route, next),
+            Item::Shown(worker, shown) => self.shown(worker, shown),
             Item::Report(worker) => self.report(worker),
             Item::Send(worker) => self.send(worker),
-            Item::Arrive(write, n, life) => self.arrive(write, n, life),
+            Item::Arrive(write, n, run, life) => self.arrive(write, n, run, life),
             Item::Answered(write, well) => self.answered(write, well),
             Item::Boot => self.boot(),
             Item::Loaded(n, run) => {

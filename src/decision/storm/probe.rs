@@ -5,6 +5,7 @@ use super::{
     core::micros,
     net::{Path, US},
     node::{FENCE, Follows, Node, Proc},
+    workers::run_id,
 };
 use crate::{
     decision::Event,
@@ -108,7 +109,7 @@ impl Storm {
         let node = &self.nodes[n];
         let loading = node.proc == Proc::Loading;
         Answer {
-            run_id: format!("run-{}", node.run),
+            run_id: run_id(node.run),
             version: "7.0.15".into(),
             part: self.part(node),
             writable: node.is_primary() && !loading && !node.sick && !node.starved(self.now),
@@ -118,6 +119,7 @@ impl Storm {
                 id: format!("{:x}", node.replid),
                 previous: if node.previous == 0 { String::new() } else { format!("{:x}", node.previous) },
                 previous_until: node.previous_until,
+                transactions: None,
             },
             received: node.received.max(node.offset),
             applied: node.offset,

@@ -18,21 +18,43 @@ use crate::{
 pub(super) struct Worker {
     pub(super) route: Route,
     next: Option<(Target, Readying)>,
-    /// Writes without an answer: which, and where.
-    in_flight: Vec<(u32, usize)>,
+    /// The process that may be served; empty for none, absent where nobody judges that.
+    process: Option<String>,
+    in_flight: Vec<Sent>,
+}
+
+/// A write without an answer, and the process that its connection leads to.
+#[derive(Clone, Copy)]
+struct Sent {
+    write: u32,
+    n: usize,
+    run: u64,
+}
+
+/// What workers are shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Shown {
+    route: Route,
+    next: Option<(Target, Readying)>,
+    process: Option<String>,
+}
+
+/// What a process calls itself.
+pub(super) fn run_id(run: u64) -> String {
+    format!("run-{run}")
 }
 
 impl Storm {
     /// A worker sees a view.
-    pub(super) fn shown(&mut self, worker: usize, route: Route, next: Option<(Target, Readying)>) {
+    pub(super) fn shown(&mut self, worker: usize, shown: Shown) {
+        let Shown { route, next, process } = shown;
         let serving = route.target.as_ref().filter(|_| matches!(route.mode, Mode::Open | Mode::ReadOnly));
         let serving = serving.and_then(|target| self.index(target.node.as_str()));
         let w = &mut self.workers[worker];
-        if let Some(n) = serving {
-            // What is unanswered elsewhere gets an error that says so.
-            w.in_flight.retain(|(_, at)| *at == n);
-        }
-        (w.route, w.next) = (route, next);
+        // What is unanswered elsewhere, or at another process, gets an error that says so.
+        let led = |sent: &Sent| serving.is_none_or(|n| sent.n == n);
+        w.in_flight.retain(|sent| led(sent) && process.as_ref().is_none_or(|process| *process == run_id(sent.run)));
+        (w.route, w.next, w.process) = (route, next, process);
         let after = self.dice.below(3 * MS);
         self.ours(after, Item::Report(worker));
     }
@@ -75,28 +97,40 @@ impl Storm {
         let route = self.workers[worker].route.clone();
         let target = route.target.as_ref().filter(|_| route.mode == Mode::Open);
         let Some(n) = target.and_then(|target| self.index(target.node.as_str())) else { return };
+        let (run, reached) = (self.nodes[n].run, self.reach(US, n));
+        // Each connection asks which process it leads to.
+        let answers = matches!(reached, Reached::Open);
+        if answers && self.workers[worker].process.as_ref().is_some_and(|process| *process != run_id(run)) {
+            let name = self.nodes[n].name.clone();
+            return self.step(Event::Signal(Signal::Stranger(name)));
+        }
         let write = self.ledger.sent(n, worker, route.epoch.0);
         let name = self.nodes[n].name.clone();
         let there = self.net.travel(US, n + 1, &mut self.dice);
         let life = self.core.life;
-        match self.reach(US, n) {
+        let sent = Sent { write, n, run };
+        match reached {
             Reached::Refused => self.step(Event::Signal(Signal::Refused(name))),
             Reached::Unreachable if self.net.path(US, n + 1) != Path::Open || !self.nodes[n].host => {
-                self.workers[worker].in_flight.push((write, n));
+                self.workers[worker].in_flight.push(sent);
             }
             // Through, though the answer may not come back.
             Reached::Open | Reached::Silent | Reached::Unreachable => {
-                self.workers[worker].in_flight.push((write, n));
-                self.at(there, Item::Arrive(write, n, life));
+                self.workers[worker].in_flight.push(sent);
+                self.at(there, Item::Arrive(write, n, run, life));
             }
         }
     }
 
     /// A write reaches its node.
-    pub(super) fn arrive(&mut self, write: u32, n: usize, life: u64) {
+    pub(super) fn arrive(&mut self, write: u32, n: usize, run: u64, life: u64) {
         let now = self.now;
+        if self.nodes[n].run != run {
+            // Its connection led to a process that is gone.
+            return self.hears(write, n, life, false);
+        }
         match self.nodes[n].proc {
-            Proc::Hung => return self.nodes[n].inbox.push(Item::Arrive(write, n, life)),
+            Proc::Hung => return self.nodes[n].inbox.push(Item::Arrive(write, n, run, life)),
             Proc::Down | Proc::Loading => return self.hears(write, n, life, false),
             Proc::Up => {}
         }
@@ -118,8 +152,8 @@ impl Storm {
     pub(super) fn answered(&mut self, write: u32, well: bool) {
         let worker = self.ledger.worker(write);
         let w = &mut self.workers[worker];
-        let Some(place) = w.in_flight.iter().position(|(waiting, _)| *waiting == write) else { return };
-        let (_, n) = w.in_flight.remove(place);
+        let Some(place) = w.in_flight.iter().position(|sent| sent.write == write) else { return };
+        let n = w.in_flight.remove(place).n;
         if well {
             self.acknowledged(write);
         } else {
@@ -136,7 +170,7 @@ impl Storm {
         let mut noticed = false;
         for w in &mut self.workers {
             let before = w.in_flight.len();
-            w.in_flight.retain(|(_, at)| *at != n);
+            w.in_flight.retain(|sent| sent.n != n);
             let there = w.route.target.as_ref().is_some_and(|target| target.node == self.nodes[n].name);
             noticed |= before != w.in_flight.len() || there;
         }
@@ -160,15 +194,34 @@ impl Storm {
         self.workers.iter().map(|worker| worker.in_flight.len() as u64).sum()
     }
 
+    /// What the core publishes, with the process that may be served.
+    pub(super) fn publish(&mut self, route: Route, next: Option<(Target, Readying)>) {
+        let process = self.process();
+        self.show(&Shown { route, next, process });
+    }
+
+    /// Called after each step: another process may be served than workers know of.
+    pub(super) fn admit(&mut self) {
+        let process = self.process();
+        if self.core.shown.process != process {
+            self.show(&Shown { process, ..self.core.shown.clone() });
+        }
+    }
+
+    fn process(&self) -> Option<String> {
+        self.core.machine.as_ref().and_then(|machine| machine.process()).map(str::to_owned)
+    }
+
     /// When workers see what is published: a worker that is busy, or whose core is, may be late.
-    pub(super) fn show(&mut self, route: &Route, next: Option<&(Target, Readying)>) {
+    fn show(&mut self, shown: &Shown) {
+        self.core.shown = shown.clone();
         for worker in 0..WORKERS {
             let after = if self.chance(2) { self.dice.below(300 * MS) } else { self.dice.below(2 * MS) };
             // In order: a later view never overtakes an earlier one.
             let at = (self.now + after).max(self.core.shown_until[worker]);
             self.core.shown_until[worker] = at;
             let after = at - self.now;
-            self.ours(after, Item::Shown(worker, route.clone(), next.cloned()));
+            self.ours(after, Item::Shown(worker, shown.clone()));
         }
     }
 

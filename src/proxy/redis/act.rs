@@ -306,9 +306,10 @@ impl Session {
             // The next view wakes it.
             return self.wants_move().map(Act::Move);
         }
-        let ended = pinned.poll_write(cx).is_err()
-            | pinned.poll_read(cx, &self.lane, Some(&self.client), &mut self.state).is_ready()
-            | self.client.take_given_up();
+        let ended = self.lane.serves_nobody()
+            || pinned.poll_write(cx).is_err()
+                | pinned.poll_read(cx, &self.lane, Some(&self.client), &mut self.state).is_ready()
+                | self.client.take_given_up();
         if ended {
             self.client.set_pinned_silent(None);
             return Some(Act::Lost);

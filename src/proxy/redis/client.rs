@@ -4,8 +4,7 @@
 //! once from the upstream's reader if the socket takes it; what it doesn't take waits in a buffer that this client alone fills
 //! and that is bounded by the service's `client_buffer`. Never: reads, or waits.
 
-use super::pool::Pool;
-use crate::proxy::conn::Writer;
+use crate::proxy::{conn::Writer, pool::Pool};
 use std::{
     cell::{Cell, RefCell},
     io,

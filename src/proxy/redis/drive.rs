@@ -166,8 +166,9 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
         () = replies.read(lane, shared, &mut reader, || false) => End::Lost,
     };
     shared.freeze();
-    if matches!(end, End::Moved) && shared.has_written() {
-        // What the old node still answers needn't be asked again, or be answered with "unknown".
+    if matches!(end, End::Moved) && shared.has_written() && !lane.serves_nobody() {
+        // What the old node still answers needn't be asked again, or be answered with "unknown". Not in a failover: a node that
+        // wakes after its heir was promoted would run a write that nobody else has.
         let _ = timeout(LAST_WORDS, replies.read(lane, shared, &mut reader, || !shared.has_written())).await;
     }
     shared.lost(lane, replies.scanner.streaming());

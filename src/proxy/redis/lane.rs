@@ -288,6 +288,11 @@ impl Lane {
         view.process.is_none() || view.process.as_deref() == process
     }
 
+    /// True while a failover leaves the process that was served: what it still answers counts for nobody.
+    pub fn serves_nobody(&self) -> bool {
+        self.view.borrow().process.as_deref() == Some("")
+    }
+
     /// Bytes that one slow reader may keep here.
     pub fn client_buffer(&self) -> usize {
         self.view.borrow().settings.client_buffer

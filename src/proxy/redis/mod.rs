@@ -23,7 +23,6 @@ mod moving;
 mod open;
 mod panic;
 mod pinned;
-mod pool;
 mod queue;
 mod resend;
 mod retry;
@@ -45,15 +44,31 @@ pub use steward::follow;
 pub use turn::Turn;
 
 use super::{
-    Counted,
-    conn::{Reader, Writer},
+    Arrival, Counted,
+    conn::{Reader, Writer, split},
 };
 use client::Client;
 use session::Session;
 use std::rc::Rc;
 
+/// What a connection is told when there are too many, as Redis says it when `maxclients` is reached.
+pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// Serves one connection. A small task starts the session's own, so that what only the beginning needs is freed.
+pub fn greet(lane: Rc<Lane>, arrival: Arrival, counted: [Counted; 2]) {
+    tokio::task::spawn_local(async move {
+        match arrival.shake_hands().await {
+            Ok((stream, peer)) => {
+                let (reader, writer) = split(stream);
+                begin(lane, reader, writer, peer, counted);
+            }
+            Err(error) => tracing::debug!(%error, "a connection ended before its session began"),
+        }
+    });
+}
+
 /// Begins a session in a task of its own.
-pub fn begin(lane: Rc<Lane>, reader: Reader, writer: Writer, peer: Box<str>, counted: [Counted; 2]) {
+fn begin(lane: Rc<Lane>, reader: Reader, writer: Writer, peer: Box<str>, counted: [Counted; 2]) {
     let client = Rc::new(Client::new(writer, Rc::clone(&lane.turn.pool)));
     let session = Session::new(lane, client, reader, peer);
     tokio::task::spawn_local(async move {

@@ -10,7 +10,6 @@ use super::{
     inbox::CHUNK,
     lane::Lane,
     open::Upstream,
-    pool::Pool,
     queue::Queue,
     retry::Refusal,
     settle::{Shown, drop_silent, judge, settle},
@@ -22,7 +21,10 @@ use crate::{
         scan::{ReplyError, ReplyKind, ReplyScanner},
         session::Session,
     },
-    proxy::conn::{Reader, Writer},
+    proxy::{
+        conn::{Reader, Writer},
+        pool::Pool,
+    },
 };
 use std::{
     io,

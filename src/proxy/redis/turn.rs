@@ -1,6 +1,7 @@
 //! One turn of a worker's loop: what every ready session gathers in it leaves together at its end.
 
-use super::{pool::Pool, shared::Shared};
+use super::shared::Shared;
+use crate::proxy::pool::Pool;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,

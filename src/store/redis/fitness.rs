@@ -29,7 +29,7 @@ enum Rule {
 }
 
 /// Settings that are read, and how they are compared.
-const SETTINGS: [(&str, Rule); 17] = [
+const SETTINGS: [(&str, Rule); 18] = [
     ("maxmemory", Rule::AtLeast { zero_is_endless: true }),
     ("maxmemory-policy", Rule::Equal),
     ("maxclients", Rule::AtLeast { zero_is_endless: false }),
@@ -44,6 +44,7 @@ const SETTINGS: [(&str, Rule); 17] = [
     ("repl-backlog-size", Rule::Shown),
     ("repl-diskless-sync", Rule::Shown),
     ("repl-diskless-sync-delay", Rule::Shown),
+    ("repl-diskless-sync-max-replicas", Rule::Shown),
     ("appendonly", Rule::Shown),
     ("save", Rule::Shown),
     ("replica-read-only", Rule::Shown),

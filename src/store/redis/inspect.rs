@@ -4,7 +4,7 @@
 
 use super::{FENCE, fitness, node::Node};
 use crate::{
-    config::{Replication, Service},
+    config::{Replication, Service, Unfenced},
     model::observation::{Answer, Fitness, Observation, Part, Reach},
     store::{Finding, Inspection},
 };
@@ -121,18 +121,17 @@ fn check_settings(answer: &Answer, fitness: &Fitness, service: &Service, finding
         );
     }
     let fact = |name: &str| fitness.facts.get(name).map_or("", String::as_str);
-    if managed && (fact("repl-diskless-sync") == "no" || number("repl-diskless-sync-delay") == Some(0)) {
+    if managed && copies_at_once(number, fact) {
+        let limited = number("repl-diskless-sync-max-replicas").is_some_and(|replicas| replicas > 0);
+        let no_limit = if limited { " repl-diskless-sync-max-replicas 0" } else { "" };
         advise(
             "begins full copies at once: after an empty restart it can empty its standbys before they are parked"
                 .to_owned(),
-            "CONFIG SET repl-diskless-sync yes repl-diskless-sync-delay 5".to_owned(),
+            format!("CONFIG SET repl-diskless-sync yes repl-diskless-sync-delay 5{no_limit}"),
         );
     }
-    if managed && !answer.fenced && number("min-replicas-to-write") == Some(0) {
-        advise(
-            "goes on taking writes when it has lost its standbys, so it can't be replaced when it hangs".to_owned(),
-            "CONFIG SET min-replicas-to-write 1".to_owned(),
-        );
+    if managed && !answer.fenced {
+        findings_of_self_fence(service, number("min-replicas-to-write"), &mut advise);
     }
     if managed && number("min-replicas-max-lag") == Some(0) {
         advise(
@@ -158,6 +157,42 @@ fn check_settings(answer: &Answer, fitness: &Fitness, service: &Service, finding
             "takes writes as a standby, which are lost at the next copy".to_owned(),
             "CONFIG SET replica-read-only yes".to_owned(),
         );
+    }
+}
+
+/// Whether a copy may begin within the second in which a standby asks for it. The delay is counted in whole seconds of the server's
+/// clock, so that one of 1 may be none, and a copy by a file knows no delay (Redis's replication.c, `syncCommand` and
+/// `shouldStartChildReplication`).
+fn copies_at_once<'a>(number: impl Fn(&str) -> Option<u64>, fact: impl Fn(&str) -> &'a str) -> bool {
+    fact("repl-diskless-sync") == "no"
+        || number("repl-diskless-sync-delay").is_some_and(|delay| delay < 2)
+        || number("repl-diskless-sync-max-replicas").is_some_and(|replicas| replicas > 0)
+}
+
+/// A primary that stops by itself can be replaced when it hangs; but of two nodes the promoted one has no standby, and stops too.
+fn findings_of_self_fence(service: &Service, needs: Option<u64>, advise: &mut impl FnMut(String, String)) {
+    let pair = service.nodes().count() < 3;
+    match needs {
+        Some(0) if service.failover.unfenced == Unfenced::Promote => {}
+        Some(0) => {
+            let mend = if pair {
+                "a third node and CONFIG SET min-replicas-to-write 1 on each, or failover.unfenced = \"promote\": it may then take \
+                 writes that are lost"
+            } else {
+                "CONFIG SET min-replicas-to-write 1"
+            };
+            advise(
+                "goes on taking writes when it has lost its standbys, so it can't be replaced when it hangs".to_owned(),
+                mend.to_owned(),
+            );
+        }
+        Some(needs) if pair => advise(
+            format!(
+                "takes no writes without {needs} standby: after a failover the other node has none, and refuses writes (NOREPLICAS)"
+            ),
+            "a third node, or CONFIG SET min-replicas-to-write 0".to_owned(),
+        ),
+        _ => {}
     }
 }
 

@@ -148,6 +148,13 @@ impl Store for RedisStore {
         })
     }
 
+    fn knock<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let (state, node) = self.node(node);
+            node.knock(state.service.health.timeout).await
+        })
+    }
+
     fn fitness<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Result<Fitness, StoreError>> {
         Box::pin(async move { fitness::fitness(&self.node(node).1).await })
     }

@@ -27,6 +27,8 @@ pub(super) struct ProbeState {
     pub(super) managers: Vec<String>,
     /// When to look for them again.
     pub(super) managers_due: Option<Instant>,
+    /// Until when a manager that was here before us may not have seen us.
+    pub(super) newcomer_until: Option<Instant>,
     /// What was received and applied at the last good probe.
     pub(super) positions: (u64, u64),
 }
@@ -64,6 +66,11 @@ impl Node {
     /// The ACL user we are there.
     pub(super) fn user(&self) -> &str {
         self.login.credentials.as_ref().map_or(DEFAULT_USER, |(user, _)| user)
+    }
+
+    /// Whether it lets us in on a connection of its own, within `limit`.
+    pub(super) async fn knock(&self, limit: Duration) -> bool {
+        Connection::open(&self.endpoint, &self.login, Instant::now() + limit).await.is_ok()
     }
 
     /// Runs commands on the connection that isn't the probe's. A kept connection that broke meanwhile is replaced once: all

@@ -38,6 +38,9 @@ const CONNECTIONS_A_STEP: usize = 100;
 /// The same while another manager is seen, since then this one waits for it to be gone.
 const CONNECTIONS_A_STEP_WAITING: usize = 1000;
 
+/// How long a look at a node takes, and what comes between two of them, at most.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Probes `node` once, within `limit`.
 pub(super) async fn probe(node: &Node, service: &str, instance: &str, limit: Duration) -> Observation {
     let mut state = node.probe.lock().await;
@@ -53,7 +56,10 @@ pub(super) async fn probe(node: &Node, service: &str, instance: &str, limit: Dur
             if let Some(list) = replies.get(QUESTIONS.len()) {
                 note_managers(&mut state, list, service, instance, started);
             }
-            match answer(&connection.identity, &replies, (&state.managers, instance), was_silent) {
+            // Whoever was here before us manages until it must have seen us: else both do for that time.
+            let unseen = state.newcomer_until.is_some_and(|until| started < until);
+            let yields = state.managers.first().is_some_and(|first| unseen || first.as_str() < instance);
+            match answer(&connection.identity, &replies, (&state.managers, yields), was_silent) {
                 Ok(mut answer) => {
                     state.kept = Some(connection);
                     drop_incomplete(&mut answer, &mut state.positions);
@@ -144,16 +150,21 @@ fn note_managers(state: &mut ProbeState, list: &Reply, service: &str, instance: 
         state.managers = others;
         connections = count;
     }
-    let step = if state.managers.is_empty() { CONNECTIONS_A_STEP } else { CONNECTIONS_A_STEP_WAITING };
-    let factor = u32::try_from(connections.div_ceil(step)).unwrap_or(u32::MAX).max(1);
-    state.managers_due = Some(now + MANAGERS_EVERY.saturating_mul(factor));
+    let next = |step: usize| {
+        let factor = u32::try_from(connections.div_ceil(step)).unwrap_or(u32::MAX).max(1);
+        now + MANAGERS_EVERY.saturating_mul(factor)
+    };
+    // Who is alone here looks so seldom.
+    let alone = next(CONNECTIONS_A_STEP);
+    state.newcomer_until.get_or_insert(alone + LOOK);
+    state.managers_due = Some(if state.managers.is_empty() { alone } else { next(CONNECTIONS_A_STEP_WAITING) });
 }
 
 /// Builds the answer from the replies to [`QUESTIONS`]; an error says which one was refused.
 fn answer(
     identity: &Identity,
     replies: &[Reply],
-    (managers, ours): (&[String], &str),
+    (managers, yields): (&[String], bool),
     was_silent: bool,
 ) -> Result<Answer, String> {
     let section = |index: usize| {
@@ -190,7 +201,7 @@ fn answer(
         // A primary doesn't say its own; what it will be as a standby is seen when it is one.
         priority: replication.number("slave_priority").and_then(|n| u32::try_from(n).ok()).unwrap_or(100),
         other_managers: managers.to_vec(),
-        yields: managers.first().is_some_and(|first| first.as_str() < ours),
+        yields,
         heartbeat: seconds(5),
         self_fence: own_fence.map(|(standbys, lag)| SelfFence { standbys, lag }),
         sick,
@@ -249,6 +260,7 @@ pub(super) fn lineage(replication: &Info) -> Lineage {
         id: replication.get("master_replid").unwrap_or_default().to_owned(),
         previous: if none { String::new() } else { previous.to_owned() },
         previous_until: replication.number("second_repl_offset").unwrap_or(0),
+        transactions: None,
     }
 }
 

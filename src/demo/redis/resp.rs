@@ -16,7 +16,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// One connection.
-pub(super) struct Client {
+pub(in crate::demo) struct Client {
     stream: TcpStream,
     input: BytesMut,
 }

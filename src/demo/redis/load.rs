@@ -2,8 +2,8 @@
 //! tries again, so whatever an application would feel is counted.
 
 use super::{
+    super::tally::Tally,
     resp::{Client, number},
-    tally::Tally,
 };
 use redis_protocol::resp2::types::OwnedFrame;
 use std::{cell::Cell, io, rc::Rc, time::Duration};

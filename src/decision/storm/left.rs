@@ -1,0 +1,136 @@
+//! Primaries that are left, and what is known of them afterwards: late answers, old evidence, restarts of our own.
+
+use super::{
+    MS, SECOND,
+    faults::Fault,
+    named::{heals, moves, open, routed, shipped, standing, stays, steady},
+    net::Path,
+    node::{Disk, Follows, Proc},
+};
+use crate::{
+    config::Unfenced,
+    decision::switch::Stage,
+    model::{operation::Command, view::Standing},
+};
+use std::time::Duration;
+
+fn stage(storm: &super::Storm) -> Option<Stage> {
+    storm.core.machine.as_ref()?.switch.as_ref().map(|switch| switch.stage)
+}
+
+#[test]
+fn what_a_hung_primary_answers_when_it_wakes_in_the_flip_is_not_handed_on() {
+    let mut plan = shipped(2);
+    plan.heartbeat = 1;
+    plan.settings.failover.unfenced = Unfenced::Promote;
+    let mut storm = steady(plan);
+    storm.hang(0);
+    assert!(storm.run_until(10 * SECOND, |storm| stage(storm) == Some(Stage::Promoting)), "{}", storm.state());
+    let known = storm.ledger.acknowledged();
+    let before = storm.nodes[0].data.len();
+    storm.wake(0);
+    assert!(storm.nodes[0].data.len() > before, "it runs what lay in its sockets");
+    assert!(storm.run_until(SECOND, |storm| routed(storm) == 1 && open(storm)), "{}", storm.state());
+    assert_eq!(storm.ledger.acknowledged(), known, "nobody is told that it is safe");
+    heals(&mut storm);
+}
+
+#[test]
+fn a_primary_that_answers_before_anything_is_promoted_stays() {
+    let mut plan = shipped(2);
+    plan.heartbeat = 1;
+    plan.settings.failover.unfenced = Unfenced::Promote;
+    let mut storm = steady(plan);
+    // A worker that hears late keeps the failover from going on.
+    storm.core.frozen_until = 0;
+    storm.hang(0);
+    assert!(storm.run_until(10 * SECOND, |storm| stage(storm) == Some(Stage::Draining)), "{}", storm.state());
+    storm.core.shown_until.fill(storm.now + SECOND);
+    storm.agenda.retain(|_, (_, item)| !matches!(item, super::Item::Report(_) | super::Item::Shown(..)));
+    storm.wake(0);
+    assert!(storm.run_until(SECOND, |storm| stage(storm).is_none()), "{}", storm.state());
+    assert_eq!(routed(&storm), 0, "{}", storm.state());
+    heals(&mut storm);
+}
+
+#[test]
+fn a_link_lost_to_an_earlier_process_is_no_evidence_of_a_hang() {
+    let mut plan = shipped(2);
+    plan.heartbeat = 10;
+    plan.settings.failover.unfenced = Unfenced::Promote;
+    plan.settings.health.hang_window = Duration::from_secs(6);
+    let mut storm = steady(plan);
+    // It restarts within the hysteresis, its standby has not come back, and it hangs.
+    storm.nodes[1].link.retry_at = storm.now + 60 * SECOND;
+    storm.kill(0);
+    storm.restart(0, Disk::Whole, 0);
+    storm.run(50 * MS);
+    storm.nodes[1].link.retry_at = storm.now + 60 * SECOND;
+    storm.run(SECOND);
+    assert!(!storm.nodes[1].link.up && routed(&storm) == 0 && storm.nodes[0].proc == Proc::Up, "{}", storm.state());
+    storm.hang(0);
+    stays(&mut storm, 5 * SECOND);
+    assert_eq!(standing(&storm).0, Standing::Suspect, "{}", storm.state());
+    moves(&mut storm, 1, 5 * SECOND);
+    heals(&mut storm);
+}
+
+#[test]
+fn a_restart_of_ours_in_an_outage_that_we_saw_begin_knows_how_far_the_standby_is() {
+    let mut storm = steady(shipped(2));
+    storm.order(Command::Pause(Duration::from_secs(3600)));
+    storm.run(SECOND);
+    storm.kill(0);
+    storm.run(2 * SECOND);
+    assert_eq!(storm.nodes[1].follows, Follows::Void, "{}", storm.state());
+    storm.crash(100 * MS);
+    storm.run(3 * SECOND);
+    assert_eq!(routed(&storm), 0, "it is paused: {}", storm.state());
+    storm.order(Command::Resume);
+    moves(&mut storm, 1, 5 * SECOND);
+    heals(&mut storm);
+}
+
+#[test]
+fn a_restart_of_ours_in_an_outage_that_nobody_saw_begin_blocks() {
+    let mut storm = steady(shipped(2));
+    storm.crash(2 * SECOND);
+    storm.kill(0);
+    storm.run(20 * SECOND);
+    let (state, note) = standing(&storm);
+    assert!(state == Standing::Blocked && note.contains("is not known yet"), "{note}");
+    heals(&mut storm);
+}
+
+#[test]
+fn a_fallen_primary_with_an_append_only_files_data_serves_again() {
+    let mut plan = shipped(2);
+    plan.full_copy = 300 * MS;
+    let mut storm = steady(plan);
+    storm.net.set(1, 2, Path::Cut);
+    storm.nodes[0].file = Follows::Node(1);
+    storm.kill(0);
+    storm.restart(0, Disk::Log, 0);
+    let held = storm.nodes[0].data.len();
+    assert!(storm.run_until(5 * SECOND, |storm| storm.nodes[0].is_primary()), "{}", storm.state());
+    assert!(storm.nodes[0].data.len() >= held && routed(&storm) == 0, "{}", storm.state());
+    heals(&mut storm);
+}
+
+#[test]
+fn what_an_old_dump_names_as_its_parent_tells_that_it_is_old_however_little_it_lacks() {
+    let mut plan = shipped(3);
+    plan.settings.failover.cooldown = Duration::from_secs(5);
+    let mut storm = steady(plan);
+    storm.run(4 * SECOND);
+    storm.kill(0);
+    moves(&mut storm, 1, 5 * SECOND);
+    storm.run(300 * MS);
+    let held = storm.nodes[2].data.len();
+    storm.kill(1);
+    storm.restart(1, Disk::Old, 0);
+    storm.run(2 * SECOND);
+    assert!(storm.nodes[2].data.len() >= held, "{}", storm.state());
+    storm.begin(Fault::Reload(false));
+    heals(&mut storm);
+}

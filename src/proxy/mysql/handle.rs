@@ -1,0 +1,132 @@
+//! What a session shows to its lane: how to wake it, whether it is ready for a move, and since when a transaction is open.
+//!
+//! Input: the session's own steps, the steward's orders. Output: each other's news, without a message. Never: bytes.
+
+use super::{door::Login, open::Backend, threads::Seat};
+use crate::model::name::NodeAddress;
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::{Context, Waker},
+    time::{Duration, Instant},
+};
+
+/// When a session has to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// It goes on.
+    #[default]
+    No,
+    /// When nothing is under way in it.
+    AtSafePoint,
+    /// At once.
+    Now,
+}
+
+/// One session of a lane.
+pub struct Handle {
+    /// The application's address.
+    pub peer: Box<str>,
+    /// The id that the application was told, and what others see of the session.
+    pub seat: RefCell<Seat>,
+    /// As whom it is logged in.
+    pub login: RefCell<Rc<Login>>,
+    waker: RefCell<Option<Waker>>,
+    ending: Cell<Ending>,
+    /// A connection on the node that the route will move to.
+    twin: RefCell<Option<Backend>>,
+    /// One is being opened.
+    pub warming: Cell<bool>,
+    /// It has nothing that would be lost by a move, but for a transaction that will end.
+    pub movable: Cell<bool>,
+    /// Since when it has a transaction open, or something else that only it can end.
+    busy_since: Cell<Option<Instant>>,
+    /// It waits for a hold to end.
+    pub parked: Cell<bool>,
+    /// The last word on why it can't move, as operators were told.
+    pub told_stuck: RefCell<Option<String>>,
+}
+
+impl Handle {
+    /// A session that has just logged in.
+    pub fn new(peer: Box<str>, seat: Seat, login: Rc<Login>) -> Self {
+        Self {
+            peer,
+            seat: RefCell::new(seat),
+            login: RefCell::new(login),
+            waker: RefCell::default(),
+            ending: Cell::default(),
+            twin: RefCell::default(),
+            warming: Cell::new(false),
+            movable: Cell::new(true),
+            busy_since: Cell::new(None),
+            parked: Cell::new(false),
+            told_stuck: RefCell::default(),
+        }
+    }
+
+    /// The id that the application was told.
+    pub fn id(&self) -> u32 {
+        self.seat.borrow().id
+    }
+
+    /// Notes the session's task.
+    pub fn register(&self, cx: &Context<'_>) {
+        let mut slot = self.waker.borrow_mut();
+        if !slot.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *slot = Some(cx.waker().clone());
+        }
+    }
+
+    /// Has the session look around.
+    pub fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Tells it to end.
+    pub fn end(&self, when: Ending) {
+        self.ending.set(self.ending.get().max(when));
+        self.wake();
+    }
+
+    /// Whether it has to end.
+    pub fn ending(&self) -> Ending {
+        self.ending.get()
+    }
+
+    /// A connection on the node that the route will move to.
+    pub fn set_twin(&self, twin: Option<Backend>) {
+        *self.twin.borrow_mut() = twin;
+    }
+
+    /// True when there is one on that node.
+    pub fn is_warm(&self, node: &NodeAddress) -> bool {
+        self.twin.borrow().as_ref().is_some_and(|twin| twin.node == *node)
+    }
+
+    /// Takes it, if it is on that node and its server hasn't closed it.
+    pub fn take_twin(&self, node: &NodeAddress) -> Option<Backend> {
+        self.twin.borrow_mut().take().filter(|twin| twin.node == *node)?.alive()
+    }
+
+    /// Closes it unless it is on that node.
+    pub fn cool(&self, node: Option<&NodeAddress>) {
+        self.twin.borrow_mut().take_if(|twin| Some(&twin.node) != node);
+    }
+
+    /// Notes that something is open in it, or no more. Returns true if that is a change.
+    pub fn set_busy(&self, busy: bool) -> bool {
+        let changed = self.busy_since.get().is_some() != busy;
+        if changed {
+            self.busy_since.set(busy.then(Instant::now));
+        }
+        changed
+    }
+
+    /// How long something has been open in it.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.busy_since.get().map(|since| since.elapsed())
+    }
+}

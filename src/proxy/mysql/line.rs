@@ -1,0 +1,83 @@
+//! One connection of either side while something is said on it step by step: logins, and what Pointsman itself asks a node.
+//!
+//! The relay of commands doesn't go this way: it polls the two halves itself. Never: time limits, which are the caller's.
+
+use crate::{
+    net::Stream,
+    protocol::mysql::packet::{self, HEADER, Header},
+    proxy::conn::{Reader, Writer, split},
+};
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Waker},
+};
+
+/// Bytes that one read takes at most.
+const CHUNK: usize = 4 * 1024;
+
+/// A connection.
+pub struct Line {
+    /// Its reading half.
+    pub reader: Reader,
+    /// Its writing half.
+    pub writer: Writer,
+}
+
+impl Line {
+    /// The halves of a stream.
+    pub fn new(stream: Stream) -> Self {
+        let (reader, writer) = split(stream);
+        Self { reader, writer }
+    }
+
+    /// Appends what is there, at least a byte.
+    pub async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<()> {
+        let start = buf.len();
+        buf.resize(start + CHUNK, 0);
+        let room = buf.get_mut(start..).unwrap_or_default();
+        let result = poll_fn(|cx| self.reader.poll_read(cx, room)).await;
+        buf.truncate(start + result.as_ref().copied().unwrap_or_default());
+        match result? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes all of `bytes`.
+    pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() || self.writer.unflushed() {
+            let written = if bytes.is_empty() { 0 } else { self.writer.try_write(bytes)? };
+            bytes = bytes.get(written..).unwrap_or_default();
+            if written == 0 {
+                poll_fn(|cx| self.writer.poll_ready(cx)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next packet of at most `longest` bytes, whatever its number, without those behind it, which stay in `unread`. The payload replaces
+    /// what is in `payload`.
+    pub async fn packet(&mut self, unread: &mut Vec<u8>, payload: &mut Vec<u8>, longest: usize) -> io::Result<u8> {
+        loop {
+            if let Some(header) = Header::read(unread) {
+                if header.len > longest {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                if let Some((_, found)) = packet::read(unread) {
+                    payload.clear();
+                    payload.extend_from_slice(found);
+                    unread.drain(..HEADER + header.len);
+                    return Ok(header.sequence);
+                }
+            }
+            self.read(unread).await?;
+        }
+    }
+
+    /// True unless the other side has closed it, or has said something that nobody asked for.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.reader.poll_read(&mut cx, &mut [0; 16]).is_pending()
+    }
+}

@@ -1,0 +1,277 @@
+//! Opens a session's connection to a node: logs in as the session's user, turns session tracking on, and sees which process it is.
+//!
+//! Input: a node, who logs in. Output: a connection on which nothing is outstanding, or what was said against it. Never: retries, or a
+//! connection to another process than the one that the board says is served.
+
+use super::{
+    ask::{self, AskError},
+    desk,
+    door::Login,
+    lane::Lane,
+    line::Line,
+    manners::Manners,
+    process,
+};
+use crate::{
+    model::{name::NodeAddress, secret::Secret, signal::Signal},
+    net::{ConnectError, Endpoint, Stream},
+    protocol::mysql::{
+        capability::Capabilities,
+        error::{self, Code},
+        greeting::Greeting,
+        login::{LOGIN_MAX, put_attribute},
+        node_login::{Ask, Channel, Node, NodeLogin, NodeLoginError, Progress},
+        packet,
+    },
+};
+use bytes::{Buf, BytesMut};
+use std::{rc::Rc, time::Duration};
+use tokio::{net::TcpStream, time::timeout};
+
+/// How long a connection, its login and its first questions may take.
+pub const LIMIT: Duration = Duration::from_secs(5);
+
+/// Turns on what tells how the session changes. What the application itself asked for is restored from its state.
+const TRACK: &str = "SET SESSION session_track_system_variables='*', session_track_schema=ON, \
+                     session_track_state_change=ON, session_track_transaction_info='CHARACTERISTICS'";
+
+/// A session's connection to a node.
+pub struct Backend {
+    /// The connection.
+    pub line: Line,
+    /// The node.
+    pub node: NodeAddress,
+    /// The node's own id of the connection.
+    pub thread: u32,
+    /// What both sides can do.
+    pub capabilities: Capabilities,
+    /// Status flags after the login.
+    pub status: u16,
+    /// Keeps the lane's count.
+    counted: Rc<Lane>,
+}
+
+impl Backend {
+    /// Itself, unless the server has closed it, or has said something that nobody asked for.
+    pub fn alive(mut self) -> Option<Self> {
+        self.line.is_quiet().then_some(self)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.counted.count_backend(false);
+        let mut goodbye = Vec::new();
+        packet::command(&mut goodbye, crate::protocol::mysql::capability::command::QUIT, b"");
+        // The server may be gone already; if it isn't, it frees the session sooner, and doesn't count it as aborted.
+        let _ = self.line.writer.try_write(&goodbye);
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum OpenError {
+    /// No connection.
+    Connect,
+    /// Connected, and then the connection broke or stayed silent.
+    Lost,
+    /// The node takes nobody now (too many connections, shutting down): trying again later helps.
+    NotReady,
+    /// Another process answers than the one that is served: it is judged, and then it is or it isn't.
+    Stranger,
+    /// The node refuses this login, and will refuse it again.
+    Refused(Code, String),
+}
+
+impl From<AskError> for OpenError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Lost => Self::Lost,
+            AskError::Refused(code, text) => Self::Refused(code, text),
+        }
+    }
+}
+
+/// Connects to `node` and logs in; in `schema`, if there is one.
+pub async fn open(
+    lane: &Rc<Lane>,
+    node: &NodeAddress,
+    login: &Login,
+    schema: Option<&[u8]>,
+) -> Result<Backend, OpenError> {
+    let _turn = lane.opening.acquire().await;
+    let opened = timeout(LIMIT, enter(lane, node, login, schema)).await;
+    let result = opened.unwrap_or_else(|_| {
+        lane.report(Signal::TimedOut, node);
+        Err(OpenError::Connect)
+    });
+    match &result {
+        Err(OpenError::Lost) => lane.report(Signal::Reset, node),
+        Err(OpenError::NotReady) => lane.report(Signal::WrongRole, node),
+        Err(OpenError::Stranger) => lane.report(Signal::Stranger, node),
+        Ok(_) | Err(_) => {}
+    }
+    result
+}
+
+/// Logs in once to learn how the node greets, as any of the configured users. True if that is known now.
+pub async fn introduce(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
+    let settings = lane.settings();
+    for user in &settings.users {
+        let login = Login {
+            user: user.name.as_str().into(),
+            capabilities: Capabilities::default(),
+            collation: UTF8MB4,
+            attributes: Box::default(),
+        };
+        match open(lane, node, &login, None).await {
+            // It may be that this user isn't let in from here: the greeting came all the same, if it came.
+            Ok(_) | Err(OpenError::Refused(..)) if lane.manners().is_some() => return true,
+            Err(OpenError::Refused(..)) => {}
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// `utf8mb4_general_ci`, which every server has.
+const UTF8MB4: u8 = 45;
+
+async fn enter(
+    lane: &Rc<Lane>,
+    node: &NodeAddress,
+    login: &Login,
+    schema: Option<&[u8]>,
+) -> Result<Backend, OpenError> {
+    let settings = lane.settings();
+    let user = settings.users.iter().find(|user| *user.name == *login.user);
+    let Some(password) = user.and_then(|user| user.password.as_ref()) else {
+        // A reload has taken the user out meanwhile.
+        let text = format!("Access denied for user '{}': not configured any more", login.user);
+        return Err(OpenError::Refused(error::ACCESS_DENIED, text));
+    };
+    let endpoint = lane.endpoint(node);
+    let socket = match endpoint.connect_plain(LIMIT).await {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::debug!(%node, %error, "no connection");
+            match error {
+                ConnectError::Refused => lane.report(Signal::Refused, node),
+                ConnectError::TimedOut | ConnectError::Silent => lane.report(Signal::TimedOut, node),
+                _ => {}
+            }
+            return Err(OpenError::Connect);
+        }
+    };
+    let (line, known) = Knock { lane, node, login, password, schema, endpoint: &endpoint }.log_in(socket).await?;
+    lane.count_backend(true);
+    let Node { connection_id: thread, capabilities, status, .. } = known;
+    let mut backend = Backend { line, node: node.clone(), thread, capabilities, status, counted: Rc::clone(lane) };
+    prepare(lane, &mut backend).await?;
+    Ok(backend)
+}
+
+/// Makes a fresh session at the node one that can be followed.
+pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError> {
+    let served = lane.view().process.clone().filter(|_| lane.leads_to(&backend.node));
+    let mut questions = vec![TRACK];
+    let mariadb = lane.manners().is_some_and(|manners| manners.is_mariadb());
+    if served.is_some() {
+        questions.push(process::question(mariadb));
+    }
+    let answers = ask::ask_all(backend, &questions).await?;
+    let Some(served) = served else { return Ok(()) };
+    let row = answers.into_iter().nth(1).and_then(|answer| answer.row).unwrap_or_default();
+    if process::is_served(&served, &row) {
+        return Ok(());
+    }
+    Err(OpenError::Stranger)
+}
+
+/// One login under way.
+struct Knock<'a> {
+    lane: &'a Lane,
+    node: &'a NodeAddress,
+    login: &'a Login,
+    password: &'a Secret,
+    schema: Option<&'a [u8]>,
+    endpoint: &'a Endpoint,
+}
+
+impl Knock<'_> {
+    async fn log_in(&self, socket: TcpStream) -> Result<(Line, Node), OpenError> {
+        let mut attributes = self.login.attributes.to_vec();
+        put_attribute(&mut attributes, b"_proxy", b"pointsman");
+        let mut login = NodeLogin::new(Ask {
+            user: self.login.user.as_bytes(),
+            password: self.password,
+            schema: self.schema,
+            capabilities: self.login.capabilities,
+            optional: Capabilities::default(),
+            collation: self.login.collation,
+            attributes: &attributes,
+            channel: if self.endpoint.is_secure() { Channel::Tls } else { Channel::Plain },
+            seed: desk::seed(),
+        });
+        let mut stream = Stream::Tcp(socket);
+        let mut unread = BytesMut::new();
+        let mut out = Vec::new();
+        let mut greeted = false;
+        loop {
+            if stream.read_buf(&mut unread).await.unwrap_or_default() == 0 || unread.len() > LOGIN_MAX * 2 {
+                return Err(OpenError::Lost);
+            }
+            if !greeted && let Some((_, payload)) = packet::read(&unread) {
+                greeted = true;
+                if let Ok(greeting) = Greeting::read(payload) {
+                    self.lane.learn(self.node, Manners::of(&greeting));
+                }
+            }
+            let (used, progress) = login.read(&unread, &mut out).map_err(|error| self.refused(&error))?;
+            unread.advance(used);
+            stream.write_all(&out).await.map_err(|_| OpenError::Lost)?;
+            out.clear();
+            match progress {
+                Progress::More => {}
+                Progress::NeedsTls => {
+                    stream = self.secure(stream).await?;
+                    login.tls_ready(&mut out);
+                    stream.write_all(&out).await.map_err(|_| OpenError::Lost)?;
+                    out.clear();
+                }
+                Progress::Done(node) => return Ok((Line::new(stream), node)),
+            }
+        }
+    }
+
+    async fn secure(&self, stream: Stream) -> Result<Stream, OpenError> {
+        let Stream::Tcp(socket) = stream else { return Err(OpenError::Lost) };
+        self.endpoint.secure(socket, LIMIT).await.map_err(|error| {
+            tracing::warn!(node = %self.node, %error, "no TLS with the node");
+            OpenError::Lost
+        })
+    }
+
+    fn refused(&self, error: &NodeLoginError) -> OpenError {
+        let (node, user) = (self.node, &self.login.user);
+        match error {
+            NodeLoginError::Refused { number, text, .. } if is_passing(*number) => {
+                tracing::debug!(%node, %user, number, text, "the node takes nobody now");
+                OpenError::NotReady
+            }
+            NodeLoginError::Refused { number, state, text } => {
+                tracing::warn!(%node, %user, number, text, "the node refused a login");
+                OpenError::Refused(Code { number: *number, state: *state }, text.clone())
+            }
+            other => {
+                tracing::warn!(%node, %user, error = %other, "no login at the node");
+                OpenError::Refused(error::UNKNOWN, format!("pointsman: {other}"))
+            }
+        }
+    }
+}
+
+/// True for what a node says that takes nobody now, and may take somebody later: it starts, it stops, or it is full.
+fn is_passing(number: u16) -> bool {
+    matches!(number, 1040 | 1053 | 1129 | 1203 | 3032 | 3159)
+}

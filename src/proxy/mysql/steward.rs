@@ -1,0 +1,159 @@
+//! Carries out on one worker what the board of a service says: hold, warm up, move, release; and keeps its counts.
+//!
+//! Input: the board's view, and the lane's sessions. Output: orders to them by wake-ups, signals to control. It repeats its answers each round
+//! until the view changes, so that a lost signal is harmless. Never: a decision.
+
+use super::{
+    handle::Handle,
+    lane::{Gate, Lane},
+    open, wait,
+};
+use crate::{
+    model::{
+        name::NodeAddress,
+        route::{Mode, Readying},
+        signal::{Signal, StuckSession},
+    },
+    route::View,
+};
+use std::{
+    rc::{Rc, Weak},
+    time::Duration,
+};
+use tokio::{select, sync::watch, time::sleep};
+
+/// From one look at counts and clocks to the next.
+const ROUND: Duration = Duration::from_millis(20);
+/// A transaction that is open for longer keeps a planned switch waiting.
+const LONG: Duration = Duration::from_secs(1);
+
+/// Follows the lane's board for as long as the lane lives.
+pub fn follow(lane: &Rc<Lane>) {
+    tokio::task::spawn_local(run(Rc::downgrade(lane), lane.board.changes()));
+    let lane = Rc::clone(lane);
+    tokio::task::spawn_local(async move {
+        // The first application needn't wait for what the node says of itself.
+        wait::for_manners(&lane).await;
+    });
+}
+
+async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
+    loop {
+        let Some(strong) = lane.upgrade() else { return };
+        take_view(&strong);
+        round(&strong);
+        let time = async {
+            select! {
+                () = strong.attend.notified() => {}
+                () = sleep(ROUND) => {}
+            }
+        };
+        select! {
+            told = changes.changed() => if told.is_err() { return },
+            () = time => {}
+        }
+    }
+}
+
+/// Acts on a view that is new.
+fn take_view(lane: &Rc<Lane>) {
+    let before = lane.view();
+    let view = lane.refresh();
+    let same = before.route == view.route && before.process == view.process;
+    if same && before.next == view.next && before.cut_sessions == view.cut_sessions {
+        return;
+    }
+    if view.route.mode == Mode::Hold {
+        lane.outage_began();
+    }
+    let next = |view: &View| view.next.as_ref().map(|(target, _)| target.node.clone());
+    let target = view.route.target.as_ref().map(|target| target.node.clone());
+    if view.next.is_none() {
+        lane.for_each(|handle| handle.cool(target.as_ref()));
+    } else if next(&before) != next(&view) {
+        lane.for_each(|handle| handle.cool(next(&view).as_ref()));
+    }
+    if view.route.mode != Mode::Hold && before.route.mode == Mode::Hold {
+        lane.outage_ended();
+    }
+    lane.wake_all();
+    if view.route.mode != Mode::Hold {
+        let longest = lane.unpark();
+        if before.route.mode == Mode::Hold {
+            let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+            lane.board.report(Signal::Stalled { worker: lane.worker, epoch: view.route.epoch, longest_us });
+        }
+    }
+}
+
+/// Warms up, answers, counts, and looks at the clock.
+fn round(lane: &Rc<Lane>) {
+    let view = lane.view();
+    let (worker, epoch) = (lane.worker, view.route.epoch);
+    if let Some((next, readying)) = &view.next {
+        if is_warm(lane, &next.node) {
+            lane.board.report(Signal::Warm { worker, epoch });
+        }
+        if *readying == Readying::HandOver {
+            // Nothing is ever pushed to an application of MySQL, so there is nothing to hand over.
+            lane.board.report(Signal::HandedOver { worker, epoch });
+        }
+    }
+    if view.route.mode == Mode::Hold {
+        let drained = lane.is_drained();
+        lane.board.report(if drained { Signal::Drained { worker, epoch } } else { Signal::Held { worker, epoch } });
+    }
+    name_long_transactions(lane);
+    run_out(lane, &view);
+    lane.publish_counts();
+}
+
+/// Opens what is missing on the next node; true when nothing is.
+fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
+    let mut missing = 0;
+    lane.for_each(|handle| {
+        if !handle.is_warm(node) {
+            missing += 1;
+            warm_up(lane, handle, node);
+        }
+    });
+    missing == 0
+}
+
+/// Opens a connection for a session on the node that the route will move to, beside the one in use.
+fn warm_up(lane: &Rc<Lane>, handle: &Rc<Handle>, node: &NodeAddress) {
+    if handle.warming.replace(true) {
+        return;
+    }
+    let (lane, handle, node) = (Rc::clone(lane), Rc::clone(handle), node.clone());
+    tokio::task::spawn_local(async move {
+        let login = handle.login.borrow().clone();
+        match open::open(&lane, &node, &login, None).await {
+            Ok(twin) => handle.set_twin(Some(twin)),
+            Err(error) => {
+                tracing::debug!(%node, ?error, "no connection could be warmed up");
+                sleep(ROUND).await;
+            }
+        }
+        handle.warming.set(false);
+        lane.attend.notify_one();
+    });
+}
+
+/// Tells operators which transactions keep a switch waiting.
+fn name_long_transactions(lane: &Lane) {
+    lane.for_each_busy(|handle| {
+        let Some(open) = handle.busy_for().filter(|open| *open > LONG) else { return };
+        let why = format!("transaction open for {} s", open.as_secs());
+        lane.set_stuck(handle.id(), Some(StuckSession { client: handle.peer.to_string(), why }));
+    });
+}
+
+/// When commands have waited for too long, they and those that follow are refused at once.
+fn run_out(lane: &Rc<Lane>, view: &View) {
+    if lane.is_run_out() && view.route.mode == Mode::Hold && lane.gate() == Gate::Hold {
+        lane.set_gate(Gate::Guarded);
+        lane.wake_all();
+        lane.unpark();
+    }
+}

@@ -1,0 +1,5 @@
+//! MySQL and MariaDB.
+
+mod rights;
+
+pub use rights::{MARIADB_GRANTS, MYSQL_GRANTS};
