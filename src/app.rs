@@ -13,7 +13,7 @@ use crate::{
     protocol::redis::command::DenyList,
     proxy::{self, Proxy},
     route::Board,
-    store::{Store, redis::RedisStore},
+    store::{Store, mysql::MysqlStore, redis::RedisStore},
     telemetry::{Metrics, Traffic, start_logging},
 };
 use std::{
@@ -53,7 +53,8 @@ pub fn run(file: &Path) -> ExitCode {
 pub fn store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String> {
     match service.kind {
         Kind::Redis => told(service, RedisStore::new(service.clone(), &instance(config))),
-        kind => Err(unsupported(service, kind)),
+        Kind::Mysql => told(service, MysqlStore::new(service.clone(), &instance(config))),
+        Kind::Elasticsearch => Err(unsupported(service)),
     }
 }
 
@@ -61,15 +62,16 @@ pub fn store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, 
 pub fn visiting_store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String> {
     match service.kind {
         Kind::Redis => told(service, RedisStore::visitor(service.clone(), &instance(config))),
-        kind => Err(unsupported(service, kind)),
+        Kind::Mysql => told(service, MysqlStore::visitor(service.clone(), &instance(config))),
+        Kind::Elasticsearch => Err(unsupported(service)),
     }
 }
 
-fn unsupported(service: &Service, kind: Kind) -> String {
-    format!("services.{}: {} is not supported yet", service.name, kind.as_str())
+fn unsupported(service: &Service) -> String {
+    format!("services.{}: {} is not supported yet", service.name, service.kind.as_str())
 }
 
-fn told(service: &Service, built: Result<RedisStore, TlsFileError>) -> Result<Arc<dyn Store>, String> {
+fn told<S: Store + 'static>(service: &Service, built: Result<S, TlsFileError>) -> Result<Arc<dyn Store>, String> {
     built.map(|store| Arc::new(store) as Arc<dyn Store>).map_err(|error| format!("services.{}: {error}", service.name))
 }
 

@@ -77,6 +77,7 @@ fn a_mariadb_position_is_a_line_of_history() {
     // It never heard of server 1, which wrote after what both have.
     assert_eq!(set("0-1-123,0-2-120").subtract(&set("0-2-120,0-3-130")).to_string(), "0-1-121..123");
     assert_eq!(set("0-1-100,0-2-120,1-1-7").count(), 127);
+    assert_eq!(set("0-1-100,0-2-120,1-1-7").positions(), "0-2-120,1-1-7");
     assert!(!set("0-1-5").contains(&set("1-1-5")), "domains have nothing to do with each other");
 }
 

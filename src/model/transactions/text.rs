@@ -5,7 +5,7 @@
 //! doesn't begin at the beginning. It never panics on what a server says.
 
 use super::{Interval, MAX_INTERVALS, Source, Transactions, merge};
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 /// The highest number of a transaction of MySQL (`GNO_END` - 1 in its source); MariaDB's are only bounded by their size.
 const HIGHEST: u64 = i64::MAX as u64 - 1;
@@ -57,6 +57,19 @@ impl FromStr for Transactions {
 }
 
 impl Transactions {
+    /// The last transaction of each MariaDB domain, as `MASTER_GTID_WAIT` takes a position: one a domain.
+    pub fn positions(&self) -> String {
+        let mut last: BTreeMap<u32, (u64, u32)> = BTreeMap::new();
+        for (source, intervals) in &self.sources {
+            let (Source::MariaDb { domain, server }, Some((_, end))) = (source, intervals.last()) else { continue };
+            let known = last.entry(*domain).or_default();
+            *known = (*known).max((*end, *server));
+        }
+        let texts: Vec<String> =
+            last.iter().map(|(domain, (sequence, server))| format!("{domain}-{server}-{sequence}")).collect();
+        texts.join(",")
+    }
+
     fn add(&mut self, source: Source, interval: Interval, room: &mut usize) -> Option<()> {
         *room = room.checked_sub(1)?;
         self.sources.entry(source).or_default().push(interval);

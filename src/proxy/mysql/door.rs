@@ -3,7 +3,7 @@
 //! Input: an accepted connection. Output: who logged in, with what; or MySQL's own error at the application. The proof is checked against the
 //! configured users. Never: a node; unbounded time or bytes.
 
-use super::{desk, lane::Lane, line::Line, manners::Manners, threads::Seat, wait};
+use super::{desk, handle::Handle, lane::Lane, line::Line, manners::Manners, threads::Seat, wait};
 use crate::{
     config::User,
     model::{name::Kind, secret::Secret},
@@ -239,8 +239,7 @@ async fn admit(
 pub async fn change(
     lane: &Rc<Lane>,
     talk: &mut Talk<'_>,
-    peer: &str,
-    seat: &mut Seat,
+    handle: &Handle,
     before: &Login,
     payload: &[u8],
 ) -> Result<(Login, Option<Box<[u8]>>), Refusal> {
@@ -250,11 +249,11 @@ pub async fn change(
     let plugin = lane.manners().filter(|_| by_name).map_or(auth::NATIVE, |manners| manners.plugin());
     let nonce = desk::nonce();
     let proof = timeout(LIMIT, talk.switch(plugin, &nonce)).await.map_err(io::Error::from)??;
-    let user = judge(lane, change.user, plugin, &nonce, &proof, peer)?;
+    let user = judge(lane, change.user, plugin, &nonce, &proof, &handle.peer)?;
     if plugin == auth::CACHING_SHA2 {
         talk.send(|out| login::auth_more(out, &[auth::FAST_OK])).await?;
     }
-    if !seat.belongs_to(&user.name, user.max_connections) {
+    if !handle.seat.borrow_mut().belongs_to(&user.name, user.max_connections) {
         return Err(user_is_full(&user));
     }
     let collation = change.collation.and_then(|collation| u8::try_from(collation).ok()).unwrap_or(before.collation);

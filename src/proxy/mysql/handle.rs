@@ -41,10 +41,10 @@ pub struct Handle {
     pub movable: Cell<bool>,
     /// Since when it has a transaction open, or something else that only it can end.
     busy_since: Cell<Option<Instant>>,
+    /// Since when it has been idle with that.
+    idle_since: Cell<Option<Instant>>,
     /// It waits for a hold to end.
     pub parked: Cell<bool>,
-    /// The last word on why it can't move, as operators were told.
-    pub told_stuck: RefCell<Option<String>>,
 }
 
 impl Handle {
@@ -60,8 +60,8 @@ impl Handle {
             warming: Cell::new(false),
             movable: Cell::new(true),
             busy_since: Cell::new(None),
+            idle_since: Cell::new(None),
             parked: Cell::new(false),
-            told_stuck: RefCell::default(),
         }
     }
 
@@ -123,6 +123,16 @@ impl Handle {
             self.busy_since.set(busy.then(Instant::now));
         }
         changed
+    }
+
+    /// Notes that nothing is under way in it, or something is.
+    pub fn set_idle(&self, idle: bool) {
+        self.idle_since.set(idle.then(Instant::now));
+    }
+
+    /// How long its application has done nothing about what is open.
+    pub fn idle_for(&self) -> Option<Duration> {
+        self.idle_since.get().map(|since| since.elapsed())
     }
 
     /// How long something has been open in it.

@@ -30,6 +30,8 @@ use tokio::sync::{Notify, Semaphore};
 const STUCK_SHOWN: usize = 20;
 /// How often control is told that the node has the wrong role.
 const WRONG_AGAIN: Duration = Duration::from_millis(20);
+/// How long after the last refusal the node is taken to be well again.
+const WRONG_OVER: Duration = Duration::from_secs(1);
 /// Connections to nodes that one worker opens at once for one service.
 const OPENING: usize = 64;
 
@@ -62,6 +64,8 @@ pub struct Lane {
     gate: Cell<Gate>,
     /// Since when commands can't be answered; one clock for the whole outage.
     outage: Cell<Option<Instant>>,
+    /// Sessions that wait for a connection.
+    waiting: Cell<u32>,
     /// When the node last refused a command for its role or state.
     refused: Cell<Option<Instant>>,
     endpoints: RefCell<HashMap<NodeAddress, Rc<Endpoint>>>,
@@ -105,6 +109,7 @@ impl Lane {
             gate: Cell::new(gate(&view)),
             view: RefCell::new(view),
             outage: Cell::new(None),
+            waiting: Cell::new(0),
             refused: Cell::new(None),
             endpoints: RefCell::default(),
             node_tls: RefCell::new(tls),
@@ -232,6 +237,31 @@ impl Lane {
         }
     }
 
+    /// True when the node has refused a command for its role or state a moment ago.
+    fn is_wrong_role(&self) -> bool {
+        self.refused.get().is_some_and(|at| at.elapsed() < WRONG_OVER)
+    }
+
+    /// A session begins, or ceases, to wait for a connection.
+    pub fn waits(&self, begins: bool) {
+        let waiting = self.waiting.get();
+        self.waiting.set(if begins { waiting + 1 } else { waiting.saturating_sub(1) });
+    }
+
+    /// The node lets somebody in: unless it refuses commands, the outage is over.
+    pub fn is_well(&self) {
+        if self.mode() != Mode::Hold && !self.is_wrong_role() {
+            self.outage_ended();
+        }
+    }
+
+    /// An outage that nobody feels any more is over.
+    pub fn look_at_outage(&self) {
+        if self.waiting.get() == 0 {
+            self.is_well();
+        }
+    }
+
     /// Commands can't be answered from now on, if they could until now.
     pub fn outage_began(&self) {
         if self.outage.get().is_none() {
@@ -258,6 +288,16 @@ impl Lane {
     pub fn leads_to(&self, node: &NodeAddress) -> bool {
         let view = self.view.borrow();
         view.route.mode != Mode::Closed && view.route.target.as_ref().is_some_and(|target| target.node == *node)
+    }
+
+    /// True while a failover leaves the process that was served: what it still answers counts for nobody.
+    pub fn serves_nobody(&self) -> bool {
+        self.view.borrow().process.as_deref() == Some("")
+    }
+
+    /// How long a write has to wait before it is sent, while a switch is approached and the standby is behind.
+    pub fn pause(&self) -> Option<Duration> {
+        None
     }
 
     /// This worker's gauge.
@@ -295,16 +335,19 @@ impl Lane {
         self.busy.borrow().values().for_each(&mut act);
     }
 
-    /// Notes that a session has something open, or no more.
-    pub fn set_busy(&self, handle: &Rc<Handle>, busy: bool) {
-        if handle.set_busy(busy) {
-            if busy {
-                self.busy.borrow_mut().insert(handle.id(), Rc::clone(handle));
-            } else {
-                self.busy.borrow_mut().remove(&handle.id());
-                self.quiet();
-            }
+    /// Notes that a session has something open, or no more. Returns true if it has no more.
+    pub fn set_busy(&self, handle: &Rc<Handle>, busy: bool) -> bool {
+        if busy || handle.busy_for().is_some() {
+            handle.set_idle(busy);
         }
+        let changed = handle.set_busy(busy);
+        if changed && busy {
+            self.busy.borrow_mut().insert(handle.id(), Rc::clone(handle));
+        } else if changed {
+            self.busy.borrow_mut().remove(&handle.id());
+            self.quiet();
+        }
+        changed && !busy
     }
 
     /// Ends all sessions: now, or when nothing is under way in them.

@@ -4,7 +4,9 @@
 //! [`plan`] decides what to do with each command, [`relay`] passes it and its answer. The [`steward`] carries out what the board says, and
 //! [`moving`] brings sessions to another node.
 
+mod aside;
 mod ask;
+mod crash;
 mod desk;
 mod door;
 mod file;
@@ -19,6 +21,7 @@ mod plan;
 mod process;
 mod relay;
 mod session;
+mod special;
 mod state;
 mod steward;
 mod threads;

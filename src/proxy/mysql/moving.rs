@@ -4,15 +4,14 @@
 //! known, or in the middle of something.
 
 use super::{
+    ask,
     handle::Ending,
-    lane::Gate,
     open::{self, Backend, OpenError},
-    plan::Taken,
-    session::{Aside, Need, Phase, Session},
+    session::{Need, Session},
     wait,
 };
 use crate::{
-    model::route::Mode,
+    model::{name::NodeAddress, route::Mode, signal::StuckSession},
     protocol::mysql::error::{self, Code},
 };
 use std::sync::atomic::Ordering::Relaxed;
@@ -52,14 +51,21 @@ impl Trouble {
 impl Session {
     /// Gets a connection to where the route leads, in the session's state. `first`: in the schema of the login, whose absence refuses it.
     pub(super) async fn connect(&mut self, first: bool) -> Result<(), Trouble> {
+        self.lane.waits(true);
+        let result = self.try_until_connected(first).await;
+        self.lane.waits(false);
+        result
+    }
+
+    async fn try_until_connected(&mut self, first: bool) -> Result<(), Trouble> {
         loop {
-            if self.handle.ending() != Ending::No {
+            if self.handle.ending() != Ending::No || self.is_killed() {
                 return Err(Trouble::Ended);
             }
             if self.lane.mode() == Mode::Closed || self.lane.is_run_out() {
                 return Err(Trouble::RunOut);
             }
-            if self.lane.gate() == Gate::Hold {
+            if self.lane.mode() == Mode::Hold {
                 self.lane.park(&self.handle);
                 wait::for_change(&self.lane).await;
                 continue;
@@ -75,13 +81,15 @@ impl Session {
                     self.handle.seat.borrow().thread.at_node.store(backend.thread.into(), Relaxed);
                     self.backend = Some(backend);
                     self.seen = version;
-                    if self.lane.gate() == Gate::Open {
-                        self.lane.outage_ended();
-                    }
+                    self.lane.is_well();
                     return Ok(());
                 }
+                // The route has moved on meanwhile.
                 Ok(_) => {}
-                Err(OpenError::Refused(code, text)) => return Err(Trouble::Refused(code, text)),
+                Err(OpenError::Refused(code, text)) if first => return Err(Trouble::Refused(code, text)),
+                Err(OpenError::Refused(code, text)) => {
+                    return Err(Trouble::Unmovable(format!("{} {text}", code.number)));
+                }
                 Err(_) => {
                     self.lane.outage_began();
                     wait::for_change(&self.lane).await;
@@ -91,38 +99,98 @@ impl Session {
     }
 
     /// A connection to that node, in the session's state.
-    async fn backend_on(&mut self, node: &crate::model::name::NodeAddress, _first: bool) -> Result<Backend, OpenError> {
-        if let Some(twin) = self.handle.take_twin(node) {
+    async fn backend_on(&mut self, node: &NodeAddress, first: bool) -> Result<Backend, OpenError> {
+        let login = self.handle.login.borrow().clone();
+        if first {
+            return open::open(&self.lane, node, &login, self.state.schema()).await;
+        }
+        if let Some(mut twin) = self.handle.take_twin(node)
+            && self.replay(&mut twin).await.is_ok()
+        {
             return Ok(twin);
         }
-        let login = self.handle.login.borrow().clone();
-        open::open(&self.lane, node, &login, self.state.schema.as_deref()).await
+        let mut backend = open::open(&self.lane, node, &login, None).await?;
+        self.replay(&mut backend).await?;
+        Ok(backend)
+    }
+
+    /// Brings a fresh connection into the session's state.
+    async fn replay(&mut self, backend: &mut Backend) -> Result<(), OpenError> {
+        let (mut bytes, mut commands) = (Vec::new(), Vec::new());
+        self.state.replay(backend.capabilities, &mut bytes, &mut commands);
+        if commands.is_empty() {
+            return Ok(());
+        }
+        for answer in ask::say(backend, &bytes, &commands).await? {
+            answer?;
+        }
+        Ok(())
     }
 
     /// The view has changed: sees what that means for an idle session.
     pub(super) fn look_around(&mut self) -> Result<(), Need> {
         self.stalled = false;
-        let Some(backend) = &self.backend else {
-            self.seen = self.lane.version();
-            return Ok(());
-        };
-        if self.lane.leads_to(&backend.node) || self.lane.mode() == Mode::Closed {
-            self.seen = self.lane.version();
-            return Ok(());
+        let view = self.lane.view();
+        let stays = self.backend.as_ref().is_none_or(|backend| {
+            view.route.mode == Mode::Closed || self.lane.leads_to(&backend.node) && !self.lane.serves_nobody()
+        });
+        if !stays {
+            return Err(Need::Move);
         }
-        Err(Need::Move)
+        if view.cut_sessions && view.route.mode == Mode::Hold && (self.state.is_open() || self.stuck().is_some()) {
+            tracing::info!(peer = %self.handle.peer, "a session is cut because it can't move and the operator said so");
+            return Err(Need::End);
+        }
+        self.seen = self.lane.version();
+        Ok(())
     }
 
-    /// Goes where the route leads.
+    /// Goes where the route leads. Returns false when the session ends.
     pub(super) async fn move_along(&mut self) -> bool {
         self.seen = self.lane.version();
-        self.backend = None;
-        true
+        if self.lane.serves_nobody() || self.state.is_open() {
+            // What is open there is lost: the route has left that node for good.
+            return self.lost_idle().is_none();
+        }
+        if let Some(why) = self.stuck() {
+            tracing::warn!(peer = %self.handle.peer, %why, "a session ends because it can't move");
+            return false;
+        }
+        if let Some(mut backend) = self.backend.take()
+            && self.ask_for_values(&mut backend).await.is_err()
+            && !self.state.survives()
+        {
+            return false;
+        }
+        self.drop_backend();
+        match self.connect(false).await {
+            // Who waits for nothing needn't be told that there is no node now.
+            Ok(()) | Err(Trouble::RunOut) => true,
+            Err(trouble) if self.inbox.is_empty() => {
+                tracing::warn!(peer = %self.handle.peer, ?trouble, "a session ends because it can't move");
+                false
+            }
+            Err(trouble) => self.trouble(&trouble),
+        }
+    }
+
+    /// Reads back what only the old connection knows.
+    async fn ask_for_values(&mut self, backend: &mut Backend) -> Result<(), ask::AskError> {
+        let Some(question) = self.state.question() else { return Ok(()) };
+        let answer = ask::ask_all(backend, &[&question]).await?.into_iter().next();
+        self.state.answered(answer.as_ref());
+        Ok(())
+    }
+
+    /// Why the session can't move now, if it can't.
+    pub(super) fn stuck(&self) -> Option<String> {
+        self.state.stuck()
     }
 
     /// True when the connection in use isn't where the route leads any more.
     pub(super) fn is_left_behind(&self) -> bool {
-        self.backend.as_ref().is_some_and(|backend| !self.lane.leads_to(&backend.node))
+        let leads = |backend: &Backend| self.lane.leads_to(&backend.node) || self.lane.mode() == Mode::Closed;
+        !self.backend.as_ref().is_some_and(leads) || self.lane.serves_nobody()
     }
 
     /// True while the command at the front of the inbox waits for the hold to end.
@@ -130,35 +198,19 @@ impl Session {
         self.handle.parked.get()
     }
 
-    /// Tells the lane whether something is open here.
+    /// Tells the lane whether something is open here, and operators why it can't move.
     pub(super) fn tell_lane(&mut self) {
-        self.lane.set_busy(&self.handle, self.state.is_open());
-    }
-
-    /// Carries out a command step by step.
-    pub(super) async fn aside(&mut self, _aside: Aside) -> bool {
-        false
-    }
-
-    /// A connection was lost on which nothing was under way.
-    pub(super) fn lost_idle(&mut self) -> Option<Need> {
-        self.backend = None;
-        self.is_killed().then_some(Need::End)
-    }
-
-    /// The connection broke with a command in flight.
-    pub(super) fn lost(&mut self) -> bool {
-        self.backend = None;
-        self.cut("pointsman: the connection to the node was lost, the outcome is unknown");
-        if !matches!(self.phase, Phase::Idle) {
-            self.idle_again();
+        let ended = self.lane.set_busy(&self.handle, self.state.is_open());
+        if !self.state.take_news() && !ended {
+            return;
         }
-        true
-    }
-
-    /// The node refused a command because of its role.
-    pub(super) async fn again_elsewhere(&mut self) -> bool {
-        let _ = Taken::Wait;
-        false
+        let stuck = self.stuck();
+        self.handle.movable.set(stuck.is_none());
+        if stuck.is_none() && self.state.is_open() {
+            // The steward may have said so of its transaction, and will say when that has ended.
+            return;
+        }
+        let told = |why| StuckSession { client: self.handle.peer.to_string(), why };
+        self.lane.set_stuck(self.handle.id(), stuck.map(told));
     }
 }

@@ -188,6 +188,11 @@ pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError
     Err(OpenError::Stranger)
 }
 
+/// Turns session tracking on again, after the server has reset the session.
+pub async fn track(backend: &mut Backend) -> Result<(), AskError> {
+    ask::ask_all(backend, &[TRACK]).await.map(|_| ())
+}
+
 /// One login under way.
 struct Knock<'a> {
     lane: &'a Lane,

@@ -6,7 +6,6 @@
 use super::{
     lane::Gate,
     session::{Aside, Need, Session},
-    threads,
 };
 use crate::{
     model::route::Mode,
@@ -14,6 +13,7 @@ use crate::{
         capability::command as com,
         error,
         packet::{HEADER, Header},
+        sql::Statement,
     },
 };
 
@@ -44,13 +44,18 @@ pub enum Taken {
 }
 
 /// A command as far as it was understood.
+#[derive(Clone, Copy, Debug)]
 pub struct Plan {
+    /// Its statement, if it has one.
+    pub statement: Statement,
     /// It may be sent again after it was executed: it reads only.
     pub reads: bool,
     /// It may change data.
     pub writes: bool,
     /// It ends a transaction, or may.
     pub ends: bool,
+    /// It gives the open transaction up.
+    pub rolls_back: bool,
     /// It asks about the statement before it: only that one's connection knows.
     pub about_last: bool,
 }
@@ -96,26 +101,75 @@ impl Session {
         }
         match command {
             com::CHANGE_USER if whole => return Taken::Need(Need::Aside(Aside::ChangeUser)),
-            com::RESET_CONNECTION if whole => return Taken::Need(Need::Aside(Aside::Reset)),
-            com::PROCESS_KILL if whole => self.translate_kill(packet),
+            com::STMT_CLOSE if whole => return self.close(buf, there),
             _ => {}
         }
         if self.backend.is_none() {
-            if self.state.take_doomed() {
+            if self.state.take_doomed() && !plan.rolls_back {
+                self.tell_lane();
                 self.refuse(error::DEADLOCK, DOOMED);
                 return if whole { Taken::Done(there) } else { Taken::Need(Need::End) };
             }
             return Taken::Need(Need::Backend);
         }
+        if command == com::RESET_CONNECTION && whole {
+            return Taken::Need(Need::Aside(Aside::Reset));
+        }
+        if let Some(pause) = self.lane.pause().filter(|_| plan.writes && !self.state.paused && !self.state.is_open()) {
+            return Taken::Need(Need::Pause(pause));
+        }
         let retry = match plan {
-            _ if self.state.is_open() && !plan.ends => Retry::InTransaction,
+            _ if self.state.in_transaction() && !plan.ends => Retry::InTransaction,
             Plan { reads: true, .. } if whole && !self.state.is_open() => Retry::Reads,
             _ => Retry::Never,
         };
-        self.state.sent(command, packet.get(HEADER..).unwrap_or_default(), &plan);
+        if whole && !self.state.is_open() && self.lane.gate() != Gate::Guarded {
+            self.keep(packet);
+        }
         self.state.paused = false;
-        let keep = whole && !self.state.is_open();
-        self.send(buf, command, retry, keep)
+        match command {
+            com::QUERY | com::PROCESS_KILL => self.special(buf, there, whole, &plan, retry),
+            com::STMT_EXECUTE
+            | com::STMT_BULK_EXECUTE
+            | com::STMT_FETCH
+            | com::STMT_SEND_LONG_DATA
+            | com::STMT_RESET => self.statement(buf, there, whole, &plan, retry),
+            _ => self.pass(buf, there, whole, &plan, retry),
+        }
+    }
+
+    /// Keeps a copy of a command, so that it can be sent again.
+    fn keep(&mut self, packet: &[u8]) {
+        if self.kept.capacity() == 0 {
+            self.kept = self.lane.desk.pool.take();
+        }
+        self.kept.clear();
+        self.kept.extend_from_slice(packet);
+    }
+
+    /// Sends a command as it is.
+    pub(super) fn pass(&mut self, buf: &[u8], there: usize, whole: bool, plan: &Plan, retry: Retry) -> Taken {
+        let payload = buf.get(HEADER..there).unwrap_or_default();
+        let command = payload.first().copied().unwrap_or_default();
+        self.state.sent(command, payload, whole, plan.statement);
+        self.send(buf, command, retry)
+    }
+
+    /// Sends another command in the place of the one at the front of `buf`.
+    pub(super) fn pass_instead(
+        &mut self,
+        instead: &[u8],
+        there: usize,
+        payload: &[u8],
+        plan: &Plan,
+        retry: Retry,
+    ) -> Taken {
+        let command = payload.first().copied().unwrap_or_default();
+        self.state.sent(command, payload, true, plan.statement);
+        match self.send(instead, command, retry) {
+            Taken::Done(_) => Taken::Done(there),
+            other => other,
+        }
     }
 
     /// What the gate has against a command.
@@ -151,20 +205,6 @@ impl Session {
     /// True for a command that must run where the session is: it belongs to what is open there, or asks about what was.
     fn goes_on(&self, plan: &Plan) -> bool {
         self.backend.is_some() && (self.state.is_open() || plan.about_last)
-    }
-
-    /// Puts the node's id in the place of Pointsman's own.
-    fn translate_kill(&mut self, packet: &mut [u8]) {
-        let Some(id) = packet.get_mut(HEADER + 1..HEADER + 5) else { return };
-        let Ok(bytes) = <[u8; 4]>::try_from(&*id) else { return };
-        let asked = u32::from_le_bytes(bytes);
-        if asked >= threads::FIRST
-            && let Some(thread) = self.lane.threads.find(asked)
-        {
-            let at_node = thread.at_node.load(std::sync::atomic::Ordering::Relaxed);
-            thread.killed.store(true, std::sync::atomic::Ordering::Relaxed);
-            id.copy_from_slice(&u32::try_from(at_node).unwrap_or_default().to_le_bytes());
-        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
 };
 use std::{
     rc::Rc,
+    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll, ready},
     time::Instant,
 };
@@ -62,7 +63,7 @@ impl Session {
     }
 
     /// Sends what `buf` has of the command at its front, which is all of it or its beginning. Returns how many bytes were taken.
-    pub(super) fn send(&mut self, buf: &[u8], command: u8, retry: Retry, keep: bool) -> Taken {
+    pub(super) fn send(&mut self, buf: &[u8], command: u8, retry: Retry) -> Taken {
         let Some(backend) = &self.backend else { return Taken::Need(Need::Backend) };
         let mut framer = Framer::default();
         let framed = framer.next(buf);
@@ -77,15 +78,14 @@ impl Session {
                 None => return Taken::Need(Need::Backend),
             },
         };
-        if keep && framed.ended && answer.is_some() {
-            self.kept = self.lane.desk.pool.take();
-            self.kept.extend_from_slice(bytes);
-        }
         if let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
             self.to_node = self.lane.desk.pool.take();
             self.to_node.extend_from_slice(rest);
         }
         let whole = framed.ended && self.to_node.is_empty();
+        if answer.is_none() {
+            self.forget_kept();
+        }
         self.phase = match answer {
             Some(answer) if whole => Phase::Answer(answer),
             None if whole => Phase::Idle,
@@ -93,6 +93,9 @@ impl Session {
         };
         if !matches!(self.phase, Phase::Idle) {
             self.lane.began();
+            if self.state.is_open() {
+                self.handle.set_idle(false);
+            }
         }
         Taken::Done(framed.len)
     }
@@ -174,6 +177,7 @@ impl Session {
         let Phase::Answer(mut answering) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Ok(()) };
         // `passed` is the end of what the application was given, `at` of what was looked at.
         let (mut at, mut passed) = (0, 0);
+        let node = self.backend.as_ref().map(|backend| backend.capabilities).unwrap_or_default();
         let mut infile = false;
         loop {
             let rest = buf.get(at..).unwrap_or_default();
@@ -191,9 +195,9 @@ impl Session {
                 Found::Nothing { .. } => break,
                 Found::Ok { len, status } => {
                     let packet = packet(len);
-                    if self.state.on_ok(packet, status, &answering, self.handle.login.borrow().capabilities) {
+                    if self.state.on_ok(packet, status, node) {
                         self.deliver(buf.get(passed..at).unwrap_or_default(), &mut answering);
-                        self.rewrite(packet);
+                        self.rewrite(packet, node);
                         passed = at + len;
                     }
                     len
@@ -204,12 +208,12 @@ impl Session {
                         self.phase = Phase::Answer(answering);
                         return Err(need);
                     }
-                    self.state.on_error(number, &answering);
+                    self.state.on_error(number);
                     len
                 }
-                Found::Prepared { len, statement, columns, params } => {
+                Found::Prepared { len, statement, params, .. } => {
                     let packet = packet(len);
-                    if let Some(shown) = self.state.on_prepared(statement, columns, params) {
+                    if let Some(shown) = self.state.on_prepared(statement, params) {
                         self.deliver(buf.get(passed..at).unwrap_or_default(), &mut answering);
                         self.renumber(packet, shown);
                         passed = at + len;
@@ -250,9 +254,7 @@ impl Session {
         }
         if !answering.delivered {
             answering.delivered = true;
-            if !self.kept.is_empty() {
-                self.lane.desk.pool.give(std::mem::take(&mut self.kept));
-            }
+            self.forget_kept();
         }
         self.give(bytes);
     }
@@ -276,10 +278,9 @@ impl Session {
     }
 
     /// Gives an OK packet to the application without what it didn't ask for.
-    fn rewrite(&mut self, packet: &[u8]) {
-        let capabilities = self.handle.login.borrow().capabilities;
+    fn rewrite(&mut self, packet: &[u8], node: Capabilities) {
         let mut out = self.lane.desk.pool.take();
-        self.state.rewrite(packet, capabilities, &mut out);
+        self.state.rewrite(packet, node, &mut out);
         self.give(&out);
         self.lane.desk.pool.give(out);
     }
@@ -327,10 +328,21 @@ impl Session {
             counters.count(Outcome::Error, 1);
         }
         counters.took(u32::try_from(answering.begun.elapsed().as_micros()).unwrap_or(u32::MAX), 1);
-        if !self.kept.is_empty() {
-            self.lane.desk.pool.give(std::mem::take(&mut self.kept));
+        self.forget_kept();
+        if let Some(victim) = self.victim.take()
+            && answering.failed
+        {
+            // It wasn't killed after all.
+            victim.killed.store(false, Relaxed);
         }
         self.idle_again();
+    }
+
+    /// The command in flight won't be sent again.
+    fn forget_kept(&mut self) {
+        if self.kept.capacity() > 0 {
+            self.lane.desk.pool.give(std::mem::take(&mut self.kept));
+        }
     }
 
     /// Nothing is under way any more.

@@ -13,6 +13,8 @@ use super::{
     local,
     open::Backend,
     relay::Answering,
+    state::State,
+    threads::Thread,
 };
 use crate::{
     protocol::mysql::{
@@ -24,7 +26,7 @@ use crate::{
 use std::{
     future::poll_fn,
     rc::Rc,
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -97,11 +99,13 @@ pub struct Session {
     pub(super) to_node: Vec<u8>,
     /// The command in flight, whole, so that it can be sent again.
     pub(super) kept: Vec<u8>,
+    /// Whom the command in flight kills.
+    pub(super) victim: Option<Arc<Thread>>,
     /// The beginning of a packet of the node that has to be looked at whole.
     pub(super) tail: Vec<u8>,
     /// Ends when the application has taken what it is owed.
     pub(super) ending: bool,
-    pub(super) state: super::state::State,
+    pub(super) state: State,
 }
 
 /// Begins a session in a task of its own.
@@ -122,7 +126,7 @@ impl Session {
         let login: Rc<Login> = Rc::new(login);
         let handle = Rc::new(Handle::new(peer, seat, Rc::clone(&login)));
         let mut session = Self {
-            state: super::state::State::new(&login, schema.as_deref()),
+            state: State::new(&login, schema.as_deref()),
             lane,
             handle,
             client: line,
@@ -134,6 +138,7 @@ impl Session {
             outbox: Vec::new(),
             to_node: Vec::new(),
             kept: Vec::new(),
+            victim: None,
             tail: Vec::new(),
             ending: false,
         };
@@ -187,7 +192,7 @@ impl Session {
         match need {
             Need::Backend => match self.connect(false).await {
                 Ok(()) => true,
-                Err(trouble) => self.trouble(trouble),
+                Err(trouble) => self.trouble(&trouble),
             },
             Need::Move => self.move_along().await,
             Need::Lost => self.lost(),
@@ -304,7 +309,7 @@ impl Session {
     /// Sees an idle connection to the node end. Nothing is to be said on it, so that a word is a goodbye as well.
     fn watch_backend(&mut self, cx: &mut Context<'_>) -> Option<Need> {
         let backend = self.backend.as_mut()?;
-        let Poll::Ready(read) = backend.line.reader.poll_read(cx, &mut [0; 512]) else { return None };
+        let Poll::Ready(read) = backend.line.reader.poll_read(cx, &mut [0; 64]) else { return None };
         tracing::debug!(node = %backend.node, ?read, "a node closed an idle session's connection");
         self.lost_idle()
     }
@@ -334,7 +339,8 @@ impl Session {
         }
     }
 
-    fn trouble(&mut self, trouble: super::moving::Trouble) -> bool {
+    /// What the application is told that waits for a connection. Always true: the session ends when it was told.
+    pub(super) fn trouble(&mut self, trouble: &super::moving::Trouble) -> bool {
         let (code, text) = trouble.told(&self.lane);
         if !self.inbox.is_empty() {
             self.refuse(code, &text);

@@ -4,7 +4,7 @@
 //! until the view changes, so that a lost signal is harmless. Never: a decision.
 
 use super::{
-    handle::Handle,
+    handle::{Ending, Handle},
     lane::{Gate, Lane},
     open, wait,
 };
@@ -103,7 +103,7 @@ fn round(lane: &Rc<Lane>) {
         let drained = lane.is_drained();
         lane.board.report(if drained { Signal::Drained { worker, epoch } } else { Signal::Held { worker, epoch } });
     }
-    name_long_transactions(lane);
+    look_at_transactions(lane, &view);
     run_out(lane, &view);
     lane.publish_counts();
 }
@@ -140,9 +140,17 @@ fn warm_up(lane: &Rc<Lane>, handle: &Rc<Handle>, node: &NodeAddress) {
     });
 }
 
-/// Tells operators which transactions keep a switch waiting.
-fn name_long_transactions(lane: &Lane) {
+/// Tells operators which transactions keep a switch waiting, and ends those that were idle for too long.
+fn look_at_transactions(lane: &Lane, view: &View) {
+    let limit = view.settings.idle_in_transaction;
     lane.for_each_busy(|handle| {
+        if limit.is_some_and(|limit| handle.idle_for().is_some_and(|idle| idle > limit)) {
+            tracing::warn!(
+                service = %view.settings.name, client = %handle.peer,
+                "a session ends because its transaction was idle for longer than idle_in_transaction"
+            );
+            handle.end(Ending::Now);
+        }
         let Some(open) = handle.busy_for().filter(|open| *open > LONG) else { return };
         let why = format!("transaction open for {} s", open.as_secs());
         lane.set_stuck(handle.id(), Some(StuckSession { client: handle.peer.to_string(), why }));
@@ -151,6 +159,7 @@ fn name_long_transactions(lane: &Lane) {
 
 /// When commands have waited for too long, they and those that follow are refused at once.
 fn run_out(lane: &Rc<Lane>, view: &View) {
+    lane.look_at_outage();
     if lane.is_run_out() && view.route.mode == Mode::Hold && lane.gate() == Gate::Hold {
         lane.set_gate(Gate::Guarded);
         lane.wake_all();

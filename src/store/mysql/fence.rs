@@ -1,0 +1,184 @@
+//! The fence: a primary that takes no writes any more, by a setting that outlives us.
+//!
+//! MySQL: `super_read_only`, which nobody's rights pass. MariaDB: `read_only`, and since privileged logins pass that, the global read lock
+//! on a connection that is kept until the node is demoted or the fence is lifted. Setting either waits for statements under way, and
+//! new writes queue behind it, so a watchdog ends the attempt: a fence that can't be set at once is not set.
+
+use super::{
+    actions::{executed, flavour, replica},
+    client::{CallError, Connection},
+    flavour::Flavour,
+    node::{Control, Node, first},
+    probe::lineage,
+};
+use crate::model::{action::Done, error::StoreError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long writes may queue behind an attempt to set the fence.
+const WATCHDOG: Duration = Duration::from_millis(200);
+/// Errors of a statement that the watchdog ended, or that waited in vain for a lock.
+const ENDED: [u16; 3] = [1205, 1317, 3024];
+
+/// Sets the fence and reads what the primary has executed.
+pub(super) async fn fence(node: &Node) -> Result<Done, StoreError> {
+    let mut control = node.control.lock().await;
+    let flavour = flavour(node, &mut control).await?;
+    if replica(node, &mut control, flavour).await?.is_some() {
+        return Err(node.fatal("is no primary and can't be fenced"));
+    }
+    let answers = node.run_on(&mut control, "SELECT @@GLOBAL.read_only", node.limit).await?;
+    let before = first(&answers).is_some_and(|row| row.at(0) != "0");
+    let set = set(node, &mut control, flavour).await;
+    let fenced = match set {
+        Ok(()) => executed(node, &mut control, flavour).await,
+        Err(error) => Err(error),
+    };
+    match fenced {
+        Ok(executed) => {
+            control.fenced_at = Some(executed.clone());
+            Ok(Done::Fenced {
+                position: executed.count(),
+                lineage: lineage(executed),
+                // A fence that is found set may be ours, left by a crash: what was before it isn't known any more.
+                saved: (!before).then(|| "OFF".to_owned()),
+            })
+        }
+        Err(error) => {
+            // Writes shall not wait for a fence that failed.
+            if !before {
+                let _ = node.run_on(&mut control, "UNLOCK TABLES; SET GLOBAL read_only=OFF", node.limit).await;
+            }
+            control.locked = None;
+            Err(error)
+        }
+    }
+}
+
+async fn set(node: &Node, control: &mut Control, flavour: Flavour) -> Result<(), StoreError> {
+    if flavour == Flavour::Mysql {
+        return watched(node, control, "SET GLOBAL super_read_only=ON").await;
+    }
+    watched(node, control, "SET GLOBAL read_only=ON").await?;
+    watched(node, control, "FLUSH TABLES WITH READ LOCK").await?;
+    control.locked = control.kept.as_ref().map(Connection::id);
+    // They hold no lock and wait for ours; killed, they know it, and don't write when it is gone.
+    cut_privileged(node, control).await
+}
+
+/// Runs a statement that may wait for others, and kills it after [`WATCHDOG`].
+async fn watched(node: &Node, control: &mut Control, statement: &str) -> Result<(), StoreError> {
+    node.connected(control).await?;
+    let Some(mut connection) = control.kept.take() else { return Err(node.passing("lost its connection")) };
+    let (id, deadline) = (connection.id(), Instant::now() + node.limit);
+    let mut blockers = None;
+    let outcome = {
+        let run = connection.run(statement, deadline);
+        tokio::pin!(run);
+        tokio::select! {
+            outcome = &mut run => outcome,
+            () = sleep(WATCHDOG) => {
+                // In the meantime the statement may still succeed.
+                let (outcome, named) = tokio::join!(run, kill_query(node, id));
+                blockers = Some(named);
+                outcome
+            }
+        }
+    };
+    if matches!(outcome, Ok(_) | Err(CallError::Refused { .. })) {
+        control.kept = Some(connection);
+    }
+    match (outcome, blockers) {
+        (Ok(_), _) => Ok(()),
+        (Err(error), Some(blockers)) if ENDED.contains(&error.number()) => {
+            let waited = format!("{statement}: waited for {WATCHDOG:?} behind other sessions{blockers}; given up");
+            Err(node.passing(waited))
+        }
+        (Err(error), _) => Err(node.failed(statement, &error)),
+    }
+}
+
+/// Kills the statement of connection `id` from another one, and names who holds it up.
+async fn kill_query(node: &Node, id: u32) -> String {
+    let Ok(mut other) = node.open().await else {
+        // The session's own lock_wait_timeout ends it then.
+        return String::new();
+    };
+    let deadline = Instant::now() + node.limit;
+    let blockers = other
+        .run(
+            &format!(
+                "SELECT ID, USER, HOST, TIME, LEFT(COALESCE(INFO, STATE), 60) FROM information_schema.PROCESSLIST \
+                 WHERE ID <> {id} AND ID <> CONNECTION_ID() AND COMMAND NOT IN ('Daemon', 'Sleep') \
+                 AND COMMAND NOT LIKE 'Binlog Dump%' AND USER <> 'system user' AND USER <> 'event_scheduler' \
+                 ORDER BY TIME DESC LIMIT 3"
+            ),
+            deadline,
+        )
+        .await;
+    if let Err(error) = other.run(&format!("KILL QUERY {id}"), deadline).await {
+        tracing::warn!(node = %node.address, %error, "a fence that waits could not be given up");
+    }
+    let blockers = blockers.unwrap_or_default();
+    let named = blockers.iter().flat_map(super::client::Rows::iter).map(|row| {
+        let (id, user, host, time, what) = (row.at(0), row.at(1), row.at(2), row.at(3), row.at(4));
+        format!("{id} of {user} from {host}, {time} s: {what:?}")
+    });
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { String::new() } else { format!(" ({})", named.join("; ")) }
+}
+
+/// MariaDB: kills the sessions that `read_only` doesn't stop, but for ours and those of standbys.
+async fn cut_privileged(node: &Node, control: &mut Control) -> Result<(), StoreError> {
+    let question = "SELECT p.ID FROM information_schema.PROCESSLIST p WHERE p.ID <> CONNECTION_ID() \
+                    AND p.COMMAND NOT LIKE 'Binlog Dump%' AND p.COMMAND NOT IN ('Daemon') \
+                    AND p.USER NOT IN ('system user', 'event_scheduler') AND p.USER <> SUBSTRING_INDEX(USER(), '@', 1) \
+                    AND EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES r \
+                    WHERE r.PRIVILEGE_TYPE IN ('READ_ONLY ADMIN', 'READ ONLY ADMIN', 'SUPER') \
+                    AND r.GRANTEE LIKE CONCAT('''', p.USER, '''@%'))";
+    let answers = node.run_on(control, question, node.limit).await?;
+    for row in answers.first().into_iter().flat_map(super::client::Rows::iter) {
+        // One that ended by itself is no error.
+        match node.try_on(control, &format!("KILL SOFT CONNECTION {}", row.at(0)), node.limit).await {
+            Ok(_) | Err(CallError::Refused { .. }) => {}
+            Err(error) => return Err(node.failed("KILL SOFT CONNECTION", &error)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the fenced primary again: it must be fenced, and have executed nothing since.
+pub(super) async fn confirm(node: &Node, position: u64) -> Result<Done, StoreError> {
+    let mut control = node.control.lock().await;
+    let flavour = flavour(node, &mut control).await?;
+    let setting = flavour.pick("SELECT @@GLOBAL.super_read_only", "SELECT @@GLOBAL.read_only");
+    let answers = node.run_on(&mut control, setting, node.limit).await?;
+    let closed = first(&answers).is_some_and(|row| row.at(0) != "0");
+    let locked = control.locked.is_some() && control.locked == control.kept.as_ref().map(Connection::id);
+    if !closed || (flavour == Flavour::MariaDb && !locked) {
+        return Err(node.fatal("is not fenced any more"));
+    }
+    let now = executed(node, &mut control, flavour).await?;
+    let more = control.fenced_at.as_ref().map(|before| now.subtract(before));
+    match more {
+        Some(more) if !more.is_empty() => Err(node.fatal(format!("executed {more} although it is fenced"))),
+        _ if now.count() != position => {
+            Err(node.fatal(format!("moved from {position} to {} although it is fenced", now.count())))
+        }
+        _ => Ok(Done::Confirmed),
+    }
+}
+
+/// Lets a primary take writes again. A standby stays read-only: that is what it is anyway.
+pub(super) async fn unfence(node: &Node, saved: Option<&str>) -> Result<Done, StoreError> {
+    let mut control = node.control.lock().await;
+    let flavour = flavour(node, &mut control).await?;
+    if control.locked.take().is_some() {
+        node.run_on(&mut control, "UNLOCK TABLES", node.limit).await?;
+    }
+    control.fenced_at = None;
+    if saved != Some("ON") && replica(node, &mut control, flavour).await?.is_none() {
+        node.run_on(&mut control, "SET GLOBAL read_only=OFF", node.limit).await?;
+    }
+    Ok(Done::Unfenced)
+}

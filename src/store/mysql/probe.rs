@@ -1,0 +1,418 @@
+//! The probe: one round trip on the connection that is kept, and on a new one when that is silent or gone.
+//!
+//! Input: a node. Output: an observation, always; a failure says what it proves. It never changes anything at the node. While a node
+//! doesn't answer, one new connection waits there over many probes: a server counts connections that were broken off, and locks a host
+//! out that breaks off too many (`max_connect_errors`).
+
+use super::{
+    client::{CallError, Connection, Rows},
+    flavour::{Flavour, Receiving, Replica, SemiSync},
+    node::{Node, first},
+};
+use crate::{
+    model::{
+        name::NodeAddress,
+        observation::{Answer, Lineage, Observation, Part, Reach, SelfFence},
+        transactions::Transactions,
+    },
+    net::ConnectError,
+    store::BoxFuture,
+};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// How long one new connection may wait for a node that doesn't answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often what changes seldom is asked for.
+const SLOW_EVERY: Duration = Duration::from_secs(2);
+/// Starts of one server that are so close to each other are one: it tells its uptime in whole seconds.
+const SAME_START: u64 = 2;
+/// How long a look at a node takes, and what comes between two of them, at most.
+const LOOK: Duration = Duration::from_secs(2);
+/// A semi-synchronous primary that waits at least so long for an acknowledgement doesn't go on without.
+const NO_FALLBACK: Duration = Duration::from_secs(3600);
+/// What a parked standby is said to follow: where nobody listens.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// What the probe keeps from one time to the next.
+#[derive(Debug, Default)]
+pub(super) struct ProbeState {
+    /// The connection of the last good probe.
+    kept: Option<Connection>,
+    /// A new connection under way.
+    attempt: Option<Attempt>,
+    /// What was last asked now and then, and when.
+    slow: Option<(Instant, Slow)>,
+    /// The server that answered last, and when it started (seconds since 1970).
+    started: Option<(String, u64)>,
+    /// The primary's last word to this standby, and when it was first seen.
+    heard: Option<(String, Instant)>,
+    /// Until when whoever was here before us may not have seen us.
+    newcomer_until: Option<Instant>,
+    /// What was received and not applied at the last probe.
+    unapplied: Option<(u64, u64)>,
+}
+
+/// A new connection that may take longer than one probe.
+struct Attempt {
+    opening: BoxFuture<'static, Result<Connection, CallError>>,
+    answers: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").field("answers", &self.answers).finish_non_exhaustive()
+    }
+}
+
+/// What changes seldom.
+#[derive(Clone, Debug, Default)]
+struct Slow {
+    /// All managers that announce themselves, as `service:instance`.
+    managers: Vec<String>,
+    /// Where standbys are attached from.
+    standbys: Vec<String>,
+    semi_sync: SemiSync,
+    /// How many writes wait for room on the disk.
+    waits_for_room: u64,
+    /// Why it can't be told.
+    refused: String,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker<'a> {
+    pub(super) service: &'a str,
+    pub(super) instance: &'a str,
+}
+
+/// Probes `node` once, within `limit`.
+pub(super) async fn probe(node: &Arc<Node>, asker: Asker<'_>, limit: Duration) -> Observation {
+    let mut state = node.probe.lock().await;
+    let started = Instant::now();
+    let reach = match ask(node, &mut state, started, limit).await {
+        Err(error) => reach_of(&error),
+        Ok((connection, answers, late)) => {
+            let flavour = Flavour::of(&connection.version);
+            match answer(flavour, &connection.version, &answers, &mut state, asker) {
+                Ok(mut answer) => {
+                    state.kept = Some(connection);
+                    if late {
+                        add(&mut answer.note, "answered late or on a new connection only");
+                    }
+                    Reach::Answered(Box::new(answer))
+                }
+                Err(why) => Reach::Rejected(why),
+            }
+        }
+    };
+    Observation { reach, took: started.elapsed() }
+}
+
+/// Rows of the questions, and what is asked now and then if it was due.
+struct Heard {
+    connection: Connection,
+    answers: Vec<Rows>,
+    slow: Option<Slow>,
+}
+
+type Asked = Result<Heard, CallError>;
+
+/// Asks on the kept connection; on a new one too when that one broke, or was silent for half of the time. The first answer counts;
+/// without any, the new connection's failure does. Also says whether the kept one was silent.
+async fn ask(
+    node: &Arc<Node>,
+    state: &mut ProbeState,
+    started: Instant,
+    limit: Duration,
+) -> Result<(Connection, Vec<Rows>, bool), CallError> {
+    let deadline = started + limit;
+    let due = state.slow.as_ref().is_none_or(|(asked, _)| *asked + SLOW_EVERY <= started);
+    let (outcome, late) = match state.kept.take() {
+        None => (fresh(node, &mut state.attempt, deadline, due).await, false),
+        Some(kept) => ask_kept(node, kept, &mut state.attempt, (started + limit / 2, deadline), due).await,
+    };
+    let heard = outcome?;
+    state.attempt = None;
+    if let Some(slow) = heard.slow {
+        state.newcomer_until.get_or_insert(started + SLOW_EVERY + LOOK);
+        state.slow = Some((started, slow));
+    }
+    Ok((heard.connection, heard.answers, late))
+}
+
+async fn ask_kept(
+    node: &Arc<Node>,
+    kept: Connection,
+    attempt: &mut Option<Attempt>,
+    (half, deadline): (Instant, Instant),
+    due: bool,
+) -> (Asked, bool) {
+    let asked = question(kept, deadline, due);
+    tokio::pin!(asked);
+    tokio::select! {
+        answered = &mut asked => match answered {
+            Ok(_) | Err(CallError::Refused { .. }) => (answered, false),
+            Err(_) => (fresh(node, attempt, deadline, due).await, false),
+        },
+        () = sleep_until(half) => {
+            let outcome = tokio::select! {
+                Ok(answered) = &mut asked => Ok(answered),
+                answered = fresh(node, attempt, deadline, due) => answered,
+            };
+            (outcome, true)
+        }
+    }
+}
+
+/// The questions of a probe on one connection.
+async fn question(mut connection: Connection, deadline: Instant, due: bool) -> Asked {
+    let flavour = Flavour::of(&connection.version);
+    let answers = connection.run(flavour.questions(), deadline).await?;
+    let slow = if due {
+        Some(match connection.run(flavour.slow_questions(), deadline).await {
+            Ok(answers) => Slow::read(&answers),
+            Err(CallError::Refused { number, text }) => {
+                Slow { refused: format!("{text} ({number})"), ..Slow::default() }
+            }
+            Err(error) => return Err(error),
+        })
+    } else {
+        None
+    };
+    Ok(Heard { connection, answers, slow })
+}
+
+/// The questions on a new connection: the one that is under way already, if there is one.
+async fn fresh(node: &Arc<Node>, attempt: &mut Option<Attempt>, deadline: Instant, due: bool) -> Asked {
+    let under_way = attempt.get_or_insert_with(|| Attempt::begin(node));
+    match timeout_at(deadline, &mut under_way.opening).await {
+        Ok(opened) => {
+            *attempt = None;
+            question(opened?, deadline, due).await
+        }
+        Err(_) if under_way.answers.load(Ordering::Relaxed) => Err(CallError::Silent),
+        Err(_) => Err(CallError::Connect(ConnectError::TimedOut)),
+    }
+}
+
+impl Attempt {
+    fn begin(node: &Arc<Node>) -> Self {
+        let answers = Arc::new(AtomicBool::new(false));
+        let (node, seen) = (node.clone(), answers.clone());
+        let deadline = Instant::now() + PATIENCE;
+        let opening = Box::pin(async move { Connection::open(&node.endpoint, &node.login, deadline, &seen).await });
+        Self { opening, answers }
+    }
+}
+
+/// Whether the node lets us in on a connection of its own, within `limit`.
+pub(super) async fn knock(node: &Node, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    Connection::open(&node.endpoint, &node.login, deadline, &AtomicBool::new(false)).await.is_ok()
+}
+
+/// What a failure proves.
+pub(super) fn reach_of(error: &CallError) -> Reach {
+    match error {
+        CallError::Connect(ConnectError::Refused) | CallError::Reset => Reach::Refused,
+        CallError::Connect(ConnectError::Silent) | CallError::Silent => Reach::Silent,
+        CallError::Connect(error @ ConnectError::Tls(_)) => Reach::Rejected(error.to_string()),
+        CallError::Connect(error) => Reach::Unreachable(error.to_string()),
+        error => Reach::Rejected(error.to_string()),
+    }
+}
+
+impl Slow {
+    fn read(answers: &[Rows]) -> Self {
+        let column = |index: usize| {
+            let rows = answers.get(index).into_iter().flat_map(Rows::iter);
+            rows.map(|row| row.at(0).to_owned()).collect::<Vec<_>>()
+        };
+        let none = Rows::default();
+        let rows = |index: usize| answers.get(index).unwrap_or(&none);
+        Self {
+            managers: column(0),
+            standbys: column(1),
+            semi_sync: SemiSync::read(rows(2), rows(3)),
+            waits_for_room: rows(4).first().and_then(|row| row.at(0).parse().ok()).unwrap_or(0),
+            refused: String::new(),
+        }
+    }
+
+    /// Other managers of the same service, in order.
+    fn others(&self, asker: Asker<'_>) -> Vec<String> {
+        let ours = self.managers.iter().filter_map(|name| name.strip_prefix(asker.service)?.strip_prefix(':'));
+        let mut others: Vec<String> = ours.filter(|name| *name != asker.instance).map(ToOwned::to_owned).collect();
+        others.sort_unstable();
+        others.dedup();
+        others
+    }
+}
+
+/// Builds the answer; an error says what couldn't be read.
+fn answer(
+    flavour: Flavour,
+    version: &str,
+    answers: &[Rows],
+    state: &mut ProbeState,
+    asker: Asker<'_>,
+) -> Result<Answer, String> {
+    let now = first(answers).ok_or("its state is no row")?;
+    let uptime = answers.get(1).and_then(Rows::first).and_then(|row| row.at(1).parse::<u64>().ok()).unwrap_or(0);
+    let executed: Transactions = now.get("executed").parse().map_err(|error| format!("what it executed: {error}"))?;
+    let replica = answers.get(2).map(|rows| Replica::read(flavour, rows, answers.get(3)));
+    let replica = replica.transpose().map_err(|error| format!("what it received: {error}"))?.flatten();
+    let (read_only, super_read_only) = (now.flag("read_only"), now.flag("super_read_only"));
+    let closed = flavour.pick(super_read_only, read_only);
+    let applied = executed.count();
+    let mut received = applied;
+    let mut note = String::new();
+    if let Some(replica) = &replica {
+        received = executed.union(&replica.retrieved).count();
+        if state.unapplied.replace((received, applied)) == Some((received, applied)) && replica.drained {
+            // Applied to the end, and no more came since: what is left is the beginning of a transaction whose rest isn't here.
+            received = applied;
+        }
+        add(&mut note, &replica.error);
+        if !replica.by_gtid {
+            add(&mut note, "replicates by file and position, not by GTID: it can't be moved to another primary");
+        }
+    }
+    if now.get("gtid_mode") != "ON" {
+        add(&mut note, "gtid_mode is off: what it holds can't be compared");
+    }
+    let slow = state.slow.as_ref().map(|(_, slow)| slow.clone()).unwrap_or_default();
+    if !slow.refused.is_empty() {
+        add(&mut note, &format!("other managers and semi-synchronous replication can't be seen: {}", slow.refused));
+    }
+    let others = slow.others(asker);
+    // Whoever was here before us manages until it must have seen us: else both do for that time.
+    let unseen = state.newcomer_until.is_some_and(|until| Instant::now() < until);
+    Ok(Answer {
+        run_id: run_id(now.get("identity"), now.number("now").unwrap_or(0).saturating_sub(uptime), state),
+        version: flavour.version(version),
+        part: part(replica.as_ref(), &slow, state),
+        writable: !read_only && !super_read_only && !now.flag("offline_mode"),
+        loading: false,
+        fenced: replica.is_none() && closed,
+        lineage: lineage(executed),
+        received: received.max(applied),
+        applied,
+        items: applied,
+        priority: 1,
+        yields: others.first().is_some_and(|first| unseen || first.as_str() < asker.instance),
+        other_managers: others,
+        heartbeat: replica.as_ref().and_then(|replica| replica.heartbeat),
+        self_fence: self_fence(&slow.semi_sync),
+        sick: sick(slow.waits_for_room),
+        note,
+    })
+}
+
+/// A history of named transactions.
+pub(super) fn lineage(executed: Transactions) -> Lineage {
+    Lineage { id: "gtid".to_owned(), transactions: Some(executed), ..Lineage::default() }
+}
+
+/// `identity/start`, the same as long as the process runs although its uptime is told in whole seconds.
+fn run_id(identity: &str, start: u64, state: &mut ProbeState) -> String {
+    let start = match &state.started {
+        Some((before, known)) if before == identity && start.abs_diff(*known) <= SAME_START => *known,
+        _ => start,
+    };
+    state.started = Some((identity.to_owned(), start));
+    format!("{identity}/{start}")
+}
+
+fn part(replica: Option<&Replica>, slow: &Slow, state: &mut ProbeState) -> Part {
+    let Some(replica) = replica else {
+        let semi_sync = slow.semi_sync;
+        // Only those that acknowledge count for a primary that needs acknowledgements.
+        let many = if semi_sync.enabled { usize::try_from(semi_sync.clients).unwrap_or(0) } else { usize::MAX };
+        let standbys = slow.standbys.iter().take(many).map(|host| (NodeAddress::from(host.as_str()), 0));
+        return Part::Primary { standbys: standbys.collect() };
+    };
+    let now = Instant::now();
+    let since = match &state.heard {
+        Some((before, since)) if *before == replica.heard => *since,
+        _ => now,
+    };
+    state.heard = Some((replica.heard.clone(), since));
+    let of = if replica.is_parked() { NOWHERE.into() } else { endpoint(&replica.host, replica.port) };
+    Part::Standby {
+        of,
+        link_up: replica.receiving == Receiving::Yes,
+        silent_for: Some(now.duration_since(since)),
+        syncing: false,
+    }
+}
+
+fn self_fence(semi_sync: &SemiSync) -> Option<SelfFence> {
+    let holds = semi_sync.enabled && semi_sync.active && semi_sync.timeout >= NO_FALLBACK;
+    holds.then_some(SelfFence { standbys: semi_sync.acknowledgements, lag: Duration::ZERO })
+}
+
+fn sick(waits_for_room: u64) -> String {
+    if waits_for_room == 0 {
+        return String::new();
+    }
+    format!("its disk is full: {waits_for_room} sessions wait for room")
+}
+
+fn add(note: &mut String, words: &str) {
+    if words.is_empty() {
+        return;
+    }
+    if !note.is_empty() {
+        note.push_str("; ");
+    }
+    note.push_str(words);
+}
+
+/// `host:port`, an IPv6 host in brackets.
+pub(super) fn endpoint(host: &str, port: u16) -> NodeAddress {
+    if host.contains(':') { format!("[{host}]:{port}").into() } else { format!("{host}:{port}").into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_start_is_one_although_its_second_wavers() {
+        let mut state = ProbeState::default();
+        assert_eq!(run_id("a", 100, &mut state), "a/100");
+        assert_eq!(run_id("a", 101, &mut state), "a/100");
+        assert_eq!(run_id("a", 98, &mut state), "a/100");
+        assert_eq!(run_id("a", 103, &mut state), "a/103", "it was started again");
+        assert_eq!(run_id("b", 103, &mut state), "b/103");
+    }
+
+    #[test]
+    fn only_other_managers_of_the_same_service_count() {
+        let names = ["cart:b", "cart:a", "cart:a", "cart:us", "orders:c"].map(ToOwned::to_owned);
+        let slow = Slow { managers: names.to_vec(), ..Slow::default() };
+        assert_eq!(slow.others(Asker { service: "cart", instance: "us" }), ["a", "b"]);
+    }
+
+    #[test]
+    fn only_a_semi_synchronous_primary_without_fallback_fences_itself() {
+        let on = SemiSync { enabled: true, active: true, timeout: NO_FALLBACK, acknowledgements: 2, clients: 2 };
+        assert_eq!(self_fence(&on).map(|fence| fence.standbys), Some(2));
+        for off in [
+            SemiSync { enabled: false, ..on },
+            SemiSync { active: false, ..on },
+            SemiSync { timeout: Duration::from_secs(10), ..on },
+        ] {
+            assert_eq!(self_fence(&off), None);
+        }
+    }
+}
