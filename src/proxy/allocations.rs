@@ -99,7 +99,13 @@ fn answer(mut stream: TcpStream) {
 fn applications(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_mpsc::Sender<Load> {
     let name = ServiceName::from("cart");
     let tell = |message| assert!(inbox.send(message).is_ok(), "a worker");
-    tell(Message::Serve { name: name.clone(), board: board(node), counters: Arc::<Counters>::default(), tls: None, threads: Arc::default() });
+    tell(Message::Serve {
+        name: name.clone(),
+        board: board(node),
+        counters: Arc::<Counters>::default(),
+        tls: None,
+        threads: Arc::default(),
+    });
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut clients = Vec::new();

@@ -16,6 +16,7 @@ pub mod node_login;
 pub mod ok;
 pub mod packet;
 pub mod response;
+pub mod session;
 pub mod sql;
 pub mod wire;
 

@@ -38,7 +38,8 @@ impl Manners {
 
     /// What applications are offered: what the node can do, as far as it passes through unchanged.
     pub fn offered(&self, tls: bool) -> Capabilities {
-        let own = Capabilities::OWN | Capabilities::LONG_PASSWORD | Capabilities::IGNORE_SIGPIPE | Capabilities::RESERVED;
+        let own =
+            Capabilities::OWN | Capabilities::LONG_PASSWORD | Capabilities::IGNORE_SIGPIPE | Capabilities::RESERVED;
         let offered = self.capabilities & (Capabilities::SHARED | own);
         if tls { offered | Capabilities::SSL } else { offered - Capabilities::SSL }
     }

@@ -36,7 +36,9 @@ impl Trouble {
         match self {
             Self::RunOut => (error::SHUTDOWN, wait::excuse(lane)),
             Self::Refused(code, text) => (*code, text.clone()),
-            Self::Unmovable(why) => (error::LINK_FAILURE, format!("pointsman: the session can't go on elsewhere: {why}")),
+            Self::Unmovable(why) => {
+                (error::LINK_FAILURE, format!("pointsman: the session can't go on elsewhere: {why}"))
+            }
             Self::Ended => (error::SHUTDOWN, "pointsman: the session was ended".to_owned()),
         }
     }

@@ -77,9 +77,15 @@ impl Session {
         let Some(&command) = packet.get(HEADER) else { return Taken::Wait };
         match command {
             com::QUIT => return Taken::Need(Need::End),
-            com::BINLOG_DUMP | com::BINLOG_DUMP_GTID | com::REGISTER_SLAVE | com::CLONE
+            com::BINLOG_DUMP
+            | com::BINLOG_DUMP_GTID
+            | com::REGISTER_SLAVE
+            | com::CLONE
             | com::SUBSCRIBE_GROUP_REPLICATION_STREAM => {
-                self.refuse(error::UNKNOWN_COMMAND, "pointsman: replication doesn't go through Pointsman: connect to the node");
+                self.refuse(
+                    error::UNKNOWN_COMMAND,
+                    "pointsman: replication doesn't go through Pointsman: connect to the node",
+                );
                 return if whole { Taken::Done(there) } else { Taken::Need(Need::End) };
             }
             _ => {}
@@ -163,4 +169,5 @@ impl Session {
 }
 
 /// What the application is told whose transaction was lost with its node.
-pub const DOOMED: &str = "pointsman: the transaction was rolled back because its node was lost; try restarting transaction";
+pub const DOOMED: &str =
+    "pointsman: the transaction was rolled back because its node was lost; try restarting transaction";

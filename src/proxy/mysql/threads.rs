@@ -18,7 +18,10 @@ pub const FIRST: u32 = 1 << 31;
 #[derive(Debug, Default)]
 pub struct Threads {
     next: AtomicU32,
-    #[expect(clippy::disallowed_types, reason = "taken when a session begins or ends and by KILL, never by other commands")]
+    #[expect(
+        clippy::disallowed_types,
+        reason = "taken when a session begins or ends and by KILL, never by other commands"
+    )]
     table: std::sync::Mutex<Table>,
 }
 
