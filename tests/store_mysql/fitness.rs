@@ -1,7 +1,10 @@
 //! Rights, facts and advice on real servers.
 
 use super::setup::{addresses, answered, node, service, service_as, store_of};
-use crate::{common::mysql_server::MysqlServer, require_server};
+use crate::{
+    common::{PATIENCE, mysql_server::MysqlServer},
+    require_server,
+};
 use pointsman::{
     model::{guard::Guard, observation::Reach},
     store::{Finding, Store, mysql::MysqlStore},
