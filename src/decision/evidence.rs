@@ -197,8 +197,8 @@ impl Machine {
         };
         let Some(Silenced { attached, standbys, lag_seconds, .. }) = self.silence_of(address, node) else {
             return Err(format!(
-                "{address} can't be fenced and doesn't stop by itself (min-replicas-to-write is 0): others may still write \
-                 there; `failover.unfenced = \"promote\"` accepts that"
+                "{address} can't be fenced and doesn't stop by itself (it needs no standby to take writes): others may still \
+                 write there; `failover.unfenced = \"promote\"` accepts that"
             ));
         };
         let cut = self.durable.parked.keys().filter_map(|node| self.parked_since.get(node));
