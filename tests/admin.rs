@@ -153,6 +153,12 @@ fn a_switch_tells_the_truth_by_api_and_command_line() {
     let one = rig.pointsman.cli_expect(&["history", "--after", "1", "--limit", "1", "--json"], 0);
     let one: Value = serde_json::from_str(&one).expect("JSON");
     assert_eq!((one["records"].as_array().map(Vec::len), &one["records"][0]["seq"]), (Some(1), &json!(2)));
+    let last = rig.pointsman.cli_expect(&["history", "--limit", "2", "--json"], 0);
+    let last: Value = serde_json::from_str(&last).expect("JSON");
+    let (_, journal) = rig.pointsman.api("/v1/journal?limit=1000", None);
+    let newest = journal["records"].as_array().and_then(|all| all.last()).map(|record| record["seq"].clone());
+    assert_eq!(last["records"].as_array().map(Vec::len), Some(2), "{last}");
+    assert_eq!(Some(&last["records"][1]["seq"]), newest.as_ref(), "the last ones are shown: {last}");
     let history = rig.pointsman.cli_expect(&["history", "cart"], 0);
     assert!(history.contains("main -> spare done") && history.contains("spare -> main done"), "{history}");
 }

@@ -1,6 +1,8 @@
 //! The harness of MySQL and MariaDB servers: what every test of that kind relies on.
 
 mod common;
+#[path = "faults/sql/load.rs"]
+mod load;
 
 use common::mysql_server::{MANAGER, MysqlServer, SHOP, rows};
 use common::{PATIENCE, certificates::Certificates, wait_for};
@@ -64,4 +66,32 @@ fn both_take_tls_by_our_certificates() {
         assert!(server.value("SELECT @@ssl_ca").ends_with("ca.pem"));
         assert!(server.connect_as("tls", None).is_err(), "without TLS it isn't let in");
     }
+}
+
+/// Its sessions tell the truth of a server that they talk to directly, over its death too.
+#[track_caller]
+fn the_load_is_true(component: &str) {
+    let mut server = MysqlServer::start(component);
+    load::Load::prepare(&server);
+    let load = load::Load::start(server.port(), 8, "w");
+    load.progress(100);
+    server.kill();
+    let crash = Instant::now();
+    server.restart();
+    load.progress(100);
+    let ledger = load.finish();
+    ledger.is_clean(&server);
+    assert!(ledger.lost(&server).is_empty(), "the process died, not the machine: {:?}", ledger.lost(&server));
+    assert_eq!(ledger.cut, 8, "each connection was lost once");
+    assert!(ledger.unknown.len() <= 16 && ledger.gap(crash) > Duration::from_millis(100), "{:?}", ledger.unknown);
+    server.query("DELETE FROM shop.ledger ORDER BY n LIMIT 1");
+    assert_eq!(ledger.lost(&server).len(), 1, "a row that is gone is missed");
+}
+
+#[test]
+fn the_load_of_faults_is_true() {
+    require_server!("mysql9");
+    the_load_is_true("mysql9");
+    require_server!("mariadb");
+    the_load_is_true("mariadb");
 }

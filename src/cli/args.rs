@@ -230,9 +230,9 @@ pub(super) struct History {
     #[arg(long, value_parser = kind)]
     pub(super) kind: Option<String>,
     /// Only records with a greater number.
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
-    pub(super) after: u64,
-    /// At most so many, the oldest first.
+    #[arg(long, value_name = "SEQ")]
+    pub(super) after: Option<u64>,
+    /// At most so many: the last ones, or with `--after` the first behind it. Shown oldest first.
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<usize>,
     /// Print JSON.

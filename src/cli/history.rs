@@ -13,6 +13,7 @@ use crate::model::{
     record::{Change, Record},
 };
 use serde::Deserialize;
+use std::collections::VecDeque;
 
 /// Records asked for at once.
 const PAGE: usize = 1000;
@@ -32,25 +33,34 @@ pub(super) async fn run(client: &Client, options: &History) -> Exit {
         return exit;
     }
     let kind = options.kind.as_deref().map(|kind| format!("&kind={kind}")).unwrap_or_default();
-    let (mut after, mut left) = (options.after, options.limit.unwrap_or(usize::MAX));
-    let (mut all, mut shown) = (Vec::new(), true);
+    // Without a beginning, as many as are wanted are the last ones.
+    let (many, newest) = (options.limit.unwrap_or(usize::MAX), options.after.is_none());
+    let (mut after, mut left) = (options.after.unwrap_or(0), if newest { usize::MAX } else { many });
+    let (mut all, mut shown) = (VecDeque::new(), true);
     while left > 0 {
-        let many = PAGE.min(left);
-        let page: Page = match client.get_json(&format!("/v1/journal?after={after}&limit={many}{svc}{kind}")).await {
+        let page_size = PAGE.min(left);
+        let path = format!("/v1/journal?after={after}&limit={page_size}{svc}{kind}");
+        let page: Page = match client.get_json(&path).await {
             Ok(page) => page,
             Err(exit) => return exit,
         };
-        let last_page = page.records.len() < many;
+        let last_page = page.records.len() < page_size;
         left -= page.records.len().min(left);
         after = page.records.last().map_or(after, |record| record.seq);
-        if options.json {
-            all.extend(page.records);
-        } else {
-            shown = page.records.iter().all(|record| show(format_args!("{}\n", line(record))));
+        all.extend(page.records);
+        if newest {
+            all.drain(..all.len().saturating_sub(many));
+        }
+        // What is shown as it stands needs no waiting for the end.
+        if !options.json && (!newest || many == usize::MAX) {
+            shown = all.drain(..).all(|record| show(format_args!("{}\n", line(&record))));
         }
         if last_page || !shown {
             break;
         }
+    }
+    if !options.json {
+        let _ = all.iter().all(|record| show(format_args!("{}\n", line(record))));
     }
     if options.json {
         say!("{}", serde_json::json!({ "records": all }));

@@ -4,6 +4,7 @@
 //! changes with each probe, nor anything of an application's data.
 
 use crate::model::{
+    guard::Guard,
     operation::{Operation, Outcome},
     view::{Health, NodeView, ServiceView, Standing},
 };
@@ -22,6 +23,22 @@ pub(super) fn ended(operation: &Operation) {
     }
 }
 
+/// Whether this Pointsman may move the service's roles changed: another one manages it too, or doesn't any more.
+fn managers(before: &ServiceView, now: &ServiceView) {
+    let (svc, epoch) = (&now.name, now.epoch);
+    match (identity(before), identity(now)) {
+        (None, Some(why)) => tracing::warn!(%svc, %epoch, why, "this Pointsman does not manage the service"),
+        (Some(_), None) => tracing::info!(%svc, %epoch, "this Pointsman manages the service"),
+        _ => {}
+    }
+}
+
+/// Why somebody else is taken to be in charge, if so.
+fn identity(view: &ServiceView) -> Option<&str> {
+    let reasons = &view.switchover_ready.reasons;
+    reasons.iter().find(|reason| reason.name == Guard::Identity).map(|reason| reason.detail.as_str())
+}
+
 /// A service's state changed, or a node's health.
 pub(super) fn changes(before: &ServiceView, now: &ServiceView) {
     let (svc, epoch) = (&now.name, now.epoch);
@@ -33,6 +50,7 @@ pub(super) fn changes(before: &ServiceView, now: &ServiceView) {
             tracing::info!(%svc, %epoch, was, state, note, "the service's state changed");
         }
     }
+    managers(before, now);
     let known: Vec<&NodeView> = before.clusters.iter().flat_map(|cluster| &cluster.nodes).collect();
     for node in now.clusters.iter().flat_map(|cluster| &cluster.nodes) {
         let was =

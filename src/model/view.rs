@@ -169,3 +169,14 @@ pub struct ServiceView {
     /// Who to call.
     pub on_call: String,
 }
+
+/// What a node holds that the primary doesn't have, and what makes it a standby again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Rebuild {
+    /// What nobody else has, in the server's own notation, cut short where it is long; empty if nothing.
+    pub holds: String,
+    /// Commands that show what that is in full, to be read or saved before it is given up.
+    pub look: Vec<String>,
+    /// Commands that make the node a standby of the primary again, in their order. They give up what it alone holds.
+    pub commands: Vec<String>,
+}

@@ -8,10 +8,11 @@ pub mod redis;
 
 use crate::model::{
     action::{Action, Done},
-    error::StoreError,
+    error::{Side, StoreError},
     guard::Refusal,
     name::NodeAddress,
     observation::{Fitness, Observation},
+    view::Rebuild,
 };
 use std::{future::Future, pin::Pin};
 
@@ -39,6 +40,22 @@ pub trait Store: Send + Sync {
 
     /// Carries one action out.
     fn act<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<Done, StoreError>>;
+
+    /// What `node` holds that `primary` doesn't have, and the commands by which an operator makes it a standby of `primary` again.
+    /// Only reads. The default is for kinds whose returned primaries are demoted by themselves.
+    fn rebuild<'a>(
+        &'a self,
+        node: &'a NodeAddress,
+        primary: &'a NodeAddress,
+    ) -> BoxFuture<'a, Result<Rebuild, StoreError>> {
+        let error = StoreError {
+            side: Side::Client,
+            retryable: false,
+            maybe_done: false,
+            detail: format!("{node} needs no rebuilding: what returns is made a standby of {primary} by itself"),
+        };
+        Box::pin(std::future::ready(Err(error)))
+    }
 
     /// What `check --connect` says of a node: errors and advice, each with the command that mends it.
     fn inspect<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Inspection>;

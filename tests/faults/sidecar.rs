@@ -159,9 +159,7 @@ pub fn forgetful() -> String {
     forget(&mut rig);
     rig.pointsman.launch_only();
     let heir = settles(&rig, &nodes);
-    if !heir {
-        nodes[0].command(&["REPLICAOF", "127.0.0.1", &nodes[1].port().to_string()]);
-    }
+    nodes[0].command(&["REPLICAOF", "127.0.0.1", &nodes[1].port().to_string()]);
     wait_route(&rig, &nodes[1]);
     assert_eq!(rig.raw().command(&["SET", "k", "v"]).text(), "OK");
     rig.wait_ready();

@@ -8,6 +8,7 @@ use super::{
     plan::vary,
 };
 use crate::{
+    config,
     decision::Event,
     model::{operation::Command, route::Mode},
 };
@@ -185,7 +186,7 @@ impl Storm {
             }
             Fault::Firewall(n, length) => {
                 self.net.set(US, n + 1, Path::Rejected);
-                self.ledger.lied_at = self.now + length;
+                self.ledger.lied_until = self.now + length;
                 length
             }
             Fault::Rough(one, other, length) => {
@@ -250,10 +251,22 @@ impl Storm {
         if changed {
             let mut settings = self.settings.as_ref().clone();
             vary(&mut settings, &mut self.dice);
-            self.say(|_| format!("reload: {:?}, {:?}", settings.health, settings.failover));
+            self.vary_nodes(&mut settings);
+            self.say(|_| format!("reload: {:?}, {:?}, {:?}", settings.health, settings.failover, settings.clusters));
             self.settings = Arc::new(settings);
         }
         self.step(Event::Configured(Arc::clone(&self.settings)));
+    }
+
+    /// A node leaves the list, the routed one too, or the list is whole again.
+    fn vary_nodes(&mut self, settings: &mut config::Service) {
+        settings.clusters.clone_from(&self.plan.settings.clusters);
+        if self.chance(40) {
+            let gone = usize::try_from(self.dice.below(self.nodes.len() as u64)).unwrap_or(0);
+            let name = &self.nodes[gone].name;
+            settings.clusters.iter_mut().for_each(|cluster| cluster.nodes.retain(|node| node.address != *name));
+            settings.clusters.retain(|cluster| !cluster.nodes.is_empty());
+        }
     }
 
     /// Nothing is decided by the wall clock but how long something lasts over a restart of our own.
@@ -297,6 +310,10 @@ impl Storm {
                 self.restart(n, Disk::Whole, 0);
             }
         }
+        let mut settings = self.settings.as_ref().clone();
+        settings.clusters.clone_from(&self.plan.settings.clusters);
+        self.settings = Arc::new(settings);
+        self.ours(0, Item::Core(Event::Configured(Arc::clone(&self.settings))));
         if self.core.machine.is_none() {
             self.boot();
         }

@@ -210,8 +210,13 @@ impl Storm {
         }
     }
 
-    /// The routed node's own start-up file made it copy another one: nobody could prevent that.
+    /// The routed node's own start-up file made it copy another one while we were away, did not know yet which process was served, or
+    /// were in the middle of a switch: nobody could prevent that.
     pub(super) fn excuse_own_file(&mut self, n: usize) {
+        let knows = self.core.machine.as_ref().is_some_and(|m| m.served.is_some() && m.switch.is_none());
+        if knows && self.now >= self.core.frozen_until {
+            return;
+        }
         let routed = self.core.durable().and_then(|state| state.route.target.as_ref());
         if routed.is_some_and(|target| target.node == self.nodes[n].name) {
             let lost = self.ledger.missing(&self.nodes[n].data);

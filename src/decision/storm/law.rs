@@ -50,8 +50,8 @@ pub(super) struct Ledger {
     /// The wall clock went forward: what was to last longer than a process can't be told to be unfinished any more, since only that
     /// clock outlives us.
     pub(super) forget_cooldowns_at_boot: bool,
-    /// When the last firewall lied.
-    pub(super) lied_at: Us,
+    /// Until when a firewall lies.
+    pub(super) lied_until: Us,
     /// When anything last kept Pointsman from acting.
     pub(super) disturbed_at: Us,
     pub(super) automatic: u64,
@@ -70,7 +70,7 @@ impl Ledger {
             heard_since: vec![None; nodes],
             cooling_until: BTreeMap::new(),
             forget_cooldowns_at_boot: false,
-            lied_at: 0,
+            lied_until: 0,
             disturbed_at: 0,
             automatic: 0,
             planned: 0,
@@ -200,7 +200,7 @@ impl Storm {
         let alone = self.settings.health.second_opinion == SecondOpinion::None
             || self.settings.replication == Replication::None;
         let replaced = reason.contains("restarted with");
-        if !alone && !replaced && since.is_some_and(|since| self.now >= since + 3 * SECOND) {
+        if !alone && !replaced && since.is_some_and(|since| self.now >= since + 3 * SECOND / 2) {
             self.violated(format!("a standby hears the primary all the time, and it is failed over: {reason}"));
         }
     }
@@ -224,8 +224,8 @@ impl Storm {
             self.violated(format!("{node} is promoted although it is cooling"));
         }
         let Some(old) = self.index(from.as_str()) else { return };
-        let lied = self.ledger.lied_at > 0 && self.now < self.ledger.lied_at + 20 * SECOND;
-        let lives = self.nodes[old].takes_writes(self.now) && self.nodes[old].since + 3 * SECOND < stage_began;
+        let lied = self.now < self.ledger.lied_until;
+        let lives = self.nodes[old].takes_writes(self.now) && self.nodes[old].since + SECOND < stage_began;
         let accepted = !planned && self.settings.failover.unfenced == Unfenced::Promote;
         let alone = self.settings.health.second_opinion == SecondOpinion::None;
         if lives && !accepted && !lied && !alone && !again {
@@ -297,7 +297,7 @@ impl Storm {
         for (other, node) in self.nodes.iter().enumerate() {
             let well = node.proc == Proc::Up && node.host && node.link.copied_at.is_none();
             let follows = matches!(node.follows, Follows::Void) || node.follows == Follows::Node(n);
-            let long = self.now >= node.since + 3 * SECOND;
+            let long = self.now >= node.since + SECOND;
             if undisturbed && other != n && well && follows && long {
                 kept.extend(&node.data);
                 self.ledger.protected.extend(&node.data);

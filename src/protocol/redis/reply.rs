@@ -9,7 +9,7 @@ use super::Protocol;
 pub enum ErrorKind {
     /// `READONLY`, `LOADING`, `MASTERDOWN`: not executed, and another node would have.
     WrongNode,
-    /// `NOREPLICAS`: not executed; retried only while our own fence is set, delivered otherwise.
+    /// `NOREPLICAS`: not executed; retried while our own fence is set or the primary is new, delivered otherwise.
     NoReplicas,
     /// `UNBLOCKED`: the node was demoted while a command blocked; it was not executed.
     Unblocked,

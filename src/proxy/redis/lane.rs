@@ -4,6 +4,7 @@ use super::{
     backlog::Backlog,
     client::{Client, Ready},
     door::Door,
+    outage::Clocks,
     shared::Shared,
     spare::Spares,
     turn::Turn,
@@ -33,11 +34,6 @@ use tokio::sync::Notify;
 /// Sessions that can't move are shown up to this number.
 const STUCK_SHOWN: usize = 20;
 
-/// How often control is told that the node has the wrong role.
-const WRONG_AGAIN: Duration = Duration::from_millis(20);
-/// How long after the last refusal the node is taken to be well again.
-const WRONG_OVER: Duration = Duration::from_secs(1);
-
 /// What sessions may do now; computed when the view changes, so that a command costs one comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -61,10 +57,8 @@ pub struct Lane {
     pub counters: Arc<Counters>,
     view: RefCell<Arc<View>>,
     gate: Cell<Gate>,
-    /// Since when requests can't be answered; one clock for the whole outage.
-    outage: Cell<Option<Instant>>,
-    /// When the node last refused a command for its role or state.
-    refused: Cell<Option<Instant>>,
+    /// The clocks of an outage.
+    pub clocks: Clocks,
     endpoints: RefCell<HashMap<NodeAddress, Rc<Endpoint>>>,
     node_tls: RefCell<Option<ClientTls>>,
     deny: RefCell<Rc<DenyList>>,
@@ -114,8 +108,7 @@ impl Lane {
             board,
             counters,
             gate: Cell::new(gate(&view)),
-            outage: Cell::new(None),
-            refused: Cell::new(None),
+            clocks: Clocks::default(),
             view: RefCell::new(view),
             spares: Spares::default(),
             endpoints: RefCell::default(),
@@ -231,47 +224,6 @@ impl Lane {
             client.wake();
         }
         self.first_parked.take().map_or(Duration::ZERO, |first| first.elapsed())
-    }
-
-    /// The node refused a command for its role or state.
-    pub fn wrong_role(&self) {
-        self.outage_began();
-        let before = self.refused.replace(Some(Instant::now()));
-        if before.is_none_or(|before| before.elapsed() > WRONG_AGAIN)
-            && let Some(target) = self.target()
-        {
-            self.report(Signal::WrongRole, &target.node);
-        }
-    }
-
-    /// True when the node has refused a command for its role or state a moment ago.
-    pub fn is_wrong_role(&self) -> bool {
-        self.refused.get().is_some_and(|at| at.elapsed() < WRONG_OVER)
-    }
-
-    /// Requests can't be answered from now on, if they could until now.
-    pub fn outage_began(&self) {
-        if self.outage.get().is_none() {
-            self.outage.set(Some(Instant::now()));
-        }
-    }
-
-    /// Requests can't be answered since then, if they could until then: an upstream turned out to be silent.
-    pub fn outage_began_before(&self, ago: Duration) {
-        if self.outage.get().is_none() {
-            let now = Instant::now();
-            self.outage.set(Some(now.checked_sub(ago).unwrap_or(now)));
-        }
-    }
-
-    /// Requests are answered again.
-    pub fn outage_ended(&self) {
-        self.outage.set(None);
-    }
-
-    /// How long the outage lasts already.
-    pub fn outage(&self) -> Option<Duration> {
-        self.outage.get().map(|since| since.elapsed())
     }
 
     /// True when the route leads to that node, and to the process on it.

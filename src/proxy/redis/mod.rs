@@ -21,6 +21,7 @@ mod large;
 mod local;
 mod moving;
 mod open;
+mod outage;
 mod panic;
 mod pinned;
 mod queue;

@@ -45,8 +45,9 @@ pub fn is_passing(lane: &Lane, reply: Reply, bytes: &[u8]) -> bool {
     let view = lane.view();
     let passing = match ErrorKind::of(word) {
         ErrorKind::WrongNode => true,
-        // Without a switch under way it isn't our fence, but the application's own setting.
-        ErrorKind::NoReplicas => view.route.mode == Mode::Hold || view.next.is_some(),
+        // Our fence while a switch is under way, and just after it a new primary that its standbys don't follow yet; otherwise the
+        // application's own setting.
+        ErrorKind::NoReplicas => view.route.mode == Mode::Hold || view.next.is_some() || lane.is_settling(),
         _ => false,
     };
     let roles_move = view.settings.replication != Replication::None;

@@ -71,6 +71,9 @@ fn take_view(lane: &Rc<Lane>) {
         }
         lane.spares.sweep(target(&view).as_ref());
     }
+    if target(&before).is_some() && target(&before) != target(&view) {
+        lane.moved();
+    }
     let next = |view: &View| view.next.as_ref().map(|(target, _)| target.node.clone());
     if next(&before) != next(&view) {
         // What was ready for another move says nothing about this one.
