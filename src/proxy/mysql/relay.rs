@@ -124,6 +124,9 @@ impl Session {
 
     /// Hands the node what it hasn't taken yet.
     pub(super) fn poll_to_node(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Need>> {
+        if self.lane.version() != self.seen && self.is_left_behind() {
+            return Poll::Ready(Err(Need::Lost));
+        }
         let Some(backend) = &self.backend else { return Poll::Ready(Err(Need::Lost)) };
         let writer = &backend.line.writer;
         while !self.to_node.is_empty() || writer.unflushed() {
