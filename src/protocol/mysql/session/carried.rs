@@ -13,6 +13,7 @@ use super::variables::{SystemVariables, UserVariables, dialect_of, is_wide};
 
 /// Why a session can't move, besides an open transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Holds {
     /// `LOCK TABLES`, as the transaction's state tells.
     pub tables: bool,
@@ -92,7 +93,7 @@ impl Carried {
         self.flight = statement;
         self.pending = None;
         if Pending::is_needed(statement) {
-            self.pending = Pending::read(statement, text, self.dialect).map(Box::new);
+            self.pending = Some(Box::new(Pending::read(statement, text, self.dialect)));
         }
     }
 
@@ -162,7 +163,7 @@ impl Carried {
         let (mut changed, mut told) = (false, false);
         for tracker in ok.trackers() {
             match tracker {
-                Tracker::Variable { name: b"statement_id", .. } => {}
+                Tracker::Variable { name: b"statement_id", .. } | Tracker::Gtids(_) | Tracker::Other(_) => {}
                 Tracker::Variable { name, value } => {
                     told = true;
                     self.variable(name, value);
@@ -176,7 +177,6 @@ impl Carried {
                     self.one_shot = (text.starts_with(b"SET TRANSACTION")).then(|| text.into());
                 }
                 Tracker::Transaction(state) => self.holds.tables = state.get(7) == Some(&b'L'),
-                Tracker::Gtids(_) | Tracker::Other(_) => {}
             }
         }
         if changed && (self.is_opaque() || self.owed || !told && !self.explains()) {

@@ -89,7 +89,7 @@ impl Pending {
     }
 
     /// Reads a statement that [`Self::is_needed`] for.
-    pub(super) fn read(statement: Statement, text: Option<&[u8]>, dialect: Dialect) -> Option<Self> {
+    pub(super) fn read(statement: Statement, text: Option<&[u8]>, dialect: Dialect) -> Self {
         let flags = statement.flags;
         let mut pending = Self {
             user_lock: flags.any(Flags::GET_LOCK),
@@ -102,7 +102,7 @@ impl Pending {
             pending.hidden =
                 flags.any(Flags::ASSIGNS) || matches!(statement.kind, Kind::Prepare | Kind::Execute | Kind::Several);
             pending.complete = false;
-            return Some(pending);
+            return pending;
         };
         if flags.any(Flags::ASSIGNS) {
             user_variables(text, dialect, &mut |name| pending.user.push((name.into(), Known::No)));
@@ -134,7 +134,7 @@ impl Pending {
             Kind::Several => pending.several(text, dialect),
             _ => {}
         }
-        Some(pending)
+        pending
     }
 
     fn set(&mut self, text: &[u8], dialect: Dialect) {

@@ -180,7 +180,7 @@ fn literal(
     const DECIMAL: u8 = 246;
     let quoted = value.map_or("NULL".to_owned(), |value| format!("'{}'", String::from_utf8_lossy(value)));
     let plain = value.is_none_or(|value| value.iter().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)));
-    Some(match kind {
+    let sql = match kind {
         LONGLONG if plain => format!("CAST({quoted} AS {})", if unsigned { "UNSIGNED" } else { "SIGNED" }),
         DECIMAL if plain => {
             let text = value.unwrap_or(b"0");
@@ -207,8 +207,8 @@ fn literal(
             }
         }
         _ => return None,
-    })
-    .map(String::into_bytes)
+    };
+    Some(sql.into_bytes())
 }
 
 fn in_name(byte: u8) -> bool {

@@ -16,6 +16,7 @@ const DEFAULT: [&[u8]; 5] =
 
 /// What a client wants to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each tracker")]
 pub struct Wanted {
     schema: bool,
     changed: bool,

@@ -109,7 +109,14 @@ pub struct SystemVariables {
 fn is_passing(name: &[u8]) -> bool {
     matches!(
         name,
-        b"statement_id" | b"last_insert_id" | b"identity" | b"insert_id" | b"rand_seed1" | b"rand_seed2" | b"timestamp"
+        b"statement_id"
+            | b"last_gtid"
+            | b"last_insert_id"
+            | b"identity"
+            | b"insert_id"
+            | b"rand_seed1"
+            | b"rand_seed2"
+            | b"timestamp"
     ) || name.starts_with(b"session_track_")
 }
 
