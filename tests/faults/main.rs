@@ -81,6 +81,21 @@ const SQL: &[Fault] = &[
         SLOW,
         sql::candidate_dies,
     ),
+    Fault(
+        "4",
+        "MySQL: primary isolated from everyone, unfenced = promote",
+        "another serves; it is fenced when the path is back, what it took named",
+        SLOW,
+        sql::isolated,
+    ),
+    Fault(
+        "4",
+        "MySQL: primary isolated from everyone, default",
+        "blocked, said, goes on when the path is back",
+        SLOW,
+        sql::isolated_and_blocked,
+    ),
+    Fault("5", "MySQL: Pointsman alone cut off from the primary", "no flip, said", SLOW, sql::alone_cut_off),
     Fault("32", "MySQL: a read lock of 4 s, shipped defaults", "no flip, no error", SLOW, sql::locked),
     Fault(
         "15",
