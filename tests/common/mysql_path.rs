@@ -49,11 +49,22 @@ impl MysqlPath {
 
     /// As [`MysqlPath::to`], with other settings.
     pub fn with(server: &MysqlServer, change: impl FnOnce(&mut Service)) -> Self {
+        if let Ok(filter) = std::env::var("POINTSMAN_TEST_LOG") {
+            // Another test of this program may have begun it already.
+            let _ = pointsman::telemetry::start_logging(&filter, false);
+        }
         let port = free_port();
         let mut settings = settings(port);
         change(&mut settings);
         let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target(server)) };
-        let view = View { route, process: None, next: None, cut_sessions: false, settings: Arc::new(settings.clone()) };
+        let view = View {
+            route,
+            process: None,
+            next: None,
+            cut_sessions: false,
+            slow: None,
+            settings: Arc::new(settings.clone()),
+        };
         let (board, signals) = Board::new(view, 1);
         let proxy = Proxy::start(1).expect("threads");
         proxy.serve(&settings, &board).expect("a listener");
