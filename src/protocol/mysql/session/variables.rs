@@ -99,10 +99,12 @@ impl UserVariables {
     }
 }
 
+type Text = Box<[u8]>;
+
 /// A session's system variables that it changed, with their values as the node told them.
 #[derive(Debug, Default)]
 pub struct SystemVariables {
-    list: Vec<(Box<[u8]>, Box<[u8]>)>,
+    list: Vec<(Text, Text)>,
 }
 
 /// Variables that trackers tell and that are nothing to take along: they can't be set, or belong to one statement, or are Pointsman's own.
