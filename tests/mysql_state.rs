@@ -122,6 +122,7 @@ fn what_keeps_a_session_is_said_and_it_is_cut_only_when_told() {
             pointsman::model::route::Route { epoch: view.route.epoch.next(), mode: Mode::Hold, ..view.route.clone() };
         view.cut_sessions = true;
         path.board.publish(view);
+        wait_for("one of two sessions has ended", common::PATIENCE, || path.board.sum(|gauge| &gauge.clients) == 1);
         assert!(open.query_drop("SELECT 1").is_err(), "it was cut");
         path.publish(Mode::Open, &primary, Some((&replica, Readying::Warm)));
         assert_eq!(rows(&mut free, "SELECT 1").expect("others go on"), [["1"]]);

@@ -46,6 +46,13 @@ impl Plan {
         }
     }
 
+    /// True for what is slowed down so that a standby catches up: a write, or what begins a transaction of writes. Not a write within one,
+    /// which holds locks.
+    pub fn may_pause(&self) -> bool {
+        let begins = self.statement.kind == Kind::Begin && !self.statement.flags.any(Flags::READ_ONLY);
+        self.writes || begins
+    }
+
     /// Of a command that is no statement.
     pub fn of_command(command: u8) -> Self {
         let harmless = matches!(

@@ -138,6 +138,7 @@ impl Lane {
     pub fn refresh(&self) -> Arc<View> {
         let view = self.board.view().clone();
         self.gate.set(gate(&view));
+        self.slow.set(view.slow);
         *self.view.borrow_mut() = Arc::clone(&view);
         view
     }

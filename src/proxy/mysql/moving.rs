@@ -18,8 +18,11 @@ use crate::{
         packet,
     },
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::timeout;
+
+/// How long an answer is awaited that only makes certain what is known already.
+const BRIEFLY: Duration = Duration::from_millis(200);
 
 /// Why there is no connection for a session.
 #[derive(Debug)]
@@ -184,7 +187,9 @@ impl Session {
         let Some(question) = self.state.question(node) else { return true };
         let mut bytes = Vec::new();
         packet::write(&mut bytes, 0, &question);
-        let answer = timeout(open::LIMIT, ask::say(backend, &bytes, &[com::QUERY])).await;
+        // Who can do without the answer doesn't wait for a node that may hang.
+        let limit = if self.state.survives() { BRIEFLY } else { open::LIMIT };
+        let answer = timeout(limit, ask::say(backend, &bytes, &[com::QUERY])).await;
         let answered = match answer.map(|answers| answers.map(|answers| answers.into_iter().next())) {
             Ok(Ok(Some(Ok(answer)))) => self.state.answered(&answer, node),
             _ => false,

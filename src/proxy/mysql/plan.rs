@@ -98,7 +98,9 @@ impl Session {
         if command == com::RESET_CONNECTION && whole {
             return Taken::Need(Need::Aside(Aside::Reset));
         }
-        if let Some(pause) = self.lane.pause().filter(|_| plan.writes && !self.state.paused && !self.state.is_open()) {
+        if let Some(pause) =
+            self.lane.pause().filter(|_| plan.may_pause() && !self.state.paused && !self.state.is_open())
+        {
             return Taken::Need(Need::Pause(pause));
         }
         let retry = match plan {
