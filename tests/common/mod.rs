@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod data_path;
 pub mod instance;
 pub mod mysql_path;
+pub mod mysql_raw;
 pub mod mysql_server;
 pub mod netns;
 pub mod ports;

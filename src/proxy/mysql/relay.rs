@@ -27,8 +27,6 @@ use std::{
 /// An answer that is awaited.
 pub struct Answering {
     scanner: ResponseScanner,
-    /// The command's first byte.
-    pub command: u8,
     /// What may be done if the node is lost now.
     pub retry: Retry,
     /// The application has some of it already.
@@ -43,7 +41,7 @@ impl Answering {
     /// The answer to a command that is sent now.
     pub fn new(command: u8, capabilities: Capabilities, retry: Retry) -> Self {
         let scanner = ResponseScanner::new(command, capabilities);
-        Self { scanner, command, retry, delivered: false, begun: Instant::now(), failed: false }
+        Self { scanner, retry, delivered: false, begun: Instant::now(), failed: false }
     }
 }
 

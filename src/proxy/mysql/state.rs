@@ -21,7 +21,6 @@ struct Flight {
     command: u8,
     /// The prepared statement that it names.
     id: u32,
-    statement: Statement,
 }
 
 /// The state of one session.
@@ -54,7 +53,7 @@ impl State {
             dialect: Dialect { wide: is_wide_collation(login.collation), ..Dialect::default() },
             capabilities: login.capabilities,
             schema: schema.map(Into::into),
-            flight: Flight { command: com::PING, id: 0, statement: Statement::UNKNOWN },
+            flight: Flight { command: com::PING, id: 0 },
             doomed: false,
             news: false,
         }
@@ -115,7 +114,7 @@ impl State {
     /// A command is sent.
     #[inline]
     pub fn sent(&mut self, command: u8, payload: &[u8], whole: bool, statement: Statement) {
-        self.flight = Flight { command, id: 0, statement };
+        self.flight = Flight { command, id: 0 };
         match command {
             com::STMT_EXECUTE | com::STMT_FETCH | com::STMT_BULK_EXECUTE => {
                 self.flight.id = id_of(payload).unwrap_or_default();
@@ -287,9 +286,11 @@ impl Plan {
             statement.kind,
             Kind::Empty | Kind::Read | Kind::Write | Kind::Savepoint | Kind::Use | Kind::Prepare | Kind::Deallocate
         );
+        // Outside of a transaction these change nothing but the session itself.
+        let harmless = matches!(statement.kind, Kind::Empty | Kind::Begin | Kind::Commit | Kind::Rollback | Kind::Use);
         Self {
             statement,
-            reads: statement.can_be_sent_again(),
+            reads: statement.can_be_sent_again() || harmless && statement.flags.is_empty(),
             writes: !statement.may_run_on_standby(),
             ends: !stays || statement.flags.any(Flags::UNSEEN | Flags::DOUBTFUL) && statement.kind != Kind::Write,
             rolls_back: statement.kind == Kind::Rollback,

@@ -217,6 +217,10 @@ fn what_stands_in_reads() {
         Flags::INSERT_ID | Flags::SETS_INSERT_ID,
         &["SELECT LAST_INSERT_ID(5)", "UPDATE s SET id=LAST_INSERT_ID(id+1)"],
     );
+}
+
+#[test]
+fn what_reads_and_others_leave_behind() {
     flags(
         Flags::USER_VARIABLE | Flags::ASSIGNS,
         &[

@@ -106,7 +106,7 @@ impl<'a> Lexer<'a> {
                 b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => self.at += 1,
                 b'#' => self.behind(self.at, b"\n"),
                 b'-' if self.byte(1) == Some(b'-') && self.byte(2).is_none_or(|byte| byte <= b' ') => {
-                    self.behind(self.at, b"\n")
+                    self.behind(self.at, b"\n");
                 }
                 b'/' if self.byte(1) == Some(b'*') => self.comment(),
                 b'*' if self.conditional && self.byte(1) == Some(b'/') => {
@@ -219,21 +219,13 @@ impl<'a> Iterator for Lexer<'a> {
                 self.word();
                 Token::Word(self.slice(from))
             }
-            b'\'' => {
-                self.quoted(first, !self.dialect.no_backslash_escapes);
-                Token::Text(self.slice(from))
-            }
-            b'"' if self.dialect.ansi_quotes => {
+            b'`' | b'"' if first == b'`' || self.dialect.ansi_quotes => {
                 self.quoted(first, false);
                 Token::Name(self.slice(from))
             }
-            b'"' => {
+            b'\'' | b'"' => {
                 self.quoted(first, !self.dialect.no_backslash_escapes);
                 Token::Text(self.slice(from))
-            }
-            b'`' => {
-                self.quoted(first, false);
-                Token::Name(self.slice(from))
             }
             b'@' => self.variable(),
             b':' if self.byte(1) == Some(b'=') => {

@@ -5,6 +5,7 @@
 //! write that is never sent again. Nothing here allocates, and every byte of the text is read once.
 
 mod classify;
+mod contents;
 pub mod kill;
 mod lexer;
 pub mod set;

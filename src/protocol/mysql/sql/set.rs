@@ -143,11 +143,11 @@ impl<'a> Reader<'a, '_> {
         let scope = match pack(word) {
             words::GLOBAL | words::PERSIST | words::PERSIST_ONLY => Scope::Global,
             words::SESSION | words::LOCAL => Scope::Session,
-            words::NAMES | words::CHARSET => return self.to_the_comma(Assignment::Names),
-            words::CHARACTER | words::CHAR if self.next_is(words::SET) => return self.to_the_comma(Assignment::Names),
+            words::NAMES | words::CHARSET => return self.until_comma(Assignment::Names),
+            words::CHARACTER | words::CHAR if self.next_is(words::SET) => return self.until_comma(Assignment::Names),
             words::TRANSACTION => return self.transaction(None),
-            words::ROLE => return self.to_the_end(Assignment::Role),
-            words::RESOURCE if self.next_is(words::GROUP) => return self.to_the_end(Assignment::ResourceGroup),
+            words::ROLE => return self.until_end(Assignment::Role),
+            words::RESOURCE if self.next_is(words::GROUP) => return self.until_end(Assignment::ResourceGroup),
             _ => return self.variable(word, Scope::Session),
         };
         match self.next() {
@@ -189,7 +189,7 @@ impl<'a> Reader<'a, '_> {
                 Token::Assign => {
                     let found = &mut *self.found;
                     user_variables(self.text, self.dialect, &mut |name| {
-                        found(Assignment::User { name, value: Value::Expression })
+                        found(Assignment::User { name, value: Value::Expression });
                     });
                 }
                 _ => {}
@@ -211,13 +211,13 @@ impl<'a> Reader<'a, '_> {
         Some(if is_literal { Value::Literal(text) } else { Value::Expression })
     }
 
-    fn to_the_comma(&mut self, what: Assignment<'a>) -> bool {
+    fn until_comma(&mut self, what: Assignment<'a>) -> bool {
         while self.next_if(|token| !matches!(token, Token::Symbol(b',' | b';'))) {}
         (self.found)(what);
         true
     }
 
-    fn to_the_end(&mut self, what: Assignment<'a>) -> bool {
+    fn until_end(&mut self, what: Assignment<'a>) -> bool {
         while self.next_if(|token| token != Token::Symbol(b';')) {}
         (self.found)(what);
         true
@@ -228,7 +228,7 @@ impl<'a> Reader<'a, '_> {
         if self.peek().is_some_and(|token| matches!(token, Token::Assign | Token::Symbol(b'='))) {
             return false;
         }
-        self.to_the_end(Assignment::Transaction { scope })
+        self.until_end(Assignment::Transaction { scope })
     }
 }
 
@@ -249,9 +249,9 @@ fn number(text: &[u8]) -> bool {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     };
-    let points = mantissa.iter().filter(|&&byte| byte == b'.').count();
+    let point = memchr::memchr(b'.', mantissa);
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    points <= 1
+    point == memchr::memrchr(b'.', mantissa)
         && mantissa.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
         && mantissa.first().is_some_and(u8::is_ascii_digit)
         && exponent.is_none_or(|exponent| {
