@@ -3,6 +3,8 @@
 #[path = "store_mysql/actions.rs"]
 mod actions;
 mod common;
+#[path = "store_mysql/fitness.rs"]
+mod fitness;
 #[path = "store_mysql/probes.rs"]
 mod probes;
 #[path = "store_mysql/setup.rs"]

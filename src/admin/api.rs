@@ -2,12 +2,12 @@
 
 use super::{events, openapi, orders, problem::Problem};
 use crate::{
-    control::{Handle, JournalFilter},
+    control::{Handle, JournalFilter, RebuildReply},
     model::{
-        name::{OperationId, ServiceName},
+        name::{NodeAddress, OperationId, ServiceName},
         operation::Operation,
         record::{Record, RecordKind},
-        view::ServiceView,
+        view::{Rebuild, ServiceView},
     },
 };
 use axum::{
@@ -48,6 +48,7 @@ pub(super) fn router(handle: Handle) -> Router {
         .route("/v1/services", get(services))
         .route("/v1/services/{svc}", get(service))
         .route("/v1/services/{svc}/{action}", post(orders::order))
+        .route("/v1/services/{svc}/nodes/{node}/rebuild", get(rebuild))
         .route("/v1/operations/{id}", get(operation))
         .route("/v1/journal", get(journal))
         .route("/v1/events", get(events::stream))
@@ -108,6 +109,30 @@ async fn service(State(api): State<Arc<Api>>, Path(svc): Path<String>) -> Result
 async fn operation(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Operation>, Problem> {
     let id = OperationId::from(id);
     api.handle.operation(&id).await.map(Json).ok_or_else(|| Problem::not_found(format!("no operation {id}")))
+}
+
+async fn rebuild(
+    State(api): State<Arc<Api>>,
+    Path((svc, node)): Path<(String, String)>,
+) -> Result<Json<Rebuild>, Problem> {
+    let (svc, node) = (ServiceName::from(svc), NodeAddress::from(node));
+    match api.handle.rebuild(&svc, &node).await {
+        RebuildReply::Told(rebuild) => Ok(Json(rebuild)),
+        RebuildReply::UnknownService => Err(Problem::not_found(format!("no service {svc}"))),
+        RebuildReply::UnknownNode => Err(Problem::not_found(format!("{svc} has no node {node}"))),
+        RebuildReply::Refused(error) => Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "rebuild",
+            "The node can't be rebuilt, or need not be",
+            error.detail,
+        )),
+        RebuildReply::Late => Err(Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "late",
+            "No answer in time",
+            "nothing was changed: ask again",
+        )),
+    }
 }
 
 /// Filters of `GET /v1/journal`.

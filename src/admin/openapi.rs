@@ -9,7 +9,10 @@ use super::{
     body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
     problem::Problem,
 };
-use crate::model::{operation::Operation, view::ServiceView};
+use crate::model::{
+    operation::Operation,
+    view::{Rebuild, ServiceView},
+};
 use axum::Json;
 use utoipa::OpenApi;
 
@@ -25,8 +28,8 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
         description = "Operators' API. Reading is GET, every change is POST. Errors are application/problem+json."
     ),
     paths(
-        services, service, operation, journal, events, config, reload, switchover, failover, pause, resume, mode,
-        drain, restore
+        services, service, rebuild, operation, journal, events, config, reload, switchover, failover, pause, resume,
+        mode, drain, restore
     )
 )]
 struct Document;
@@ -37,6 +40,12 @@ fn services() {}
 #[utoipa::path(get, path = "/v1/services/{svc}", params(("svc" = String, Path)),
     responses((status = 200, body = ServiceView), (status = 404, body = Problem)))]
 fn service() {}
+
+#[utoipa::path(get, path = "/v1/services/{svc}/nodes/{node}/rebuild",
+    params(("svc" = String, Path), ("node" = String, Path)),
+    responses((status = 200, body = Rebuild), (status = 404, body = Problem),
+        (status = 422, description = "It need not be rebuilt, or can't be asked", body = Problem), (status = 503, body = Problem)))]
+fn rebuild() {}
 
 #[utoipa::path(get, path = "/v1/operations/{id}", params(("id" = String, Path)),
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
@@ -91,7 +100,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 14, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 15, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }

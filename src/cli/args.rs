@@ -44,6 +44,8 @@ pub(super) enum Sub {
     History(History),
     /// Show one operation, running or ended.
     Operation(OperationOf),
+    /// Show what a fenced node alone holds, and the commands that make it a standby again.
+    Rebuild(Rebuild),
     /// Read the configuration file again.
     Reload(Reload),
     /// Ask whether a Pointsman is ready, for containers.
@@ -62,8 +64,6 @@ pub(super) enum Sub {
     Site(Later),
     #[command(hide = true)]
     Audit(Later),
-    #[command(hide = true)]
-    Rebuild(Later),
     #[command(hide = true)]
     Man(Later),
 }
@@ -244,6 +244,17 @@ pub(super) struct History {
 pub(super) struct OperationOf {
     /// The operation's id, as op-12.
     pub(super) id: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rebuild {
+    /// The service.
+    pub(super) svc: String,
+    /// The node's address, as configured.
+    pub(super) node: String,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,

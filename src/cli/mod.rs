@@ -16,6 +16,7 @@ mod operation;
 mod order;
 mod output;
 mod pause;
+mod rebuild;
 mod reload;
 mod report;
 mod reserved;
@@ -41,13 +42,9 @@ pub fn main() -> ExitCode {
         Sub::Demo(options) => crate::demo::main(&options),
         Sub::Completions(options) => options.print(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Approve(_)
-        | Sub::Withdraw(_)
-        | Sub::Token(_)
-        | Sub::Site(_)
-        | Sub::Audit(_)
-        | Sub::Rebuild(_)
-        | Sub::Man(_)) => reserved::refuse(sub).into(),
+        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Token(_) | Sub::Site(_) | Sub::Audit(_) | Sub::Man(_)) => {
+            reserved::refuse(sub).into()
+        }
         sub => {
             let client = match Client::new(&arguments.admin) {
                 Ok(client) => client,
@@ -71,6 +68,7 @@ async fn remote(sub: Sub, client: &Client, no_color: bool) -> Exit {
         Sub::Restore(options) => restore::run(client, &options).await,
         Sub::History(options) => history::run(client, &options).await,
         Sub::Operation(options) => operation::run(client, &options).await,
+        Sub::Rebuild(options) => rebuild::run(client, &options).await,
         Sub::Reload(options) => reload::run(client, &options).await,
         _ => exit::complain(Exit::Usage, "this command doesn't ask a Pointsman"),
     }

@@ -5,10 +5,11 @@ use crate::{
     config::{Config, Service},
     coord::Coordinator,
     model::{
-        name::{OperationId, ServiceName},
+        error::StoreError,
+        name::{NodeAddress, OperationId, ServiceName},
         operation::{Operation, Order, Outcome},
         route::Epoch,
-        view::{Connections, ServiceView},
+        view::{Connections, Rebuild, ServiceView},
     },
     route::Board,
 };
@@ -52,6 +53,8 @@ pub(super) struct Desk {
     pub name: ServiceName,
     /// To its driver.
     pub orders: mpsc::Sender<OrderRequest>,
+    /// To its driver too: what only the store can tell.
+    pub rebuilds: mpsc::Sender<RebuildRequest>,
     /// Its board, for settings and counts.
     pub board: Arc<Board>,
     /// What its driver last showed.
@@ -133,6 +136,14 @@ pub(super) struct OrderRequest {
     pub accepted: oneshot::Sender<OperationId>,
     /// Told how it ended.
     pub ended: oneshot::Sender<Reply>,
+}
+
+/// A question on its way to a driver: what a node alone holds, and how it is made a standby again.
+pub(super) struct RebuildRequest {
+    /// The node.
+    pub node: NodeAddress,
+    /// Told what the store says.
+    pub reply: oneshot::Sender<Result<Rebuild, StoreError>>,
 }
 
 /// What a driver tells a caller.

@@ -6,7 +6,7 @@
 
 use super::{
     crash,
-    desk::{Desk, OrderRequest},
+    desk::{Desk, OrderRequest, RebuildRequest},
     effects::{self, Job},
     feed::{Event as Shown, Feed},
     orders::Orders,
@@ -20,8 +20,9 @@ use crate::{
     model::{
         action::Done,
         error::StoreError,
+        name::NodeAddress,
         record::Record,
-        route::{Mode, Readying, Route, Target},
+        route::{Mode, Readying, Target},
         signal::Signal,
         view::ServiceView,
     },
@@ -72,6 +73,8 @@ pub(super) struct Inputs {
     pub signals: mpsc::Receiver<Signal>,
     /// From operators.
     pub orders: mpsc::Receiver<OrderRequest>,
+    /// From operators who ask what only the store can tell.
+    pub rebuilds: mpsc::Receiver<RebuildRequest>,
     /// From the supervisor; its end ends the driver.
     pub changes: mpsc::Receiver<Change>,
 }
@@ -142,10 +145,15 @@ impl Driver {
                 Some(signal) = inputs.signals.recv() => self.step(Event::Signal(signal)).await,
                 Some(happened) = self.inbox.recv() => self.happened(happened).await,
                 Some(request) = inputs.orders.recv() => self.ordered(request).await,
+                Some(request) = inputs.rebuilds.recv() => effects::rebuild(self.store.clone(), self.routed(), request),
                 _ = self.ticks.tick() => self.tick().await,
                 () = sleep_until(wake) => self.tick().await,
             }
         }
+    }
+
+    fn routed(&self) -> Option<NodeAddress> {
+        self.machine.route().target.as_ref().map(|target| target.node.clone())
     }
 
     fn now(&self) -> Now {
@@ -214,7 +222,11 @@ impl Driver {
         for effect in effects {
             match effect {
                 Effect::Write { ticket, drafts } => self.write(Job::core(ticket, drafts, &mut along)).await,
-                Effect::Publish { route, next, cut_sessions } => self.publish(route, next, cut_sessions),
+                Effect::Publish { route, next, cut_sessions, slow } => {
+                    let process = self.machine.process().map(Into::into);
+                    let settings = self.settings.clone();
+                    self.publish(View { route, process, next, cut_sessions, slow, settings });
+                }
                 Effect::Act { ticket, action, limit } => {
                     let about = self.desk.about();
                     effects::act(self.store.clone(), about, ticket, action, limit, self.results.clone());
@@ -249,15 +261,14 @@ impl Driver {
         let _ = self.jobs.send(job).await;
     }
 
-    fn publish(&self, route: Route, next: Option<(Target, Readying)>, cut_sessions: bool) {
-        let name = publish_name(route.mode, next.as_ref());
+    fn publish(&self, view: View) {
+        let (route, name) = (&view.route, publish_name(view.route.mode, view.next.as_ref()));
         crash::point("before", "publish", || name.clone());
         tracing::info!(
             svc = %self.desk.name, epoch = %route.epoch, op = self.desk.about().op, route = name,
             node = route.target.as_ref().map_or("", |target| target.node.as_str()), "published"
         );
-        let process = self.machine.process().map(Into::into);
-        self.desk.board.publish(View { route, process, next, cut_sessions, settings: self.settings.clone() });
+        self.desk.board.publish(view);
         crash::point("after", "publish", || name);
     }
 

@@ -1,11 +1,17 @@
 //! Effects that take time: each runs in a task of its own and reports to the driver's inbox.
 
-use super::{crash, desk::About, driver::Happened, recorder::Recorder};
+use super::{
+    crash,
+    desk::{About, RebuildRequest},
+    driver::Happened,
+    recorder::Recorder,
+};
 use crate::{
     decision::Ticket,
     model::{
         action::{Action, Done},
         error::{Side, StoreError},
+        name::NodeAddress,
         record::{Change, Draft},
     },
     store::Store,
@@ -87,6 +93,21 @@ pub(super) fn act(
         log(&about, &action, &result);
         crash::point("after", "act", || name.to_owned());
         let _ = results.send(Happened::Acted(ticket, result)).await;
+    });
+}
+
+/// Asks the store what a node alone holds, in a task of its own.
+pub(super) fn rebuild(store: Arc<dyn Store>, primary: Option<NodeAddress>, request: RebuildRequest) {
+    let RebuildRequest { node, reply } = request;
+    let no = |detail: String| StoreError { side: Side::Client, retryable: false, maybe_done: false, detail };
+    tokio::spawn(async move {
+        let told = match primary {
+            None => Err(no("no primary is known that it could be a standby of".into())),
+            Some(primary) if primary == node => Err(no(format!("{node} is the primary"))),
+            Some(primary) => store.rebuild(&node, &primary).await,
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(told);
     });
 }
 

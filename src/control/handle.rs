@@ -4,15 +4,16 @@
 //! service's driver and waits for its answer. Cloning one is cheap.
 
 use super::{
-    desk::{Desk, OrderRequest, Reply, Request, Shared},
+    desk::{Desk, OrderRequest, RebuildRequest, Reply, Request, Shared},
     feed::{Feed, Subscription},
 };
 use crate::model::{
-    name::{ClusterName, OperationId, ServiceName},
+    error::StoreError,
+    name::{ClusterName, NodeAddress, OperationId, ServiceName},
     operation::{Command, Operation, Order, Outcome},
     record::{Change, Record, RecordKind},
     route::Mode,
-    view::ServiceView,
+    view::{Rebuild, ServiceView},
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -55,6 +56,21 @@ pub enum OrderReply {
     /// The idempotency key was used with another request within the last day.
     KeyReused,
     /// Control did not take the order up in time, or is stopping; it is not known whether it will run.
+    Late,
+}
+
+/// What came of asking how a node is rebuilt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RebuildReply {
+    /// What it holds, and the commands.
+    Told(Rebuild),
+    /// It needs none, or can't be asked: why, in words.
+    Refused(StoreError),
+    /// No service of that name.
+    UnknownService,
+    /// The service has no node of that address.
+    UnknownNode,
+    /// Control did not answer in time, or is stopping.
     Late,
 }
 
@@ -185,6 +201,22 @@ impl Handle {
             }
         }
         Ok(found)
+    }
+
+    /// What a node holds that the routed primary doesn't have, and the commands that make it a standby again.
+    pub async fn rebuild(&self, svc: &ServiceName, node: &NodeAddress) -> RebuildReply {
+        let Some(desk) = self.desk(svc) else { return RebuildReply::UnknownService };
+        if !desk.settings().nodes().any(|(_, known)| known.address == *node) {
+            return RebuildReply::UnknownNode;
+        }
+        let (reply, told) = oneshot::channel();
+        let request = RebuildRequest { node: node.clone(), reply };
+        let asked = async { desk.rebuilds.send(request).await.ok().map(|()| told)?.await.ok() };
+        match timeout_at(Instant::now() + TAKE_UP, asked).await {
+            Ok(Some(Ok(rebuild))) => RebuildReply::Told(rebuild),
+            Ok(Some(Err(error))) => RebuildReply::Refused(error),
+            Ok(None) | Err(_) => RebuildReply::Late,
+        }
     }
 
     /// Number and hash of the journal's last record.

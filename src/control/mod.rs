@@ -22,6 +22,6 @@ mod workshop;
 #[cfg(debug_assertions)]
 pub use crash::CRASH_POINTS;
 pub use feed::{Event, Numbered, Subscription};
-pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply};
+pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply, RebuildReply};
 pub use supervisor::{Parts, start};
 pub use workshop::Workshop;

@@ -167,16 +167,24 @@ impl Supervisor {
     fn add(&mut self, config: &Config, service: &Arc<Service>) -> Result<(), String> {
         let store = self.workshop.store(config, service)?;
         let state = self.shared.coordinator.state().services.get(&service.name).cloned().unwrap_or_default();
-        let view =
-            View { route: Route::default(), process: None, next: None, cut_sessions: false, settings: service.clone() };
+        let view = View {
+            route: Route::default(),
+            process: None,
+            next: None,
+            cut_sessions: false,
+            slow: None,
+            settings: service.clone(),
+        };
         let (board, signals) = Board::new(view, self.workers);
         let moved = state.last_switch;
         let machine = Machine::new(service.clone(), state, self.workers);
         let now = Now { mono: self.start.elapsed(), wall: jiff::Timestamp::now() };
         let (orders, order_inbox) = mpsc::channel(ORDERS);
+        let (rebuilds, rebuild_inbox) = mpsc::channel(ORDERS);
         let desk = Arc::new(Desk {
             name: service.name.clone(),
             orders,
+            rebuilds,
             board: board.clone(),
             shown: ArcSwap::from_pointee(machine.view(now)),
             operations: ArcSwap::default(),
@@ -186,7 +194,7 @@ impl Supervisor {
         self.metrics.service(&service.name, service.kind, moved);
         let (changes, change_inbox) = mpsc::channel(1);
         let driver = Driver::new(desk.clone(), machine, store, self.recorder.clone(), self.metrics.clone(), self.start);
-        let inputs = Inputs { signals, orders: order_inbox, changes: change_inbox };
+        let inputs = Inputs { signals, orders: order_inbox, rebuilds: rebuild_inbox, changes: change_inbox };
         let name = service.name.clone();
         self.drivers.spawn(async move {
             driver.run(inputs).await;

@@ -18,7 +18,7 @@ use crate::{
     model::{
         guard::{Guard, Refusal},
         name::{ClusterName, NodeAddress},
-        observation::{Answer, Part, Reach},
+        observation::{Answer, Lineage, Part, Reach},
         operation::{Command, Loss, Step},
         record::{Change, Draft, RecordKind},
         route::{Mode, Route, Target},
@@ -307,10 +307,16 @@ impl Machine {
         Loss {
             known: false,
             count: primary.saturating_sub(received(&to.node)),
-            unit: "bytes".into(),
+            unit: self.unit().into(),
             detail: "as of the last probe that the old primary answered; what was written after it is not counted"
                 .into(),
         }
+    }
+
+    /// What losses are counted in.
+    pub(super) fn unit(&self) -> &'static str {
+        let routed = self.routed_node().and_then(|node| node.answer.as_ref()).map(|answer| &answer.lineage);
+        routed.or(self.durable.lineage.as_ref()).map_or("bytes", Lineage::unit)
     }
 
     /// A pause of our own thread: what was found before it, or timed out in it, proves nothing.

@@ -5,8 +5,9 @@
 use super::{Now, health::NodeState, machine::Machine, switch::Switch};
 use crate::model::{
     guard::{Guard, Refusal},
+    lineage::shown,
     name::{ClusterName, NodeAddress},
-    observation::{Answer, Lineage, Part},
+    observation::{Answer, Part},
     route::{Mode, Target},
     view::Health,
 };
@@ -14,6 +15,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// The lag at which a planned switch closes: what is left is applied inside the hold.
 const SMALL_LAG: Duration = Duration::from_secs(1);
+
+/// The same where each transaction is applied for itself, as it is in what has named transactions: what waits to be applied is felt as
+/// much as what wasn't received.
+const SMALL_DELAY: Duration = Duration::from_millis(100);
 
 /// Guards that no override passes: without them there is nothing to switch, or two operations would meet.
 const FIRM: [Guard; 6] = [Guard::Reachable, Guard::Primary, Guard::Busy, Guard::Epoch, Guard::Route, Guard::Identity];
@@ -90,8 +95,9 @@ impl Machine {
             refuse(Guard::Journal, error.clone());
         }
         // A failover leaves its dead primary fenced by intent: that must not keep the next one from happening.
-        if purpose.planned() && !self.durable.fences.is_empty() {
-            let nodes: Vec<&str> = self.durable.fences.keys().map(NodeAddress::as_str).collect();
+        let left: Vec<&str> = self.open_fences().map(NodeAddress::as_str).collect();
+        if purpose.planned() && !left.is_empty() {
+            let nodes = left;
             refuse(Guard::Fence, format!("the fence of {} is not lifted yet", nodes.join(", ")));
         }
         for detail in self.identity() {
@@ -194,15 +200,9 @@ impl Machine {
             return;
         }
         let Some(primary) = self.routed_node() else { return };
-        let then = self.primary_then().filter(|_| self.strange.is_none()).map(|primary| &primary.lineage);
-        let history = then.or(self.durable.lineage.as_ref());
-        // One that the dead primary had no time to lead: it holds a beginning of the same history, and nothing of its own.
-        let beginning = |known: &Lineage| {
-            !purpose.planned() && answer.lineage.id == known.previous && answer.received <= known.previous_until
-        };
-        if history.is_some_and(|known| known.id != answer.lineage.id && !beginning(known)) {
-            refuse(Guard::Lineage, format!("{} doesn't share the primary's history", to.node));
-        }
+        let named = answer.lineage.transactions.is_some();
+        refusals.extend(self.history_guard(purpose, to, answer));
+        let mut refuse = |guard, detail: String| refusals.push(Refusal::new(guard, detail));
         if let Some(served) =
             self.served.as_ref().filter(|served| !purpose.planned() && answer.items < served.items / 2)
         {
@@ -212,10 +212,17 @@ impl Machine {
         if self.strange.is_some() {
             return;
         }
+        let small = if named { SMALL_DELAY } else { SMALL_LAG };
         let most = match purpose {
-            Purpose::Commit(_) => SMALL_LAG.min(self.settings.failover.max_lag),
+            Purpose::Commit(_) => small.min(self.settings.failover.max_lag),
             _ => self.settings.failover.max_lag,
         };
+        if let (Purpose::Commit(_), true, Some(delay)) =
+            (purpose, named, candidate.delay().filter(|delay| *delay > small))
+        {
+            let delay = delay.as_secs_f64();
+            refuse(Guard::Lag, format!("{} has received {delay:.1} s more than it has applied", to.node));
+        }
         // Of a primary that hasn't answered since a restart of ours only the journal knows where it was.
         let recorded =
             self.recorded_position().filter(|_| primary.answer.is_none() && self.is_parked(&to.node, answer));
@@ -228,6 +235,21 @@ impl Machine {
             }
             None => refuse(Guard::Lag, format!("how far {} is behind is not known yet", to.node)),
         }
+    }
+
+    /// Whether the candidate's history is the primary's: a beginning of it, and nothing of its own.
+    fn history_guard(&self, purpose: Purpose, to: &Target, answer: &Answer) -> Option<Refusal> {
+        let then = self.primary_then().filter(|_| self.strange.is_none());
+        let known = then.map(|primary| &primary.lineage).or(self.durable.lineage.as_ref())?;
+        let author = then.map_or(&self.durable.process, |primary| &primary.run_id);
+        if let Some(errant) = answer.lineage.errant(known, author) {
+            let words = || format!("{} holds transactions that the primary doesn't have: {}", to.node, shown(&errant));
+            return (!errant.is_empty()).then(|| Refusal::new(Guard::Lineage, words()));
+        }
+        // One that the dead primary had no time to lead holds a beginning of the history before.
+        let beginning = !purpose.planned() && answer.lineage.is_beginning_of(known, answer.received);
+        let words = || format!("{} doesn't share the primary's history", to.node);
+        (!answer.lineage.is_same(known) && !beginning).then(|| Refusal::new(Guard::Lineage, words()))
     }
 
     /// Where the routed primary was when it answered the last time, as the journal was told when it was lost.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{
     name::NodeAddress,
-    observation::{Answer, Lineage, Part},
+    observation::{Answer, Part},
     record::{Change, Draft, RecordKind},
     route::{Mode, Target},
     view::Health,
@@ -49,11 +49,6 @@ pub(super) enum Ahead {
     Unknown,
     /// This one has.
     Standby(String),
-}
-
-/// Whether a node with `answer` continues `known`.
-pub(super) fn continues(answer: &Answer, known: &Lineage) -> bool {
-    !known.id.is_empty() && (answer.lineage.id == known.id || answer.lineage.previous == known.id)
 }
 
 impl Machine {
@@ -96,7 +91,7 @@ impl Machine {
         let recorded = self.durable.process == answer.run_id;
         let heir = same_process
             || (recorded && !answer.run_id.is_empty())
-            || known.is_none_or(|known| continues(&answer, known));
+            || known.is_none_or(|known| answer.lineage.continues(known));
         let kept = self.keeps(&answer);
         let ahead = if same_process || recorded || !heir { Ahead::Nobody } else { self.ahead_of(&routed, &answer) };
         let shrunk = self.served.as_ref().filter(|served| !same_process && answer.items < served.items / 2);
@@ -111,7 +106,7 @@ impl Machine {
                 self.served = Some(Served { run_id: answer.run_id.clone(), items: answer.items });
                 self.admitted.clone_from(&answer.run_id);
                 let drifted = answer.items.abs_diff(self.durable.items) > self.durable.items / DRIFT;
-                let new = !recorded || known.is_none_or(|known| known.id != answer.lineage.id);
+                let new = !recorded || known.is_none_or(|known| !answer.lineage.is_called(known));
                 // A new history isn't made to wait by a mere count, and a server that was known, which gives its history another name
                 // when its first standby comes, by nothing but the journal.
                 let renamed = new && recorded && self.journal_error.is_none();
@@ -145,7 +140,7 @@ impl Machine {
         // Not after a process that was strange: what follows that one may hold nearly as much, and has lost what it lost.
         comparable
             && self.strange.is_none()
-            && answer.lineage.previous.is_empty()
+            && !answer.lineage.tells_its_parent()
             && least.is_some_and(|least| answer.items >= least)
     }
 
@@ -176,10 +171,10 @@ impl Machine {
 
     /// Standbys that hold the history that was served, as far as is known.
     fn standbys_of_ours(&self) -> impl Iterator<Item = (&NodeAddress, &Answer)> {
-        let known = self.durable.lineage.as_ref().map(|known| known.id.as_str());
+        let known = self.durable.lineage.as_ref();
         let standbys = self.nodes.iter().filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
         standbys.filter(move |(_, standby)| {
-            matches!(standby.part, Part::Standby { .. }) && Some(standby.lineage.id.as_str()) == known
+            matches!(standby.part, Part::Standby { .. }) && known.is_some_and(|known| standby.lineage.is_same(known))
         })
     }
 
@@ -221,7 +216,8 @@ impl Machine {
         let mut found = Ahead::Nobody;
         for (address, node, standby) in standbys {
             let follows = matches!(standby.part, Part::Standby { .. }) && *address != routed.node;
-            if follows && standby.lineage.id == known.id && standby.received > answer.received {
+            let until = (&answer.lineage, answer.received);
+            if follows && standby.lineage.has_more(standby.received, until, known, &self.durable.process) {
                 if node.answered + took <= primary.seen {
                     return Ahead::Standby(address.to_string());
                 }

@@ -322,7 +322,7 @@ impl Machine {
         self.route = route.clone();
         self.shielded = None;
         self.starting = false;
-        self.emit(Effect::Publish { route, next, cut_sessions });
+        self.emit(Effect::Publish { route, next, cut_sessions, slow: None });
     }
 
     pub(super) fn probe(&mut self, node: &NodeAddress, now: Now) {

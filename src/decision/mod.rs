@@ -4,6 +4,7 @@
 //! no I/O: the driver in `control/` carries effects out and brings their results back as events.
 
 mod abort;
+mod approach;
 mod asking;
 mod evidence;
 mod failover;
@@ -95,8 +96,8 @@ pub enum Event {
 pub enum Effect {
     /// Make the drafts durable together.
     Write { ticket: Ticket, drafts: Vec<Draft> },
-    /// Show the workers this route (and what comes next).
-    Publish { route: Route, next: Option<(Target, Readying)>, cut_sessions: bool },
+    /// Show the workers this route (and what comes next); each write is to wait for `slow` before it is sent.
+    Publish { route: Route, next: Option<(Target, Readying)>, cut_sessions: bool, slow: Option<Duration> },
     /// Carry an action out, within `limit`.
     Act { ticket: Ticket, action: Action, limit: Duration },
     /// Probe this node now, besides the regular rhythm.

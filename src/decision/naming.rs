@@ -25,7 +25,7 @@ impl Machine {
     /// Whether who answers this is a standby of `primary`: under any of its names, or by the history it shares.
     pub(super) fn follows(&self, answer: &Answer, primary: &NodeAddress) -> bool {
         let Part::Standby { of, .. } = &answer.part else { return false };
-        let history = self.nodes.get(primary).and_then(|state| state.answer.as_ref()).map(|answer| &answer.lineage.id);
-        self.is_named(primary, of) || history.is_some_and(|id| !id.is_empty() && *id == answer.lineage.id)
+        let history = self.nodes.get(primary).and_then(|state| state.answer.as_ref()).map(|answer| &answer.lineage);
+        self.is_named(primary, of) || history.is_some_and(|history| answer.lineage.is_stream_of(history))
     }
 }

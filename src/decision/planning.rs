@@ -62,7 +62,7 @@ impl Machine {
         let there = self.route.target.as_ref().is_none_or(|target| target.cluster == *preferred);
         let wanted = self.settings.failover.failback == Failback::Automatic;
         let steady = now.mono >= self.moved_at + self.settings.failover.cooldown;
-        wanted && !there && steady && self.durable.fences.is_empty() && !self.durable.drained.contains(preferred)
+        wanted && !there && steady && self.open_fences().next().is_none() && !self.durable.drained.contains(preferred)
     }
 
     pub(super) fn own_operation(&mut self, command: Command, reason: &str, now: Now) -> Operation {

@@ -14,10 +14,12 @@ use super::{
 use crate::model::{
     action::{Action, Done},
     error::StoreError,
+    lineage::shown,
     name::NodeAddress,
     observation::{Answer, Lineage, Part},
     operation::Loss,
     record::{Change, Draft, RecordKind},
+    transactions::Transactions,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -58,7 +60,7 @@ impl Machine {
             _ if routed == node => Some(unfence),
             // Its primary is in trouble too. What it holds may be the best that is left, so it must be free to serve.
             Part::Standby { .. } if self.is_parked(node, answer) => {
-                let ours = self.durable.lineage.as_ref().is_some_and(|known| known.id == answer.lineage.id);
+                let ours = self.durable.lineage.as_ref().is_some_and(|known| answer.lineage.is_same(known));
                 ours.then_some(unfence)
             }
             // Its own start-up file made it follow somebody else.
@@ -69,6 +71,10 @@ impl Machine {
             Part::Standby { .. } => None,
             // It stops first, so that what it holds can be counted and nobody adds to it.
             Part::Primary { .. } if fence.position.is_none() => Some(Action::Fence { node: node.clone() }),
+            // Never a standby, but by an operator: what it alone holds would be lost, or come back. A restart forgets the fence.
+            Part::Primary { .. } if self.strays_at(node).is_some() => {
+                (!answer.fenced).then(|| Action::Fence { node: node.clone() })
+            }
             Part::Primary { .. } => primary().map(|_| Action::Demote { node: node.clone(), to: routed.clone() }),
         }
     }
@@ -76,23 +82,68 @@ impl Machine {
     /// A primary that a failover left has stopped: how much it wrote that its heir had not received is what was lost.
     fn count_loss(&mut self, node: &NodeAddress, position: u64, lineage: &Lineage) -> Option<Draft> {
         let departed = self.durable.departed.get(node)?;
-        let ours = lineage.id == departed.lineage;
-        let lost = Loss {
-            known: ours,
-            count: if ours { position.saturating_sub(departed.position) } else { 0 },
-            unit: "bytes".into(),
-            detail: if ours {
-                format!("{node} returned and had that much which its heir had not received, pings included")
-            } else {
-                format!("{node} returned with another history: what it had can't be told any more")
-            },
-        };
+        let lost = self.lost_by_name(node, lineage).unwrap_or_else(|| {
+            let ours = lineage.id == departed.lineage;
+            Loss {
+                known: ours,
+                count: if ours { position.saturating_sub(departed.position) } else { 0 },
+                unit: lineage.unit().into(),
+                detail: if ours {
+                    format!("{node} returned and had that much which its heir had not received, pings included")
+                } else {
+                    format!("{node} returned with another history: what it had can't be told any more")
+                },
+            }
+        });
         let id = departed.id.clone();
         if let Some(switch) = self.switch.as_mut().filter(|switch| switch.operation.id == id) {
             switch.operation.lost = lost.clone();
         }
         let change = Change::Amended { id, lost };
         Some(self.draft(RecordKind::Operation, change, ""))
+    }
+
+    /// The transactions that a returned primary has and the routed one hasn't, where they have names.
+    fn lost_by_name(&self, node: &NodeAddress, lineage: &Lineage) -> Option<Loss> {
+        let routed = self.routed_node()?.answer.as_ref()?;
+        let strays = lineage.beyond(&routed.lineage)?;
+        let detail = if strays.is_empty() {
+            format!("{node} returned with nothing that its heir doesn't have")
+        } else {
+            format!("{node} returned with transactions that its heir doesn't have: {}", shown(&strays))
+        };
+        Some(Loss { known: true, count: strays.count(), unit: lineage.unit().into(), detail })
+    }
+
+    /// That a returned primary stays out, and why, in words.
+    fn left_out(&self, node: &NodeAddress, lineage: &Lineage) -> Option<String> {
+        let routed = self.routed_node()?.answer.as_ref()?;
+        let strays = lineage.beyond(&routed.lineage).filter(|strays| !strays.is_empty())?;
+        let strays = shown(&strays);
+        Some(format!("{node} stays fenced: it holds transactions that nobody else has: {strays}"))
+    }
+
+    /// What a fenced primary holds that the routed one doesn't have, where that can be named; absent if nothing, or if it can't be told.
+    fn strays_at(&self, node: &NodeAddress) -> Option<Transactions> {
+        let routed = self.routed_node()?.answer.as_ref()?;
+        let answer = self.nodes.get(node)?.answer.as_ref()?;
+        let primary = matches!(answer.part, Part::Primary { .. }) && self.routed()?.node != *node;
+        answer.lineage.beyond(&routed.lineage).filter(|strays| primary && !strays.is_empty())
+    }
+
+    /// Fences that will be lifted by themselves: not those of nodes that an operator has to rebuild, which may take days.
+    pub(super) fn open_fences(&self) -> impl Iterator<Item = &NodeAddress> {
+        self.durable.fences.keys().filter(|node| self.strays_at(node).is_none())
+    }
+
+    /// What an operator should know of a node that he has to rebuild; absent if it is none.
+    pub(super) fn rebuild_note(&self, node: &NodeAddress) -> Option<String> {
+        let strays = self.durable.fences.contains_key(node).then(|| self.strays_at(node)).flatten()?;
+        Some(format!(
+            "holds transactions that nobody else has: {}; `pointsman rebuild {} {node}` shows them and the way back",
+            shown(&strays),
+            self.svc
+        ))
     }
 
     /// Called after each event while no switch is under way: tells strays to follow the routed primary.
@@ -187,6 +238,9 @@ impl Machine {
                 let mut drafts: Vec<Draft> = self.count_loss(node, position, &lineage).into_iter().collect();
                 let fenced = Change::Fenced { node: node.clone(), saved, position };
                 drafts.push(self.draft(RecordKind::Decision, fenced, "it returned after a failover"));
+                if let Some(text) = self.left_out(node, &lineage) {
+                    drafts.push(self.draft(RecordKind::Decision, Change::Noted { text }, ""));
+                }
                 self.write(drafts, Then::Nothing);
             }
             Ok(Done::Repointed) => {

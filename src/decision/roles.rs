@@ -6,7 +6,6 @@
 use super::{
     Now,
     health::NodeState,
-    history::continues,
     machine::{Machine, TRY_AGAIN},
     pending::Then,
 };
@@ -68,11 +67,7 @@ impl Machine {
         let heirs: Vec<_> = match routed_is {
             Some((.., answer)) => primaries
                 .iter()
-                .filter(|(address, _, heir)| {
-                    **address != routed.node
-                        && !heir.lineage.previous.is_empty()
-                        && heir.lineage.previous == answer.lineage.id
-                })
+                .filter(|(address, _, heir)| **address != routed.node && heir.lineage.succeeds(&answer.lineage))
                 .collect(),
             None => primaries.iter().collect(),
         };
@@ -235,7 +230,7 @@ impl Machine {
     ) -> Option<(&'a NodeAddress, &'a NodeState)> {
         let known = self.durable.lineage.as_ref()?;
         let routed = &self.durable.route.target.as_ref()?.node;
-        let heirs: Vec<_> = several.iter().filter(|(.., answer)| continues(answer, known)).collect();
+        let heirs: Vec<_> = several.iter().filter(|(.., answer)| answer.lineage.continues(known)).collect();
         match heirs.as_slice() {
             [(address, node, _)] if *address == routed => Some((*address, *node)),
             _ => None,
@@ -248,10 +243,7 @@ impl Machine {
         &self,
         several: &[(&'a NodeAddress, &'a NodeState, &'a Answer)],
     ) -> Option<(&'a NodeAddress, &'a NodeState)> {
-        let has_all = |heir: &Answer, other: &Answer| {
-            let parent = !other.lineage.id.is_empty() && heir.lineage.previous == other.lineage.id;
-            parent && other.received <= heir.lineage.previous_until
-        };
+        let has_all = |heir: &Answer, other: &Answer| heir.lineage.succeeds_all(&other.lineage, other.received);
         let mut heirs = several.iter().filter(|(address, _, heir)| {
             several.iter().all(|(other, _, answer)| other == address || has_all(heir, answer))
         });
@@ -266,11 +258,14 @@ impl Machine {
         answer: &Answer,
     ) -> impl Iterator<Item = (&'a NodeAddress, &'a Answer)> {
         let known = self.durable.lineage.as_ref();
-        let forked = self.forked_at(answer);
+        let forked = answer.lineage.shared_until(known, answer.received);
+        let lineage = answer.lineage.clone();
         let others = self.nodes.iter().filter(move |(address, _)| *address != primary);
         let answers = others.filter_map(|(address, node)| Some((address, node.answer.as_ref()?)));
         answers.filter(move |(_, other)| {
-            known.is_some_and(|known| known.id == other.lineage.id) && other.received > forked
+            known.is_some_and(|known| {
+                other.lineage.has_more(other.received, (&lineage, forked), known, &self.durable.process)
+            })
         })
     }
 
@@ -284,18 +279,12 @@ impl Machine {
     fn is_behind(&self, primary: &NodeAddress, answer: &Answer) -> bool {
         let known = self.durable.lineage.as_ref();
         let routed = self.routed().is_some_and(|routed| routed.node == *primary);
-        let served =
-            self.primary_then().filter(|served| !routed && known.is_some_and(|known| known.id == served.lineage.id));
-        let outdone = served.is_some_and(|served| served.received > self.forked_at(answer));
+        let until = (&answer.lineage, answer.lineage.shared_until(known, answer.received));
+        let more =
+            |served: &Answer, known| served.lineage.has_more(served.received, until, known, &self.durable.process);
+        let served = self.primary_then().filter(|_| !routed);
+        let outdone = served.zip(known).is_some_and(|(served, known)| more(served, known));
         outdone || self.ahead_at_fork(primary, answer).next().is_some()
-    }
-
-    /// How far a primary had received the served history when it became one.
-    fn forked_at(&self, answer: &Answer) -> u64 {
-        match &self.durable.lineage {
-            Some(known) if answer.lineage.id == known.id => answer.received,
-            _ => answer.lineage.previous_until,
-        }
     }
 
     /// Why a lone primary can't be taken for ours, if so.
@@ -309,7 +298,7 @@ impl Machine {
                     .and_then(NodeState::fresh)
                     .is_some_and(|answer| matches!(answer.part, Part::Standby { .. }))
                     && self.is_followed(address);
-                let ours = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
+                let ours = self.durable.lineage.as_ref().is_some_and(|known| answer.lineage.continues(known));
                 match self.outdone(address, answer) {
                     _ if routed_follows => None,
                     _ if !ours => Some(format!(

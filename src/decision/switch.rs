@@ -93,6 +93,14 @@ impl Stage {
     }
 }
 
+/// Writers are slowed while a switch approaches.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slow {
+    pub(super) pause: Duration,
+    pub(super) behind: u64,
+    pub(super) again: Duration,
+}
+
 /// A switch of the route from one node to another.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of one switch, not the states of one thing")]
@@ -130,6 +138,9 @@ pub(super) struct Switch {
     pub(super) approached: Duration,
     /// Where the primary was at its first probe of the approach: the candidate must have received that before it closes.
     pub(super) mark: Option<u64>,
+    /// How long each write waits, so that the candidate catches up before the hold; how far that was behind when this was decided,
+    /// and when it is decided again.
+    pub(super) slow: Slow,
     pub(super) held_since: Duration,
     pub(super) warm: BTreeSet<usize>,
     /// Workers that saw the hold: they send nothing more to the old node.
@@ -182,6 +193,7 @@ impl Switch {
             tries: 0,
             approached: now.mono,
             mark: None,
+            slow: Slow::default(),
             held_since: now.mono,
             warm: BTreeSet::new(),
             held: BTreeSet::new(),

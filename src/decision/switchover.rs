@@ -7,7 +7,7 @@
 
 use super::{
     Now, Ticket,
-    guards::Purpose,
+    health::NodeState,
     machine::Machine,
     pending::Then,
     switch::{Stage, Switch},
@@ -168,33 +168,8 @@ impl Machine {
         self.switch = Some(switch);
     }
 
-    fn approach(&mut self, switch: &mut Switch, now: Now) {
-        switch.approached = now.mono;
-        self.enter(switch, Stage::Approaching, switch.timeout, now);
-        self.publish(self.route.clone(), Some((switch.to.clone(), Readying::Warm)), false);
-        for node in [switch.from.node.clone(), switch.to.node.clone()] {
-            self.emit(super::Effect::Probe { node: node.clone() });
-            self.read_fitness(&node, now);
-        }
-    }
-
-    /// Everything still runs; the hold begins when every guard holds on facts that are newer than the order.
-    fn approached(&mut self, switch: &mut Switch, over: bool, now: Now) {
-        let from = self.nodes.get(&switch.from.node).filter(|node| node.seen > switch.approached);
-        switch.mark = switch.mark.or_else(|| Some(from?.fresh()?.received));
-        let mut refusals = self.readiness(Purpose::Commit(switch), &switch.to, now);
-        refusals.retain(|refusal| !switch.overrides(refusal.name));
-        if refusals.is_empty() {
-            self.close(switch, now);
-        } else if over {
-            self.refuse_switch(switch, refusals, now);
-        } else if switch.mark.is_some() {
-            self.probe(&switch.to.node, now);
-        }
-    }
-
     /// The hold and the fence's intent are durable together before the hold begins.
-    fn close(&mut self, switch: &mut Switch, now: Now) {
+    pub(super) fn close(&mut self, switch: &mut Switch, now: Now) {
         let mut drafts = vec![switch.draft(Change::Routed { route: switch.hold() })];
         if switch.managed && switch.planned {
             drafts.push(switch.draft(Change::FenceIntended { node: switch.from.node.clone() }));
@@ -300,7 +275,7 @@ impl Machine {
         // A fenced primary that was replaced names a history that isn't the one that was served.
         let fenced = switch.position.as_ref().filter(|_| switch.planned).map(|(_, lineage)| lineage.clone());
         let lineage = fenced.or_else(candidate)?;
-        let known = self.durable.lineage.as_ref().is_some_and(|known| known.id == lineage.id);
+        let known = self.durable.lineage.as_ref().is_some_and(|known| lineage.is_called(known));
         let node = switch.from.node.clone();
         let (process, items) = answer(&node).map(|answer| (answer.run_id.clone(), answer.items)).unwrap_or_default();
         (!known).then(|| switch.draft(Change::LineageSeen { node, lineage, process, items }))
@@ -340,7 +315,7 @@ impl Machine {
         self.publish(switch.new_route(), None, false);
         // The process that we promoted is the one that serves, whatever history it begins. It stands behind the publication, which
         // forgets who was served before.
-        if let Some(answer) = self.nodes.get(&switch.to.node).and_then(super::health::NodeState::fresh) {
+        if let Some(answer) = self.nodes.get(&switch.to.node).and_then(NodeState::fresh) {
             self.served = Some(super::history::Served { run_id: answer.run_id.clone(), items: answer.items });
         }
         // After a restart it may be written already: a flip has one record.

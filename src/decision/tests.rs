@@ -4,6 +4,7 @@ mod admission;
 mod crash;
 mod fitness;
 mod seeds;
+mod sets;
 
 use super::world::World;
 use crate::{

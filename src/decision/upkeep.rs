@@ -6,7 +6,7 @@
 use super::{
     Now,
     health::NodeState,
-    history::{Ahead, continues},
+    history::Ahead,
     machine::{Machine, TRY_AGAIN},
     pending::{Pending, Then},
 };
@@ -24,7 +24,7 @@ impl Machine {
     /// it is parked. Whoever should be primary is judged meanwhile.
     pub(super) fn keep_fallen(&mut self, routed: &Target, answer: &Answer) {
         let restarted = self.served.as_ref().is_some_and(|served| served.run_id != answer.run_id);
-        let heir = self.durable.lineage.as_ref().is_some_and(|known| continues(answer, known));
+        let heir = self.durable.lineage.as_ref().is_some_and(|known| answer.lineage.continues(known));
         let ours = heir || self.keeps(answer);
         if restarted && ours && !self.is_parked(&routed.node, answer) && !self.is_moving(&routed.node) {
             let limit = self.act_limit();
@@ -40,7 +40,7 @@ impl Machine {
             return;
         }
         let known = self.durable.lineage.as_ref();
-        let heir = known.is_some_and(|known| continues(answer, known));
+        let heir = known.is_some_and(|known| answer.lineage.continues(known));
         let shrunk = self.served.as_ref().filter(|served| answer.items < served.items / 2);
         let words = match (heir, shrunk, self.ahead_of(routed, answer)) {
             (true, None, Ahead::Nobody) => return self.reopen_role(&routed.node, None, now),

@@ -63,7 +63,9 @@ impl Machine {
                 return trouble.clone();
             }
             let failure = self.nodes.get(node).map_or(String::new(), |state| state.failure(now.mono));
-            let words = if self.return_error.is_empty() { &failure } else { &self.return_error };
+            let rebuild = self.rebuild_note(node).filter(|_| failure.is_empty());
+            let words =
+                rebuild.as_ref().unwrap_or(if self.return_error.is_empty() { &failure } else { &self.return_error });
             let words = format!("{node} is fenced and not a standby yet: {words}");
             return (Standing::Returning, words.trim_end_matches([':', ' ']).into());
         }
@@ -106,7 +108,7 @@ impl Machine {
             return Some((state, format!("{} {failure}", target.node)));
         }
         let answer = node.fresh().filter(|answer| !answer.writable)?;
-        let words = format!("{} takes no writes: {}", target.node, said(answer));
+        let words = format!("{} takes no writes: {}", target.node, said_by(answer));
         Some((Standing::Suspect, words.trim_end_matches([':', ' ']).into()))
     }
 
@@ -118,7 +120,7 @@ impl Machine {
             None => {
                 let strays = self.durable.strays.iter();
                 let mut strays = strays.filter_map(|node| Some(format!("{node} {}", self.stray_note(node)?)));
-                let routed = || self.routed_node().and_then(NodeState::fresh).map(said);
+                let routed = || self.routed_node().and_then(NodeState::fresh).map(said_by);
                 self.identity().into_iter().next().or_else(|| strays.next()).or_else(routed).unwrap_or_default()
             }
         }
@@ -167,7 +169,8 @@ impl Machine {
         let follows = role == Role::Standby && self.managed();
         let lag = self.routed_node().filter(|_| follows).and_then(|primary| state.lag(primary, now.mono));
         let failure = state.failure(now.mono);
-        let said = self.stray_note(address).or_else(|| state.fresh().map(said)).unwrap_or_default();
+        let said = self.stray_note(address).or_else(|| self.rebuild_note(address));
+        let said = said.or_else(|| state.fresh().map(said_by)).unwrap_or_default();
         NodeView {
             address: address.clone(),
             health: state.health,
@@ -195,6 +198,6 @@ impl Machine {
 }
 
 /// What a node says of itself that an operator should know.
-fn said(answer: &Answer) -> String {
+fn said_by(answer: &Answer) -> String {
     [answer.sick.as_str(), answer.note.as_str()].join("; ").trim_matches([';', ' ']).to_owned()
 }

@@ -2,10 +2,12 @@
 //! keeps what was durable, and faults by seed. It checks the invariants as things happen, not only at the end.
 
 mod dice;
+mod node;
 mod nodes;
 mod settings;
 
 pub(super) use dice::Dice;
+pub(super) use node::Node;
 pub(super) use settings::settings;
 
 use super::{Effect, Event, Machine, Now, Ticket};
@@ -37,24 +39,6 @@ pub(super) struct Faults {
     pub(super) pings: u64,
     /// The step after which the process is killed.
     pub(super) crash_at: Option<u64>,
-}
-
-#[derive(Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "independent faults of one node")]
-pub(super) struct Node {
-    pub(super) up: bool,
-    pub(super) follows: Option<NodeAddress>,
-    pub(super) position: u64,
-    pub(super) lineage: Lineage,
-    pub(super) fenced: bool,
-    pub(super) items: u64,
-    pub(super) run_id: String,
-    pub(super) setting: String,
-    pub(super) fitness_error: bool,
-    /// Its link is up and nothing comes, as after a copy that it has not acknowledged yet.
-    pub(super) starved: bool,
-    /// Refuses to be pointed at another primary.
-    pub(super) stubborn: bool,
 }
 
 #[derive(Clone, Default)]
@@ -118,6 +102,7 @@ impl World {
             fitness_error: false,
             starved: false,
             stubborn: false,
+            self_fence: None,
         };
         let nodes = ["a:1", "b:1", "c:1"].map(|name| (NodeAddress::from(name), node(name)));
         let mut world = Self {
@@ -324,7 +309,7 @@ impl World {
                 && node.follows.is_none()
                 && !node.fenced
             {
-                node.position += 7;
+                node.write(7);
             }
         }
         for node in self.nodes.values_mut().filter(|node| node.up && node.follows.is_none()) {

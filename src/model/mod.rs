@@ -6,6 +6,7 @@
 pub mod action;
 pub mod error;
 pub mod guard;
+pub mod lineage;
 pub mod name;
 pub mod observation;
 pub mod operation;

@@ -15,9 +15,12 @@ use crate::{
     },
 };
 use arc_swap::{ArcSwap, Guard};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -37,6 +40,9 @@ pub struct View {
     pub next: Option<(Target, Readying)>,
     /// Cut sessions that can't move, because the operator said so.
     pub cut_sessions: bool,
+    /// Each write waits so long before it is sent: the next node doesn't catch up otherwise, and a short pause for each is less than a
+    /// long hold for all. Where the data path has no such pause it is ignored.
+    pub slow: Option<Duration>,
     /// Limits, denied commands and time-outs; replaced by a reload.
     pub settings: Arc<Service>,
 }

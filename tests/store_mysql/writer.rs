@@ -103,6 +103,8 @@ fn run(shared: &Shared, patient: bool) {
             Ok(open) => {
                 connection = Some(open);
                 shared.acknowledged.store(number, SeqCst);
+                // A pace that a standby on a busy machine keeps up with.
+                std::thread::sleep(Duration::from_millis(1));
             }
             Err(error) => {
                 assert!(patient, "number {number} at port {port}: {error}");

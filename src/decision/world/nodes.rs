@@ -15,9 +15,16 @@ impl World {
         let before = self.nodes.clone();
         for node in self.nodes.values_mut().filter(|node| node.up && !node.starved) {
             if let Some(primary) = node.follows.as_ref().and_then(|of| before.get(of)).filter(|primary| primary.up) {
-                node.position = primary.position;
                 node.items = primary.items;
-                node.lineage = primary.lineage.clone();
+                if let (Some(ours), Some(theirs)) = (&node.lineage.transactions, &primary.lineage.transactions) {
+                    // What it holds alone stays, and nobody hears of it.
+                    let both = ours.union(theirs);
+                    node.position = both.count();
+                    node.lineage.transactions = Some(both);
+                } else {
+                    node.position = primary.position;
+                    node.lineage = primary.lineage.clone();
+                }
             }
         }
     }
@@ -37,6 +44,7 @@ impl World {
             },
         };
         let answer = Answer {
+            self_fence: node.self_fence,
             run_id: node.run_id.clone(),
             version: "7.0.15".into(),
             writable: node.follows.is_none() && !node.fenced,
@@ -51,7 +59,6 @@ impl World {
             other_managers: Vec::new(),
             yields: false,
             heartbeat: None,
-            self_fence: None,
             sick: String::new(),
             note: String::new(),
         };
@@ -114,12 +121,18 @@ impl World {
             }
             Action::CatchUp { .. } | Action::Confirm { .. } => return Err(()),
             Action::Promote { .. } => {
-                if node.follows.take().is_some() {
+                if node.follows.take().is_some() && node.lineage.transactions.is_none() {
                     let previous = std::mem::take(&mut node.lineage.id);
                     node.lineage.id = format!("{previous}+");
                     node.lineage.previous = previous;
                 }
                 Done::Promoted
+            }
+            Action::Demote { to, .. } if node.lineage.transactions.is_some() => {
+                let strays = to_lineage.and_then(|to| node.lineage.beyond(&to)).ok_or(())?;
+                assert!(strays.is_empty(), "a node with {strays} of its own is never demoted");
+                node.follows = Some(to.clone());
+                Done::Demoted
             }
             Action::Demote { to, .. } => {
                 node.follows = Some(to.clone());
@@ -151,7 +164,9 @@ impl World {
         let Some(primary) = self.nodes.get(&old) else { return self.promotions.push(node.clone()) };
         if primary.up && primary.follows.is_none() {
             assert!(primary.fenced, "no promotion while the old primary takes writes");
-            assert_eq!(candidate.position, primary.position, "the candidate has applied the fenced position");
+            // One that restarted with less is left for what its standby has.
+            let less = primary.lineage.transactions.is_some() && primary.position < candidate.position;
+            assert!(less || candidate.position == primary.position, "the candidate has applied the fenced position");
         }
         let open = self.workers.iter().any(|worker| matches!(worker.route.mode, Mode::Open | Mode::ReadOnly));
         assert!(!open, "no worker may send while a node is promoted");

@@ -99,6 +99,33 @@ impl Transactions {
         Self { sources: rest }
     }
 
+    /// Of what it holds and `other` doesn't, what the server `author` (MySQL: its UUID; MariaDB: its number) wrote behind everything
+    /// of its own that `other` holds.
+    #[must_use]
+    pub fn written_later(&self, other: &Self, author: &str) -> Self {
+        let mut later = self.subtract(other);
+        later.sources.retain(|source, intervals| {
+            let own = match source {
+                Source::Mysql { server, .. } => text::read_uuid(author) == Some(*server),
+                Source::MariaDb { server, .. } => author.parse() == Ok(*server),
+            };
+            let highest = other.highest_of(source);
+            intervals.retain(|(first, _)| *first > highest);
+            own && !intervals.is_empty()
+        });
+        later
+    }
+
+    /// The highest number of a source; of a MariaDB domain, whoever wrote it.
+    fn highest_of(&self, source: &Source) -> u64 {
+        let along = |other: &Source| match (source, other) {
+            (Source::MariaDb { domain, .. }, Source::MariaDb { domain: other, .. }) => domain == other,
+            _ => source == other,
+        };
+        let last = self.sources.iter().filter(|(other, _)| along(other)).filter_map(|(_, intervals)| intervals.last());
+        last.map(|(_, last)| *last).max().unwrap_or(0)
+    }
+
     /// Up to where each MariaDB domain's history is the same in both.
     fn shared_lines(&self, other: &Self) -> BTreeMap<u32, u64> {
         let mut shared: BTreeMap<u32, u64> = BTreeMap::new();

@@ -119,7 +119,7 @@ fn number(word: &str) -> Option<u64> {
     word.bytes().all(|c| c.is_ascii_digit()).then(|| word.parse().ok())?
 }
 
-fn read_uuid(word: &str) -> Option<[u8; 16]> {
+pub(super) fn read_uuid(word: &str) -> Option<[u8; 16]> {
     let digits: Vec<u32> = word.chars().filter(|c| *c != '-').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
     (digits.len() == 32 && word.len() <= 36).then_some(())?;
     let mut server = [0; 16];

@@ -105,17 +105,8 @@ async fn kill_query(node: &Node, id: u32) -> String {
         return String::new();
     };
     let deadline = Instant::now() + node.limit;
-    let blockers = other
-        .run(
-            &format!(
-                "SELECT ID, USER, HOST, TIME, LEFT(COALESCE(INFO, STATE), 60) FROM information_schema.PROCESSLIST \
-                 WHERE ID <> {id} AND ID <> CONNECTION_ID() AND COMMAND NOT IN ('Daemon', 'Sleep') \
-                 AND COMMAND NOT LIKE 'Binlog Dump%' AND USER <> 'system user' AND USER <> 'event_scheduler' \
-                 ORDER BY TIME DESC LIMIT 3"
-            ),
-            deadline,
-        )
-        .await;
+    let question = blockers(other.flavour(), id);
+    let blockers = other.run(&question, deadline).await;
     if let Err(error) = other.run(&format!("KILL QUERY {id}"), deadline).await {
         tracing::warn!(node = %node.address, %error, "a fence that waits could not be given up");
     }
@@ -126,6 +117,25 @@ async fn kill_query(node: &Node, id: u32) -> String {
     });
     let named: Vec<String> = named.collect();
     if named.is_empty() { String::new() } else { format!(" ({})", named.join("; ")) }
+}
+
+/// Asks who may hold connection `id` up: MySQL knows who has the locks it waits for, MariaDB only what runs for how long.
+fn blockers(flavour: Flavour, id: u32) -> String {
+    match flavour {
+        Flavour::Mysql => format!(
+            "SELECT DISTINCT t.PROCESSLIST_ID, t.PROCESSLIST_USER, t.PROCESSLIST_HOST, t.PROCESSLIST_TIME, \
+             LEFT(COALESCE(t.PROCESSLIST_INFO, t.PROCESSLIST_COMMAND), 60) FROM performance_schema.metadata_locks m \
+             JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID \
+             WHERE m.LOCK_STATUS = 'GRANTED' AND m.OBJECT_TYPE IN ('GLOBAL', 'COMMIT') AND t.PROCESSLIST_ID <> {id} \
+             ORDER BY t.PROCESSLIST_TIME DESC LIMIT 3"
+        ),
+        Flavour::MariaDb => format!(
+            "SELECT ID, USER, HOST, TIME, LEFT(COALESCE(INFO, STATE), 60) FROM information_schema.PROCESSLIST \
+             WHERE ID <> {id} AND ID <> CONNECTION_ID() AND COMMAND NOT IN ('Daemon', 'Sleep') \
+             AND COMMAND NOT LIKE 'Binlog Dump%' AND USER NOT IN ('system user', 'event_scheduler') \
+             ORDER BY TIME DESC LIMIT 3"
+        ),
+    }
 }
 
 /// MariaDB: kills the sessions that `read_only` doesn't stop, but for ours and those of standbys.

@@ -11,6 +11,8 @@ use super::words::{self, pack};
 pub enum Value<'a> {
     /// One literal, as it is written: a number with a sign or without, a string, `NULL`, `TRUE`, `FALSE`.
     Literal(&'a [u8]),
+    /// One bare word: `ON`, `DEFAULT`, `utf8mb4`.
+    Word(&'a [u8]),
     /// Anything else.
     Expression,
 }
@@ -202,9 +204,14 @@ impl<'a> Reader<'a, '_> {
             count += 1;
         }
         let text = self.text.get(span).unwrap_or_default();
+        if let (1, Some(Token::Word(word))) = (count, first)
+            && !matches!(pack(word), words::NULL | words::TRUE | words::FALSE)
+        {
+            return Some(Value::Word(word));
+        }
         let is_literal = match (count, first?, last?) {
             (1, Token::Text(text) | Token::Number(text), _) => literal(text),
-            (1, Token::Word(word), _) => matches!(pack(word), words::NULL | words::TRUE | words::FALSE),
+            (1, Token::Word(_), _) => true,
             (2, Token::Symbol(b'-'), Token::Number(digits)) => number(digits),
             _ => false,
         };

@@ -37,7 +37,7 @@ fn variables_of_every_scope() {
     sets("SET @@sql_mode = CONCAT(@@sql_mode, ',STRICT_TRANS_TABLES')", &[variable("sql_mode", Value::Expression)]);
     sets(
         "SET LOCAL x = ON, @@session.y = -5, @@local . z = DEFAULT",
-        &[variable("x", Value::Expression), variable("y", literal("-5")), variable("z", Value::Expression)],
+        &[variable("x", Value::Word(b"ON")), variable("y", literal("-5")), variable("z", Value::Word(b"DEFAULT"))],
     );
     sets(
         "SET @a=1, SESSION b=2, GLOBAL c=3, PERSIST d=4, @@GLOBAL.e=5, @@PERSIST_ONLY.f=6, `g`=7",

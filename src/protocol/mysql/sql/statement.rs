@@ -173,6 +173,12 @@ const NOT_AGAIN: Flags = Flags(
         | Flags::UNSEEN.0,
 );
 
+impl Default for Statement {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
 impl Statement {
     /// Nothing is known of it.
     pub const UNKNOWN: Self = Self { kind: Kind::Unknown, flags: Flags(0) };

@@ -1,0 +1,39 @@
+//! One node of the world: what it is, what it holds, and how it writes.
+
+use crate::model::{
+    name::NodeAddress,
+    observation::{Lineage, SelfFence},
+};
+
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent faults of one node")]
+pub(in crate::decision) struct Node {
+    pub(in crate::decision) up: bool,
+    pub(in crate::decision) follows: Option<NodeAddress>,
+    pub(in crate::decision) position: u64,
+    pub(in crate::decision) lineage: Lineage,
+    pub(in crate::decision) fenced: bool,
+    pub(in crate::decision) items: u64,
+    pub(in crate::decision) run_id: String,
+    pub(in crate::decision) setting: String,
+    pub(in crate::decision) fitness_error: bool,
+    /// Its link is up and nothing comes, as after a copy that it has not acknowledged yet.
+    pub(in crate::decision) starved: bool,
+    /// Refuses to be pointed at another primary.
+    pub(in crate::decision) stubborn: bool,
+    /// How it stops by itself.
+    pub(in crate::decision) self_fence: Option<SelfFence>,
+}
+
+impl Node {
+    /// So many writes. Where they have names, they are numbered by where they stand, which leaves gaps that nobody minds.
+    pub(in crate::decision) fn write(&mut self, many: u64) {
+        let first = self.position + 1;
+        self.position += many;
+        if let Some(set) = &mut self.lineage.transactions {
+            let server = self.run_id.split('/').next().unwrap_or_default();
+            let written = format!("{server}:{first}-{}", self.position).parse().expect("a set");
+            *set = set.union(&written);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A primary's process dies, and comes back.
+
+use super::{
+    load::{Ledger, Load},
+    scene::{on_both, ready, servers, strays, takes_writes, wait_follows, wait_route, wait_writable},
+};
+use crate::{
+    common::{PATIENCE, mysql_server::MysqlServer, wait_for},
+    rig::Rig,
+    scene::{QUICK, changes, epoch, last_operation, median, ms, noticed, stays},
+};
+use std::time::{Duration, Instant};
+
+/// How many sessions write.
+const SESSIONS: usize = 16;
+/// How many times a crash is timed.
+const ROUNDS: usize = 5;
+
+/// With an interval of 100 ms and two failed probes.
+pub fn kills() -> String {
+    on_both(|component| rounds(component, QUICK))
+}
+
+/// With shipped defaults.
+pub fn kills_by_default() -> String {
+    on_both(|component| rounds(component, ""))
+}
+
+fn rounds(component: &str, settings: &str) -> String {
+    let all: Vec<Crash> = (0..ROUNDS).map(|_| crash(component, settings)).collect();
+    let gaps: Vec<_> = all.iter().map(|crash| crash.gap).collect();
+    let middle = median(&gaps);
+    assert!(middle <= Duration::from_secs(1), "the median of {} ms is {middle:?}", ms(&gaps));
+    let sum =
+        |field: fn(&Crash) -> usize| all.iter().map(|crash| field(crash).to_string()).collect::<Vec<_>>().join(", ");
+    format!(
+        "gaps {} ms; lost {}; cut {} of {SESSIONS}; strays {}",
+        ms(&gaps),
+        sum(|crash| crash.lost),
+        sum(|crash| crash.cut),
+        sum(|crash| crash.strays)
+    )
+}
+
+struct Crash {
+    gap: Duration,
+    lost: usize,
+    cut: usize,
+    strays: usize,
+}
+
+fn crash(component: &str, settings: &str) -> Crash {
+    let mut nodes = servers(component, 1);
+    let rig = ready(&nodes, settings);
+    let load = Load::start(rig.port, SESSIONS, "w");
+    load.progress(200);
+    nodes[1].wait_synced(&nodes[0]);
+    nodes[0].kill();
+    let crash = Instant::now();
+    wait_writable(&nodes[1]);
+    wait_route(&rig, &nodes[1]);
+    load.progress(200);
+    let ledger = load.finish();
+    ledger.is_clean(&nodes[1]);
+    // Only a session whose write was under way may be cut; the others keep their connection.
+    assert!(ledger.cut <= ledger.unknown.len() + ledger.undone.len(), "{ledger:?}");
+    let lost = ledger.lost(&nodes[1]).len();
+    assert!(lost <= 2 * SESSIONS, "asynchronous replication loses what was under way: {lost}");
+    let operation = last_operation(&rig);
+    assert_eq!((&operation["kind"], &operation["outcome"]), (&"failover".into(), &"done".into()), "{operation:#}");
+    assert_eq!(operation["lost"]["known"], false, "not known before it returned: {operation:#}");
+    let strays = comes_back(&rig, &mut nodes);
+    Crash { gap: ledger.gap(crash), lost, cut: ledger.cut, strays }
+}
+
+/// The old primary returns: a standby if it holds nothing else, fenced and named if it does. How many transactions it holds alone.
+fn comes_back(rig: &Rig, nodes: &mut [MysqlServer]) -> usize {
+    nodes[0].restart();
+    let alone = strays(&nodes[0], &nodes[1]);
+    wait_for("it is fenced", PATIENCE, || !takes_writes(&nodes[0]));
+    if alone.is_empty() {
+        rig.wait_ready();
+        wait_follows(&nodes[0], &nodes[1]);
+        return 0;
+    }
+    named(rig, &nodes[0], &alone);
+    alone.split(',').map(count).sum()
+}
+
+/// `uuid:5-9` are five transactions, `uuid:5` is one.
+fn count(set: &str) -> usize {
+    let ranges = set.split(':').skip(1);
+    let numbers = ranges.map(|range| {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        let number = |text: &str| text.trim().parse::<usize>().expect("a number");
+        number(to) - number(from) + 1
+    });
+    numbers.sum()
+}
+
+/// It is fenced and doesn't follow, its transactions are named in status and journal, and the service is unharmed.
+fn named(rig: &Rig, old: &MysqlServer, alone: &str) {
+    let numbers = alone.split(':').nth(1).expect("a set").to_owned();
+    rig.wait("its transactions are named", |service| service.to_string().contains(&numbers));
+    stays("fenced, and no standby", Duration::from_secs(1), || !takes_writes(old) && !old.replicates());
+    wait_for("the loss is amended", PATIENCE, || !changes(rig, "amended").is_empty());
+    let amended = changes(rig, "amended").pop().expect("just seen");
+    assert_eq!(amended["lost"]["known"], true, "{amended:#}");
+    assert_eq!(rig.service()["mode"], "open", "the service is unharmed");
+}
+
+/// A primary that comes back with transactions nobody else has: made here, so that it is certain.
+pub fn returned_with_strays() -> String {
+    on_both(|component| {
+        let mut nodes = servers(component, 1);
+        let rig = ready(&nodes, QUICK);
+        let load = Load::start(rig.port, SESSIONS, "w");
+        load.progress(100);
+        nodes[1].query(nodes[1].pick("STOP REPLICA IO_THREAD", "STOP SLAVE IO_THREAD"));
+        // What nobody else receives any more, and Pointsman nothing of.
+        nodes[0].query("INSERT INTO shop.ledger (id, who) VALUES ('stray:1', 'stray')");
+        nodes[0].kill();
+        wait_route(&rig, &nodes[1]);
+        load.progress(100);
+        nodes[0].restart();
+        wait_for("it is fenced", PATIENCE, || !takes_writes(&nodes[0]));
+        let named_set = strays(&nodes[0], &nodes[1]);
+        let alone = if named_set.is_empty() { nodes[0].executed() } else { named_set };
+        if component == "mysql9" {
+            named(&rig, &nodes[0], &alone);
+        } else {
+            let sequence = alone.rsplit('-').next().expect("a sequence").to_owned();
+            rig.wait("its transactions are named", |service| service.to_string().contains(&sequence));
+            stays("no standby", Duration::from_secs(1), || !nodes[0].replicates());
+        }
+        load.progress(100);
+        let ledger = load.finish();
+        ledger.is_clean(&nodes[1]);
+        assert_eq!(nodes[1].query("SELECT 1 FROM shop.ledger WHERE id = 'stray:1'").len(), 0, "never merged");
+        format!("fenced, {alone} named; {} rows lost with it", ledger.lost(&nodes[1]).len())
+    })
+}
+
+/// It comes back before it counts as gone: nothing happens but a wait.
+pub fn within_the_hysteresis() -> String {
+    on_both(|component| {
+        let mut nodes = servers(component, 1);
+        let rig = ready(&nodes, "[services.cart.health]\nfall = 100");
+        let before = epoch(&rig);
+        let load = Load::start(rig.port, SESSIONS, "w");
+        load.progress(100);
+        nodes[0].kill();
+        let crash = Instant::now();
+        noticed(&rig);
+        nodes[0].restart();
+        load.progress(100);
+        rig.wait_ready();
+        let ledger: Ledger = load.finish();
+        ledger.is_clean(&nodes[0]);
+        assert!(ledger.lost(&nodes[0]).is_empty(), "{:?}", ledger.lost(&nodes[0]));
+        assert_eq!(epoch(&rig), before, "no flip");
+        wait_follows(&nodes[1], &nodes[0]);
+        format!(
+            "same epoch, gap {} ms; of {} acknowledged rows lost 0, {} connections cut",
+            ledger.gap(crash).as_millis(),
+            ledger.acknowledged.len(),
+            ledger.cut
+        )
+    })
+}
+
+/// The primary dies, and its heir as soon as it is one: the next standby serves.
+pub fn candidate_dies() -> String {
+    on_both(|component| {
+        let mut nodes = servers(component, 2);
+        let rig = ready(&nodes, QUICK);
+        let load = Load::start(rig.port, SESSIONS, "w");
+        load.progress(100);
+        nodes[1..].iter().for_each(|standby| standby.wait_synced(&nodes[0]));
+        nodes[0].kill();
+        let crash = Instant::now();
+        let mut heir = 0;
+        wait_for("a promotion", PATIENCE, || {
+            heir = 1 + usize::from(takes_writes(&nodes[2]));
+            nodes[1..].iter().any(takes_writes)
+        });
+        nodes[heir].kill();
+        let third = 3 - heir;
+        wait_route(&rig, &nodes[third]);
+        load.progress(100);
+        let ledger = load.finish();
+        ledger.is_clean(&nodes[third]);
+        format!(
+            "gap {} ms, {} lost that the heir alone had",
+            ledger.gap(crash).as_millis(),
+            ledger.lost(&nodes[third]).len()
+        )
+    })
+}

@@ -1,0 +1,78 @@
+//! A primary that hangs, and what becomes of it when it wakes.
+
+use super::{
+    load::Load,
+    scene::{on_both, ready, servers, strays, takes_writes, wait_route},
+};
+use crate::{
+    common::{PATIENCE, wait_for},
+    scene::{HANG, epoch, ms, stays, until},
+};
+use std::time::{Duration, Instant};
+
+const SESSIONS: usize = 16;
+const ROUNDS: usize = 5;
+
+/// With `unfenced = "promote"`: replaced in time, fenced when it wakes, and what it executed then is named.
+pub fn hangs() -> String {
+    on_both(|component| {
+        let (mut gaps, mut fenced, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let nodes = servers(component, 1);
+            let rig = ready(&nodes, &format!("{HANG}\n[services.cart.failover]\nunfenced = \"promote\""));
+            let load = Load::start(rig.port, SESSIONS, "w");
+            load.progress(200);
+            nodes[1].wait_synced(&nodes[0]);
+            nodes[0].freeze();
+            let crash = Instant::now();
+            wait_route(&rig, &nodes[1]);
+            load.progress(200);
+            nodes[0].thaw();
+            fenced.push(until("the old primary is fenced", || !takes_writes(&nodes[0])));
+            stays("it takes no more writes", Duration::from_millis(300), || !takes_writes(&nodes[0]));
+            let ledger = load.finish();
+            ledger.is_clean(&nodes[1]);
+            gaps.push(ledger.gap(crash));
+            // What was acknowledged after the flip is on the new one: nobody wrote through Pointsman to the old one.
+            let later: Vec<_> =
+                ledger.lost(&nodes[1]).into_iter().filter(|(_, at)| *at > crash + Duration::from_millis(50)).collect();
+            assert!(later.is_empty(), "acknowledged by the old primary after it was left: {later:?}");
+            let strays = strays(&nodes[0], &nodes[1]);
+            if strays.is_empty() {
+                wait_for("it follows", PATIENCE, || nodes[0].replicates());
+            } else {
+                let numbers = strays.split(':').nth(1).expect("a set").to_owned();
+                rig.wait("its transactions are named", |service| service.to_string().contains(&numbers));
+                assert!(!nodes[0].replicates(), "never rejoined silently");
+            }
+            alone.push(strays.split(':').nth(1).unwrap_or("none").to_owned());
+        }
+        let slowest = gaps.iter().max().expect("rounds");
+        assert!(*slowest <= Duration::from_millis(3500), "back after {} ms", ms(&gaps));
+        format!("gaps {} ms; fenced {} ms after SIGCONT; it alone had {}", ms(&gaps), ms(&fenced), alone.join(", "))
+    })
+}
+
+/// With shipped policy and nothing that fences it: blocked, said, and over when it wakes.
+pub fn unfenced_blocks() -> String {
+    on_both(|component| {
+        let nodes = servers(component, 1);
+        let rig = ready(&nodes, HANG);
+        let before = epoch(&rig);
+        nodes[0].freeze();
+        let blocked = until("blocked", || {
+            let service = rig.service();
+            service["state"] == "blocked"
+                && service["note"].as_str().is_some_and(|note| note.contains("can't be fenced"))
+        });
+        assert!(blocked < Duration::from_secs(6), "said only after {blocked:?}: {}", rig.pointsman.log());
+        stays("blocked", Duration::from_secs(2), || !takes_writes(&nodes[1]));
+        nodes[0].thaw();
+        rig.wait_ready();
+        assert_eq!(epoch(&rig), before, "no flip");
+        let load = Load::start(rig.port, 4, "w");
+        load.progress(8);
+        load.finish().is_clean(&nodes[0]);
+        format!("blocked after {} ms; served again when it woke", blocked.as_millis())
+    })
+}

@@ -1,0 +1,12 @@
+//! The faults of MySQL and MariaDB services.
+
+pub mod load;
+pub mod scene;
+
+mod crash;
+mod hang;
+mod orders;
+
+pub use crash::{candidate_dies, kills, kills_by_default, returned_with_strays, within_the_hysteresis};
+pub use hang::{hangs, unfenced_blocks};
+pub use orders::{candidate_dies_in_catch_up, planned};
