@@ -64,30 +64,26 @@ impl Session {
     pub(super) fn send(&mut self, buf: &[u8], command: u8, retry: Retry) -> Taken {
         let Some(backend) = &self.backend else { return Taken::Need(Need::Backend) };
         let mut framer = Framer::default();
-        let framed = framer.next(buf);
-        let bytes = buf.get(..framed.len).unwrap_or_default();
+        let found = framer.next(buf);
+        let bytes = buf.get(..found.len).unwrap_or_default();
         let answering = Answering::new(command, backend.capabilities, retry);
         let answer = (!answering.scanner.ended()).then_some(answering);
-        let written = match backend.line.writer.try_write(bytes) {
-            Ok(written) => written,
+        let Ok(taken) = backend.line.writer.try_write(bytes) else {
             // Nothing of it was taken: the connection was dead before.
-            Err(_) => match self.lost_idle() {
-                Some(need) => return Taken::Need(need),
-                None => return Taken::Need(Need::Backend),
-            },
+            return Taken::Need(self.lost_idle().unwrap_or(Need::Backend));
         };
-        if let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        if let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             self.to_node = self.lane.desk.pool.take();
             self.to_node.extend_from_slice(rest);
         }
-        let whole = framed.ended && self.to_node.is_empty();
+        let whole = found.ended && self.to_node.is_empty();
         if answer.is_none() {
             self.forget_kept();
         }
         self.phase = match answer {
             Some(answer) if whole => Phase::Answer(answer),
             None if whole => Phase::Idle,
-            answer => Phase::Request { framer, ended: framed.ended, answer },
+            answer => Phase::Request { framer, ended: found.ended, answer },
         };
         if !matches!(self.phase, Phase::Idle) {
             self.lane.began();
@@ -95,7 +91,7 @@ impl Session {
                 self.handle.set_idle(false);
             }
         }
-        Taken::Done(framed.len)
+        Taken::Done(found.len)
     }
 
     /// Passes the rest of a command on.
@@ -260,13 +256,10 @@ impl Session {
     /// Writes what the application takes now, keeps the rest.
     fn give(&mut self, bytes: &[u8]) {
         let written = if self.outbox.is_empty() {
-            match self.client.writer.try_write(bytes) {
-                Ok(written) => written,
-                Err(_) => {
-                    self.ending = true;
-                    bytes.len()
-                }
-            }
+            self.client.writer.try_write(bytes).unwrap_or_else(|_| {
+                self.ending = true;
+                bytes.len()
+            })
         } else {
             0
         };
