@@ -1,18 +1,33 @@
 //! A primary's process dies, and comes back.
 
 use super::{
+<<<<<<< HEAD
     load::{Ledger, Load},
     scene::{on_both, ready, servers, strays, takes_writes, wait_follows, wait_route, wait_writable},
+=======
+    idle::{Idle, Readers},
+    load::{Ledger, Load},
+    scene::{is_named, on_both, ready, servers, strays, takes_writes, wait_follows, wait_route, wait_writable},
+>>>>>>> faults
 };
 use crate::{
     common::{PATIENCE, mysql_server::MysqlServer, wait_for},
     rig::Rig,
+<<<<<<< HEAD
     scene::{QUICK, changes, epoch, last_operation, median, ms, noticed, stays},
+=======
+    scene::{QUICK, epoch, last_operation, median, ms, noticed},
+>>>>>>> faults
 };
 use std::time::{Duration, Instant};
 
 /// How many sessions write.
 const SESSIONS: usize = 16;
+<<<<<<< HEAD
+=======
+/// How many do nothing, have a transaction open, or read.
+const IDLE: usize = 4;
+>>>>>>> faults
 /// How many times a crash is timed.
 const ROUNDS: usize = 5;
 
@@ -52,7 +67,13 @@ struct Crash {
 fn crash(component: &str, settings: &str) -> Crash {
     let mut nodes = servers(component, 1);
     let rig = ready(&nodes, settings);
+<<<<<<< HEAD
     let load = Load::start(rig.port, SESSIONS, "w");
+=======
+    let mut idle = Idle::start(rig.port, IDLE);
+    let load = Load::start(rig.port, SESSIONS, "w");
+    let readers = Readers::start(rig.port, IDLE);
+>>>>>>> faults
     load.progress(200);
     nodes[1].wait_synced(&nodes[0]);
     nodes[0].kill();
@@ -61,7 +82,14 @@ fn crash(component: &str, settings: &str) -> Crash {
     wait_route(&rig, &nodes[1]);
     load.progress(200);
     let ledger = load.finish();
+<<<<<<< HEAD
     ledger.is_clean(&nodes[1]);
+=======
+    assert!(readers.finish() > 0, "no read");
+    ledger.is_clean(&nodes[1]);
+    idle.are_intact();
+    idle.were_rolled_back();
+>>>>>>> faults
     // Only a session whose write was under way may be cut; the others keep their connection.
     assert!(ledger.cut <= ledger.unknown.len() + ledger.undone.len(), "{ledger:?}");
     let lost = ledger.lost(&nodes[1]).len();
@@ -76,6 +104,7 @@ fn crash(component: &str, settings: &str) -> Crash {
 /// The old primary returns: a standby if it holds nothing else, fenced and named if it does. How many transactions it holds alone.
 fn comes_back(rig: &Rig, nodes: &mut [MysqlServer]) -> usize {
     nodes[0].restart();
+<<<<<<< HEAD
     let alone = strays(&nodes[0], &nodes[1]);
     wait_for("it is fenced", PATIENCE, || !takes_writes(&nodes[0]));
     if alone.is_empty() {
@@ -107,6 +136,17 @@ fn named(rig: &Rig, old: &MysqlServer, alone: &str) {
     let amended = changes(rig, "amended").pop().expect("just seen");
     assert_eq!(amended["lost"]["known"], true, "{amended:#}");
     assert_eq!(rig.service()["mode"], "open", "the service is unharmed");
+=======
+    wait_for("it is fenced", PATIENCE, || !takes_writes(&nodes[0]));
+    let alone = strays(&nodes[0], &nodes[1]);
+    if alone.count == 0 {
+        rig.wait_ready();
+        wait_follows(&nodes[0], &nodes[1]);
+    } else {
+        is_named(rig, &nodes[0], &alone);
+    }
+    alone.count
+>>>>>>> faults
 }
 
 /// A primary that comes back with transactions nobody else has: made here, so that it is certain.
@@ -124,6 +164,7 @@ pub fn returned_with_strays() -> String {
         load.progress(100);
         nodes[0].restart();
         wait_for("it is fenced", PATIENCE, || !takes_writes(&nodes[0]));
+<<<<<<< HEAD
         let named_set = strays(&nodes[0], &nodes[1]);
         let alone = if named_set.is_empty() { nodes[0].executed() } else { named_set };
         if component == "mysql9" {
@@ -133,11 +174,20 @@ pub fn returned_with_strays() -> String {
             rig.wait("its transactions are named", |service| service.to_string().contains(&sequence));
             stays("no standby", Duration::from_secs(1), || !nodes[0].replicates());
         }
+=======
+        let alone = strays(&nodes[0], &nodes[1]);
+        assert!(alone.count > 0, "{alone:?}");
+        is_named(&rig, &nodes[0], &alone);
+>>>>>>> faults
         load.progress(100);
         let ledger = load.finish();
         ledger.is_clean(&nodes[1]);
         assert_eq!(nodes[1].query("SELECT 1 FROM shop.ledger WHERE id = 'stray:1'").len(), 0, "never merged");
+<<<<<<< HEAD
         format!("fenced, {alone} named; {} rows lost with it", ledger.lost(&nodes[1]).len())
+=======
+        format!("fenced, {} named; {} rows lost with it", alone.said, ledger.lost(&nodes[1]).len())
+>>>>>>> faults
     })
 }
 
