@@ -81,8 +81,6 @@ const SQL: &[Fault] = &[
         SLOW,
         sql::candidate_dies,
     ),
-<<<<<<< HEAD
-=======
     Fault("32", "MySQL: a read lock of 4 s, shipped defaults", "no flip, no error", SLOW, sql::locked),
     Fault(
         "15",
@@ -91,7 +89,6 @@ const SQL: &[Fault] = &[
         SLOW,
         sql::moments,
     ),
->>>>>>> faults
     Fault(
         "26",
         "MySQL: planned switch under 32 sessions",
