@@ -15,7 +15,8 @@ const SELF: &str = "SELECT DATABASE(), @@sql_mode, @@time_zone, @@autocommit, @@
 
 fn everything(component: &str) -> String {
     if component == "mariadb" {
-        SELF.replace("@@max_execution_time", "@@max_statement_time").replace("@@transaction_isolation", "@@tx_isolation")
+        SELF.replace("@@max_execution_time", "@@max_statement_time")
+            .replace("@@transaction_isolation", "@@tx_isolation")
     } else {
         SELF.to_owned()
     }
@@ -117,11 +118,8 @@ fn what_keeps_a_session_is_said_and_it_is_cut_only_when_told() {
         let mut free = path.connect();
         let before = path.board.view();
         let mut view = pointsman::route::View::clone(&before);
-        view.route = pointsman::model::route::Route {
-            epoch: view.route.epoch.next(),
-            mode: Mode::Hold,
-            ..view.route.clone()
-        };
+        view.route =
+            pointsman::model::route::Route { epoch: view.route.epoch.next(), mode: Mode::Hold, ..view.route.clone() };
         view.cut_sessions = true;
         path.board.publish(view);
         assert!(open.query_drop("SELECT 1").is_err(), "it was cut");
