@@ -45,6 +45,8 @@ pub(super) struct Pending {
     pub role: Option<Box<[u8]>>,
     /// A statement got (true) or lost a name in the server.
     pub named: Option<(Box<[u8]>, bool)>,
+    /// `collation_connection` was set without a tracker that tells it: to this, or to what has to be asked.
+    pub collation: Option<Known>,
     /// Locks of tables or the server are taken (true) or given back.
     pub locks: Option<bool>,
     pub xa: Option<bool>,
@@ -157,7 +159,11 @@ impl Pending {
             }
             Assignment::Role => role = true,
             Assignment::ResourceGroup => self.group = true,
-            Assignment::Variable { .. } | Assignment::Names | Assignment::Transaction { .. } => {}
+            Assignment::Names { of_schema: true, .. } => self.collation = Some(Known::No),
+            Assignment::Names { collation: Some(name), .. } => {
+                self.collation = Some(Known::Sql(super::variables::plain_name(name).into()));
+            }
+            Assignment::Variable { .. } | Assignment::Names { .. } | Assignment::Transaction { .. } => {}
         });
         if role {
             if text.len() <= TEXT_MAX && text.is_ascii() {
@@ -198,6 +204,9 @@ impl Pending {
             ];
             if words.iter().any(is) {
                 self.hidden = true;
+            }
+            if is(&&b"collate"[..]) || is(&&b"character"[..]) || is(&&b"charset"[..]) {
+                self.collation = Some(Known::No);
             }
         }
     }

@@ -32,7 +32,7 @@ impl Default for Wanted {
     }
 }
 
-fn text<'a>(value: Value<'a>) -> Option<&'a [u8]> {
+fn text(value: Value<'_>) -> Option<&[u8]> {
     match value {
         Value::Word(word) => Some(word),
         Value::Literal([b'\'' | b'"', inner @ .., b'\'' | b'"']) => Some(inner),

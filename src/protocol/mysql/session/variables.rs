@@ -99,10 +99,12 @@ impl UserVariables {
     }
 }
 
+type Text = Box<[u8]>;
+
 /// A session's system variables that it changed, with their values as the node told them.
 #[derive(Debug, Default)]
 pub struct SystemVariables {
-    list: Vec<(Box<[u8]>, Box<[u8]>)>,
+    list: Vec<(Text, Text)>,
 }
 
 /// Variables that trackers tell and that are nothing to take along: they can't be set, or belong to one statement, or are Pointsman's own.
@@ -117,6 +119,11 @@ fn is_passing(name: &[u8]) -> bool {
             | b"rand_seed1"
             | b"rand_seed2"
             | b"timestamp"
+            | b"in_transaction"
+            | b"error_count"
+            | b"warning_count"
+            | b"external_user"
+            | b"proxy_user"
     ) || name.starts_with(b"session_track_")
 }
 
