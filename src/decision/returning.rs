@@ -82,7 +82,7 @@ impl Machine {
     /// A primary that a failover left has stopped: how much it wrote that its heir had not received is what was lost.
     fn count_loss(&mut self, node: &NodeAddress, position: u64, lineage: &Lineage) -> Option<Draft> {
         let departed = self.durable.departed.get(node)?;
-        let lost = self.lost_by_name(node, lineage).unwrap_or_else(|| {
+        let lost = self.lost_by_name(node, position, lineage).unwrap_or_else(|| {
             let ours = lineage.id == departed.lineage;
             Loss {
                 known: ours,
@@ -104,15 +104,18 @@ impl Machine {
     }
 
     /// The transactions that a returned primary has and the routed one hasn't, where they have names.
-    fn lost_by_name(&self, node: &NodeAddress, lineage: &Lineage) -> Option<Loss> {
+    fn lost_by_name(&self, node: &NodeAddress, position: u64, lineage: &Lineage) -> Option<Loss> {
         let routed = self.routed_node()?.answer.as_ref()?;
         let strays = lineage.beyond(&routed.lineage)?;
-        let detail = if strays.is_empty() {
+        let whole = self.durable.departed.get(node).is_none_or(|departed| position >= departed.held);
+        let detail = if !whole {
+            format!("{node} returned without all that it had, so more may be lost: {}", shown(&strays))
+        } else if strays.is_empty() {
             format!("{node} returned with nothing that its heir doesn't have")
         } else {
             format!("{node} returned with transactions that its heir doesn't have: {}", shown(&strays))
         };
-        Some(Loss { known: true, count: strays.count(), unit: lineage.unit().into(), detail })
+        Some(Loss { known: whole, count: strays.count(), unit: lineage.unit().into(), detail })
     }
 
     /// That a returned primary stays out, and why, in words.
