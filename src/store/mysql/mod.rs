@@ -24,7 +24,7 @@ use crate::{
         error::StoreError,
         guard::Refusal,
         name::NodeAddress,
-        observation::{Fitness, Observation},
+        observation::{Fitness, Observation, Part, Reach},
         view::Rebuild,
     },
     net::{ClientTls, TlsFileError},
@@ -33,7 +33,11 @@ use arc_swap::ArcSwap;
 use node::Node;
 use probe::Asker;
 pub use rights::{MARIADB_GRANTS, MYSQL_GRANTS};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// The nodes of one service.
 #[derive(Debug)]
@@ -97,12 +101,12 @@ impl MysqlStore {
             Action::Demote { to, .. } => {
                 let from = state.replicate_from(&node, to)?;
                 let (_, primary) = self.node(to);
-                roles::demote(&node, &primary, &from).await
+                roles::demote(&node, &primary, &from, state.is_semi_sync()).await
             }
             Action::Repoint { to, .. } => {
                 let from = state.replicate_from(&node, to)?;
                 let (_, primary) = self.node(to);
-                roles::repoint(&node, &primary, &from).await
+                roles::repoint(&node, &primary, &from, state.is_semi_sync()).await
             }
             Action::Park { .. } => actions::park(&node).await,
             Action::Unfence { saved, .. } => fence::unfence(&node, saved.as_deref()).await,
@@ -127,6 +131,24 @@ impl State {
         })
     }
 
+    /// Whether the service's primary, or the one before it, was semi-synchronous.
+    fn is_semi_sync(&self) -> bool {
+        self.nodes.values().any(|node| node.semi_sync.load(Ordering::Relaxed))
+    }
+
+    /// How often a primary speaks when it has nothing to say is what its standbys asked it for, so it is told by them.
+    fn tell_heartbeat(&self, node: &Node, seen: &mut Observation) {
+        let Reach::Answered(answer) = &mut seen.reach else { return };
+        match (&answer.part, answer.heartbeat) {
+            (Part::Standby { .. }, period) => node.heartbeat_ms.store(period.map_or(0, millis), Ordering::Relaxed),
+            (Part::Primary { .. }, _) => {
+                node.heartbeat_ms.store(0, Ordering::Relaxed);
+                let longest = self.nodes.values().map(|other| other.heartbeat_ms.load(Ordering::Relaxed)).max();
+                answer.heartbeat = longest.filter(|ms| *ms > 0).map(Duration::from_millis);
+            }
+        }
+    }
+
     /// Where other nodes replicate `to` from, and as whom.
     fn replicate_from(&self, node: &Node, to: &NodeAddress) -> Result<roles::From, StoreError> {
         let configured = self.service.nodes().find(|(_, node)| node.address == *to);
@@ -141,12 +163,18 @@ impl State {
     }
 }
 
+fn millis(period: Duration) -> u64 {
+    u64::try_from(period.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Store for MysqlStore {
     fn probe<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Observation> {
         Box::pin(async move {
             let (state, node) = self.node(node);
             let asker = Asker { service: state.service.name.as_str(), instance: &self.instance };
-            probe::probe(&node, asker, state.service.health.timeout).await
+            let mut seen = probe::probe(&node, asker, state.service.health.timeout).await;
+            state.tell_heartbeat(&node, &mut seen);
+            seen
         })
     }
 

@@ -104,6 +104,7 @@ pub(super) async fn probe(node: &Arc<Node>, asker: Asker<'_>, limit: Duration) -
             match answer(flavour, &connection.version, &answers, &mut state, asker) {
                 Ok(mut answer) => {
                     state.kept = Some(connection);
+                    note_semi_sync(node, &answer, &state);
                     if late {
                         add(&mut answer.note, "answered late or on a new connection only");
                     }
@@ -121,6 +122,16 @@ struct Heard {
     connection: Connection,
     answers: Vec<Rows>,
     slow: Option<Slow>,
+}
+
+/// A primary that is closed, or was just opened, says nothing of how it is meant to be.
+fn note_semi_sync(node: &Node, answer: &Answer, state: &ProbeState) {
+    let enabled = state.slow.as_ref().is_some_and(|(_, slow)| slow.semi_sync.enabled);
+    match answer.part {
+        Part::Primary { .. } if !answer.writable => {}
+        Part::Primary { .. } => node.semi_sync.store(enabled, Ordering::Relaxed),
+        Part::Standby { .. } => node.semi_sync.store(false, Ordering::Relaxed),
+    }
 }
 
 type Asked = Result<Heard, CallError>;

@@ -16,6 +16,9 @@ use tokio::time::{Instant, sleep};
 /// How long a standby may take to say that it is connected, before that is left to the probes.
 const ATTACH: Duration = Duration::from_millis(500);
 
+/// Asks for the settings of semi-synchronous replication, by whichever names.
+const SEMI_SYNC_SETTINGS: &str = "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'";
+
 /// Where to replicate from, and as whom.
 #[derive(Debug)]
 pub(super) struct From {
@@ -28,7 +31,8 @@ pub(super) struct From {
 }
 
 /// Makes the node a primary. A semi-synchronous one would wait for standbys that it doesn't have yet, so that is switched off, and on again
-/// when the first one follows it.
+/// when the first one follows it
+/// that was semi-synchronous before ([`acknowledge`]).
 pub(super) async fn promote(node: &Node) -> Result<Done, StoreError> {
     let mut control = node.control.lock().await;
     let flavour = flavour(node, &mut control).await?;
@@ -50,7 +54,7 @@ pub(super) async fn promote(node: &Node) -> Result<Done, StoreError> {
 }
 
 /// Makes the fenced old primary follow the new one, and cuts the sessions that are left there.
-pub(super) async fn demote(node: &Node, primary: &Node, from: &From) -> Result<Done, StoreError> {
+pub(super) async fn demote(node: &Node, primary: &Node, from: &From, semi_sync: bool) -> Result<Done, StoreError> {
     let mut control = node.control.lock().await;
     let flavour = flavour(node, &mut control).await?;
     let missing = strays(node, &mut control, flavour, primary).await?;
@@ -71,16 +75,19 @@ pub(super) async fn demote(node: &Node, primary: &Node, from: &From) -> Result<D
         control.locked = None;
         node.run_on(&mut control, "UNLOCK TABLES", node.limit).await?;
     }
+    // What a standby applies would wait for standbys of its own.
+    switch_semi_sync(node, &mut control, false).await?;
     let was_primary = replica(node, &mut control, flavour).await?.is_none();
     follow(node, &mut control, flavour, from, was_primary).await?;
     control.fenced_at = None;
-    drop(control);
-    attached(primary).await;
+    if semi_sync {
+        acknowledge(node, &mut control, flavour, primary).await;
+    }
     Ok(Done::Demoted)
 }
 
 /// Makes a standby follow another primary, or its parked self follow the same one again.
-pub(super) async fn repoint(node: &Node, primary: &Node, from: &From) -> Result<Done, StoreError> {
+pub(super) async fn repoint(node: &Node, primary: &Node, from: &From, semi_sync: bool) -> Result<Done, StoreError> {
     let mut control = node.control.lock().await;
     let flavour = flavour(node, &mut control).await?;
     let now = replica(node, &mut control, flavour).await?;
@@ -101,8 +108,9 @@ pub(super) async fn repoint(node: &Node, primary: &Node, from: &From) -> Result<
         }
         now => follow(node, &mut control, flavour, from, now.is_none()).await?,
     }
-    drop(control);
-    attached(primary).await;
+    if semi_sync {
+        acknowledge(node, &mut control, flavour, primary).await;
+    }
     Ok(Done::Repointed)
 }
 
@@ -169,29 +177,53 @@ async fn cut_users(node: &Node, control: &mut Control) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Switches a primary's semi-synchronous replication off, or on again where a promotion of ours switched it off.
-async fn switch_semi_sync(node: &Node, control: &mut Control, on: bool) -> Result<(), StoreError> {
-    if on && !control.semi_sync_off {
-        return Ok(());
+/// Switches a primary's semi-synchronous replication, where it has it. Returns whether it is as asked for.
+async fn switch_semi_sync(node: &Node, control: &mut Control, on: bool) -> Result<bool, StoreError> {
+    let answers = node.run_on(control, SEMI_SYNC_SETTINGS, node.limit).await?;
+    let Some(variables) = answers.first() else { return Ok(!on) };
+    let Some(switch) = SemiSync::switch(variables) else { return Ok(!on) };
+    if SemiSync::read(variables, &Rows::default()).enabled != on {
+        let value = if on { "ON" } else { "OFF" };
+        node.run_on(control, &format!("SET GLOBAL {switch}={value}"), node.limit).await?;
+        tracing::info!(node = %node.address, %value, "semi-synchronous replication was switched");
     }
-    let question = "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'";
-    let answers = node.run_on(control, question, node.limit).await?;
-    let Some(variables) = answers.first() else { return Ok(()) };
-    let Some(switch) = SemiSync::switch(variables) else { return Ok(()) };
-    if SemiSync::read(variables, &Rows::default()).enabled == on {
-        return Ok(());
-    }
-    let value = if on { "ON" } else { "OFF" };
-    node.run_on(control, &format!("SET GLOBAL {switch}={value}"), node.limit).await?;
-    control.semi_sync_off = !on;
-    tracing::info!(node = %node.address, %value, "semi-synchronous replication was switched");
-    Ok(())
+    Ok(true)
 }
 
-/// A standby follows `primary` now: it may be semi-synchronous again. What fails here fails no role.
-async fn attached(primary: &Node) {
-    let mut control = primary.control.lock().await;
-    if let Err(error) = switch_semi_sync(primary, &mut control, true).await {
+/// Makes `primary` wait for acknowledgements, and its new standby `node` give them: a standby says only when it connects that it will. If
+/// it doesn't, the primary goes on without rather than wait for ever. What fails here fails no role.
+async fn acknowledge(node: &Node, control: &mut Control, flavour: Flavour, primary: &Node) {
+    if let Err(error) = try_acknowledge(node, control, flavour, primary).await {
         tracing::warn!(node = %primary.address, %error, "semi-synchronous replication is still off");
     }
+}
+
+async fn try_acknowledge(
+    node: &Node,
+    control: &mut Control,
+    flavour: Flavour,
+    primary: &Node,
+) -> Result<(), StoreError> {
+    let mut theirs = primary.control.lock().await;
+    let status = format!("{SEMI_SYNC_SETTINGS}; SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'");
+    let seen = async |theirs: &mut Control| {
+        let answers = primary.run_on(theirs, &status, primary.limit).await?;
+        let none = Rows::default();
+        let rows = |index: usize| answers.get(index).unwrap_or(&none);
+        Ok::<_, StoreError>(SemiSync::read(rows(0), rows(1)))
+    };
+    if seen(&mut theirs).await?.enabled || !switch_semi_sync(primary, &mut theirs, true).await? {
+        return Ok(());
+    }
+    let again = format!("{}; {}", flavour.stop_receiving(), flavour.start());
+    let asked = node.run_on(control, &again, node.limit).await;
+    let end = Instant::now() + ATTACH;
+    while asked.is_ok() && Instant::now() < end {
+        if seen(&mut theirs).await?.clients > 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    switch_semi_sync(primary, &mut theirs, false).await?;
+    Err(node.passing("acknowledges nothing: is it a semi-synchronous standby?"))
 }
