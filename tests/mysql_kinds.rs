@@ -152,7 +152,8 @@ fn hung(component: &str) {
     let synced = common::holds_within(PATIENCE, || ask(&a, "SELECT n FROM shop.t") == r#"[["1"]]"#);
     assert!(synced, "{}\n{}\n{}", ask(&a, status), b.log(), pointsman.log());
     let on = b.pick("SELECT @@GLOBAL.rpl_semi_sync_source_enabled", "SELECT @@GLOBAL.rpl_semi_sync_master_enabled");
-    wait_for("b waits for acknowledgements again", PATIENCE, || b.value(on) == "1" && clients(&b) == "1");
+    let waits = common::holds_within(PATIENCE, || b.value(on) == "1" && clients(&b) == "1");
+    assert!(waits, "b waits for acknowledgements again\n{}", pointsman.log());
     through(port, "INSERT INTO t VALUES (2)").expect("a write that is acknowledged");
 }
 

@@ -97,16 +97,19 @@ impl MysqlStore {
                 actions::catch_up(&node, *position, lineage.transactions.as_ref(), limit).await
             }
             Action::Confirm { position, .. } => fence::confirm(&node, *position).await,
-            Action::Promote { .. } => roles::promote(&node).await,
+            Action::Promote { .. } => {
+                node.semi_sync_owed.fetch_or(state.is_semi_sync(), Ordering::Relaxed);
+                roles::promote(&node).await
+            }
             Action::Demote { to, .. } => {
                 let from = state.replicate_from(&node, to)?;
                 let (_, primary) = self.node(to);
-                roles::demote(&node, &primary, &from, state.is_semi_sync()).await
+                roles::demote(&node, &primary, &from).await
             }
             Action::Repoint { to, .. } => {
                 let from = state.replicate_from(&node, to)?;
                 let (_, primary) = self.node(to);
-                roles::repoint(&node, &primary, &from, state.is_semi_sync()).await
+                roles::repoint(&node, &primary, &from).await
             }
             Action::Park { .. } => actions::park(&node).await,
             Action::Unfence { saved, .. } => fence::unfence(&node, saved.as_deref()).await,
@@ -134,6 +137,15 @@ impl State {
     /// Whether the service's primary, or the one before it, was semi-synchronous.
     fn is_semi_sync(&self) -> bool {
         self.nodes.values().any(|node| node.semi_sync.load(Ordering::Relaxed))
+    }
+
+    /// A standby that a new primary can be made semi-synchronous with, where that is owed.
+    fn owed_standby(&self, node: &Node, seen: &Observation) -> Option<Arc<Node>> {
+        let open = seen.answer().is_some_and(|answer| answer.writable && matches!(answer.part, Part::Primary { .. }));
+        if !open || !node.semi_sync_owed.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.nodes.values().find(|other| other.heartbeat_ms.load(Ordering::Relaxed) > 0).cloned()
     }
 
     /// How often a primary speaks when it has nothing to say is what its standbys asked it for, so it is told by them.
@@ -174,6 +186,9 @@ impl Store for MysqlStore {
             let asker = Asker { service: state.service.name.as_str(), instance: &self.instance };
             let mut seen = probe::probe(&node, asker, state.service.health.timeout).await;
             state.tell_heartbeat(&node, &mut seen);
+            if let Some(standby) = state.owed_standby(&node, &seen) {
+                tokio::spawn(roles::acknowledge(standby, node));
+            }
             seen
         })
     }

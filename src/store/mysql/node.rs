@@ -53,6 +53,10 @@ pub(super) struct Node {
     pub(super) heartbeat_ms: AtomicU64,
     /// Whether it was a semi-synchronous primary when it was last seen.
     pub(super) semi_sync: AtomicBool,
+    /// Whether it was promoted in the place of a semi-synchronous primary, and isn't semi-synchronous yet.
+    pub(super) semi_sync_owed: AtomicBool,
+    /// When it was last tried to make it so.
+    pub(super) semi_sync_tried: Mutex<Option<Instant>>,
     pub(super) probe: Mutex<ProbeState>,
     pub(super) control: Mutex<Control>,
 }
@@ -69,6 +73,8 @@ impl Node {
             limit: service.health.timeout.clamp(Duration::from_secs(2), Duration::from_secs(4)),
             heartbeat_ms: AtomicU64::new(0),
             semi_sync: AtomicBool::new(false),
+            semi_sync_owed: AtomicBool::new(false),
+            semi_sync_tried: Mutex::default(),
             probe: Mutex::default(),
             control: Mutex::default(),
         }

@@ -10,12 +10,17 @@ use super::{
     node::{Control, Node, first},
 };
 use crate::model::{action::Done, error::StoreError, secret::Secret};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a standby may take to say that it is connected, before that is left to the probes.
 const ATTACH: Duration = Duration::from_millis(500);
 
+/// How long a standby that acknowledges nothing is left alone.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Asks for the settings of semi-synchronous replication, by whichever names.
 const SEMI_SYNC_SETTINGS: &str = "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'";
 
@@ -54,7 +59,7 @@ pub(super) async fn promote(node: &Node) -> Result<Done, StoreError> {
 }
 
 /// Makes the fenced old primary follow the new one, and cuts the sessions that are left there.
-pub(super) async fn demote(node: &Node, primary: &Node, from: &From, semi_sync: bool) -> Result<Done, StoreError> {
+pub(super) async fn demote(node: &Node, primary: &Node, from: &From) -> Result<Done, StoreError> {
     let mut control = node.control.lock().await;
     let flavour = flavour(node, &mut control).await?;
     let missing = strays(node, &mut control, flavour, primary).await?;
@@ -80,14 +85,11 @@ pub(super) async fn demote(node: &Node, primary: &Node, from: &From, semi_sync: 
     let was_primary = replica(node, &mut control, flavour).await?.is_none();
     follow(node, &mut control, flavour, from, was_primary).await?;
     control.fenced_at = None;
-    if semi_sync {
-        acknowledge(node, &mut control, flavour, primary).await;
-    }
     Ok(Done::Demoted)
 }
 
 /// Makes a standby follow another primary, or its parked self follow the same one again.
-pub(super) async fn repoint(node: &Node, primary: &Node, from: &From, semi_sync: bool) -> Result<Done, StoreError> {
+pub(super) async fn repoint(node: &Node, primary: &Node, from: &From) -> Result<Done, StoreError> {
     let mut control = node.control.lock().await;
     let flavour = flavour(node, &mut control).await?;
     let now = replica(node, &mut control, flavour).await?;
@@ -107,9 +109,6 @@ pub(super) async fn repoint(node: &Node, primary: &Node, from: &From, semi_sync:
             }
         }
         now => follow(node, &mut control, flavour, from, now.is_none()).await?,
-    }
-    if semi_sync {
-        acknowledge(node, &mut control, flavour, primary).await;
     }
     Ok(Done::Repointed)
 }
@@ -190,40 +189,42 @@ async fn switch_semi_sync(node: &Node, control: &mut Control, on: bool) -> Resul
     Ok(true)
 }
 
-/// Makes `primary` wait for acknowledgements, and its new standby `node` give them: a standby says only when it connects that it will. If
-/// it doesn't, the primary goes on without rather than wait for ever. What fails here fails no role.
-async fn acknowledge(node: &Node, control: &mut Control, flavour: Flavour, primary: &Node) {
-    if let Err(error) = try_acknowledge(node, control, flavour, primary).await {
-        tracing::warn!(node = %primary.address, %error, "semi-synchronous replication is still off");
+/// Makes `primary`, which was promoted in the place of a semi-synchronous one, wait for acknowledgements, and its new standby give them: a
+/// standby says only when it connects that it will. If it doesn't, the primary goes on without rather than wait for ever. Nobody waits
+/// for this; it is tried again while it is owed, but not at once.
+pub(super) async fn acknowledge(standby: Arc<Node>, primary: Arc<Node>) {
+    let Ok(mut tried) = primary.semi_sync_tried.try_lock() else { return };
+    if tried.is_some_and(|at| at + AGAIN > Instant::now()) {
+        return;
+    }
+    *tried = Some(Instant::now());
+    let limit = standby.limit * 2;
+    let outcome = timeout(limit, try_acknowledge(&standby, &primary)).await;
+    let outcome = outcome.unwrap_or_else(|_| Err(primary.passing(format!("not within {limit:?}"))));
+    match outcome {
+        Ok(()) => primary.semi_sync_owed.store(false, Ordering::Relaxed),
+        Err(error) => tracing::warn!(node = %primary.address, %error, "semi-synchronous replication is still off"),
     }
 }
 
-async fn try_acknowledge(
-    node: &Node,
-    control: &mut Control,
-    flavour: Flavour,
-    primary: &Node,
-) -> Result<(), StoreError> {
+async fn try_acknowledge(standby: &Node, primary: &Node) -> Result<(), StoreError> {
+    let mut ours = standby.control.lock().await;
     let mut theirs = primary.control.lock().await;
-    let status = format!("{SEMI_SYNC_SETTINGS}; SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'");
-    let seen = async |theirs: &mut Control| {
-        let answers = primary.run_on(theirs, &status, primary.limit).await?;
-        let none = Rows::default();
-        let rows = |index: usize| answers.get(index).unwrap_or(&none);
-        Ok::<_, StoreError>(SemiSync::read(rows(0), rows(1)))
-    };
-    if seen(&mut theirs).await?.enabled || !switch_semi_sync(primary, &mut theirs, true).await? {
+    let flavour = flavour(standby, &mut ours).await?;
+    let clients = "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%\\_clients'";
+    if !switch_semi_sync(primary, &mut theirs, true).await? {
         return Ok(());
     }
     let again = format!("{}; {}", flavour.stop_receiving(), flavour.start());
-    let asked = node.run_on(control, &again, node.limit).await;
+    let asked = standby.run_on(&mut ours, &again, standby.limit).await;
     let end = Instant::now() + ATTACH;
     while asked.is_ok() && Instant::now() < end {
-        if seen(&mut theirs).await?.clients > 0 {
+        let answers = primary.run_on(&mut theirs, clients, primary.limit).await?;
+        if first(&answers).is_some_and(|row| row.at(1) != "0") {
             return Ok(());
         }
         sleep(Duration::from_millis(5)).await;
     }
     switch_semi_sync(primary, &mut theirs, false).await?;
-    Err(node.passing("acknowledges nothing: is it a semi-synchronous standby?"))
+    Err(standby.passing("acknowledges nothing: is it a semi-synchronous standby?"))
 }
