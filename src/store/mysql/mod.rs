@@ -5,6 +5,7 @@
 //! connection that broke.
 
 mod actions;
+mod ask;
 mod client;
 mod fence;
 mod fitness;
@@ -15,6 +16,7 @@ mod probe;
 mod rebuild;
 mod rights;
 mod roles;
+mod rows;
 
 use super::{BoxFuture, Inspection, Store};
 use crate::{

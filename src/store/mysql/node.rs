@@ -4,8 +4,9 @@
 //! never delays a probe. Never a call without a deadline.
 
 use super::{
-    client::{CallError, Connection, Login, Row, Rows},
+    client::{CallError, Connection, Login},
     probe::ProbeState,
+    rows::{Row, Rows},
 };
 use crate::{
     config::Service,

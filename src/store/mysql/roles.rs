@@ -5,9 +5,10 @@
 
 use super::{
     actions::{executed, flavour, replica},
-    client::{CallError, Rows, quoted_secret},
+    client::{CallError, quoted_secret},
     flavour::{Flavour, Receiving, SemiSync},
     node::{Control, Node, first},
+    rows::Rows,
 };
 use crate::model::{action::Done, error::StoreError, secret::Secret};
 use std::{
@@ -72,11 +73,10 @@ pub(super) async fn demote(node: &Node, primary: &Node, from: &From) -> Result<D
     }
     if flavour == Flavour::Mysql {
         node.run_on(&mut control, "SET GLOBAL super_read_only=ON", node.limit).await?;
-        // Ends every session that has no right to stay, in one statement.
-        node.run_on(&mut control, "SET GLOBAL offline_mode=ON; SET GLOBAL offline_mode=OFF", node.limit).await?;
+        cut_sessions(node, &mut control, flavour).await?;
     } else {
         node.run_on(&mut control, "SET GLOBAL read_only=ON", node.limit).await?;
-        cut_users(node, &mut control).await?;
+        cut_sessions(node, &mut control, flavour).await?;
         control.locked = None;
         node.run_on(&mut control, "UNLOCK TABLES", node.limit).await?;
     }
@@ -159,8 +159,13 @@ async fn follow(
     }
 }
 
-/// MariaDB: ends the sessions of every user but ours and those that standbys use.
-async fn cut_users(node: &Node, control: &mut Control) -> Result<(), StoreError> {
+/// Ends the sessions of applications: at MySQL all that have no right to stay, in one statement; at MariaDB those of every user but ours
+/// and the ones that standbys use.
+pub(super) async fn cut_sessions(node: &Node, control: &mut Control, flavour: Flavour) -> Result<(), StoreError> {
+    if flavour == Flavour::Mysql {
+        node.run_on(control, "SET GLOBAL offline_mode=ON; SET GLOBAL offline_mode=OFF", node.limit).await?;
+        return Ok(());
+    }
     let question = "SELECT DISTINCT USER FROM information_schema.PROCESSLIST WHERE COMMAND <> 'Daemon' \
                     AND USER NOT IN ('system user', 'event_scheduler') AND USER <> SUBSTRING_INDEX(USER(), '@', 1) \
                     AND USER NOT IN (SELECT USER FROM information_schema.PROCESSLIST \
@@ -177,7 +182,7 @@ async fn cut_users(node: &Node, control: &mut Control) -> Result<(), StoreError>
 }
 
 /// Switches a primary's semi-synchronous replication, where it has it. Returns whether it is as asked for.
-async fn switch_semi_sync(node: &Node, control: &mut Control, on: bool) -> Result<bool, StoreError> {
+pub(super) async fn switch_semi_sync(node: &Node, control: &mut Control, on: bool) -> Result<bool, StoreError> {
     let answers = node.run_on(control, SEMI_SYNC_SETTINGS, node.limit).await?;
     let Some(variables) = answers.first() else { return Ok(!on) };
     let Some(switch) = SemiSync::switch(variables) else { return Ok(!on) };
