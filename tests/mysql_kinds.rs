@@ -130,8 +130,6 @@ fn hung(component: &str) {
     let pointsman = start(&[&a, &b], port, "[services.orders.health]\nhang_window = \"2s\"");
     wait_service(&pointsman, "ready", |service| service["failover_ready"]["ready"] == true);
     through(port, "CREATE TABLE t (n INT PRIMARY KEY)").expect("a table");
-    // What a look at the primary finds only now and then has been seen.
-    std::thread::sleep(Duration::from_millis(2500));
     a.freeze();
     let begun = Instant::now();
     wait_service(&pointsman, "b serves", |service| routed_to(service, &b) && service["mode"] == "open");

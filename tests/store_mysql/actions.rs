@@ -176,7 +176,9 @@ async fn parked_and_back(component: &str) {
         "STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HEARTBEAT_PERIOD=30; START REPLICA",
         "STOP SLAVE; CHANGE MASTER TO MASTER_HEARTBEAT_PERIOD=30; START SLAVE",
     );
-    slow.split("; ").for_each(|statement| drop(standby.query(statement)));
+    for statement in slow.split("; ") {
+        standby.query(statement);
+    }
     answer_until(&tuned, &at, "a slow heartbeat", |seen| seen.heartbeat == Some(Duration::from_secs(30))).await;
     store_of(&[&primary, &standby]).tune(&at).await.unwrap();
     assert_eq!(

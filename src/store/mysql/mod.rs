@@ -131,8 +131,8 @@ impl State {
 
     fn node(&self, address: &NodeAddress, instance: &str, manages: bool) -> Arc<Node> {
         self.nodes.get(address).cloned().unwrap_or_else(|| {
-            let manager = if manages { format!("{}:{instance}", self.service.name) } else { String::new() };
-            Arc::new(Node::new(address.clone(), &self.service, manager, self.tls.clone()))
+            let announced = if manages { format!("{}:{instance}", self.service.name) } else { String::new() };
+            Arc::new(Node::new(address.clone(), &self.service, announced, self.tls.clone()))
         })
     }
 

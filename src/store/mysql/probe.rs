@@ -31,7 +31,7 @@ use tokio::time::Instant;
 /// Starts of one server that are so close to each other are one: it tells its uptime in whole seconds.
 const SAME_START: u64 = 2;
 /// A semi-synchronous primary that waits at least so long for an acknowledgement doesn't go on without.
-const NO_FALLBACK: Duration = Duration::from_secs(3600);
+const NO_FALLBACK: Duration = Duration::from_hours(1);
 /// What a parked standby is said to follow: where nobody listens.
 const NOWHERE: &str = "127.0.0.1:1";
 
