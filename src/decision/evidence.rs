@@ -138,7 +138,7 @@ impl Machine {
     /// What the standbys of `primary` say of it, as of after its first failed probe.
     fn opinion(&self, primary: &NodeAddress, state: &NodeState, refused: bool) -> Opinion {
         let since = state.failing_since.unwrap_or_default();
-        let heartbeat = state.answer.as_ref().and_then(|answer| answer.heartbeat).unwrap_or(HEARTBEAT);
+        let heartbeat = state.answer.as_ref().and_then(|answer| answer.heartbeat);
         let mut opinion = Opinion::None;
         let unheard = |opinion: &mut Opinion, address: &NodeAddress| {
             if !matches!(opinion, Opinion::Lost(_)) {
@@ -159,6 +159,8 @@ impl Machine {
             if !self.follows(answer, primary) {
                 continue;
             }
+            // Whose setting it is depends on the store: the primary's (Redis), or that of each standby (MySQL).
+            let heartbeat = heartbeat.or(answer.heartbeat).unwrap_or(HEARTBEAT);
             match (link_up, silent_for) {
                 // It had no link to lose yet, and is being served by the primary.
                 (false, _) if *syncing => {}

@@ -49,6 +49,10 @@ impl MysqlPath {
 
     /// As [`MysqlPath::to`], with other settings.
     pub fn with(server: &MysqlServer, change: impl FnOnce(&mut Service)) -> Self {
+        if let Ok(filter) = std::env::var("POINTSMAN_TEST_LOG") {
+            // Another test of this program may have begun it already.
+            let _ = pointsman::telemetry::start_logging(&filter, false);
+        }
         let port = free_port();
         let mut settings = settings(port);
         change(&mut settings);

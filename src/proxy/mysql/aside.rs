@@ -25,6 +25,7 @@ impl Session {
         match aside {
             Aside::ChangeUser => self.change_user().await,
             Aside::Reset => self.reset().await,
+            Aside::Track => self.track().await,
             Aside::Prepare(statement) => self.prepare_again(statement).await,
         }
     }
@@ -68,6 +69,15 @@ impl Session {
             self.say(|out| local::ok(out, 1, crate::protocol::mysql::capability::status::AUTOCOMMIT));
         }
         true
+    }
+
+    /// Has the node tell of changes again, after the application has turned that off.
+    async fn track(&mut self) -> bool {
+        let Some(backend) = &mut self.backend else { return true };
+        match open::track(backend).await {
+            Ok(()) => true,
+            Err(_) => self.lost_idle().is_none(),
+        }
     }
 
     /// Another user, or the same one again: what the old session held is given up before the new one begins.

@@ -58,7 +58,9 @@ pub fn query(out: &mut Vec<u8>, capabilities: Capabilities, text: &[u8]) {
 /// Asks several questions in one go. Ends at the first that is refused.
 pub async fn ask_all(backend: &mut Backend, texts: &[&str]) -> Result<Vec<Answer>, AskError> {
     let mut out = Vec::new();
-    texts.iter().for_each(|text| query(&mut out, backend.capabilities, text.as_bytes()));
+    for text in texts {
+        query(&mut out, backend.capabilities, text.as_bytes());
+    }
     let commands = vec![command::QUERY; texts.len()];
     let mut answers = Vec::with_capacity(texts.len());
     for answer in say(backend, &out, &commands).await? {

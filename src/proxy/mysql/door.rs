@@ -129,15 +129,15 @@ pub async fn receive(lane: &Rc<Lane>, arrival: Arrival) -> Option<Guest> {
     let seat = lane.threads.sit();
     let nonce = desk::nonce();
     let mut unread = Vec::new();
-    let greeted = timeout(LIMIT, greet(stream, &manners, seat.id, nonce, tls, &mut unread)).await;
-    let Ok(Ok((stream, sequence))) = greeted else {
+    let welcomed = timeout(LIMIT, greet(stream, &manners, seat.id, nonce, tls, &mut unread)).await;
+    let Ok(Ok((stream, sequence))) = welcomed else {
         tracing::debug!(%peer, "a connection ended before it had logged in");
         return None;
     };
     let mut line = Line::new(stream);
     let mut talk = Talk::new(&mut line, &mut unread, sequence);
-    let admitted = timeout(LIMIT, admit(lane, &mut talk, &peer, seat, &manners, nonce)).await;
-    let (code, text) = match admitted {
+    let outcome = timeout(LIMIT, admit(lane, &mut talk, &peer, seat, &manners, nonce)).await;
+    let (code, text) = match outcome {
         Ok(Ok((seat, login, schema))) => {
             let sequence = talk.sequence;
             return Some(Guest { line, peer, seat, login, schema, sequence, unread });

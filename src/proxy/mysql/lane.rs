@@ -62,6 +62,7 @@ pub struct Lane {
     /// Grows with each view that changes where commands go.
     version: Cell<u64>,
     gate: Cell<Gate>,
+    slow: Cell<Option<Duration>>,
     /// Since when commands can't be answered; one clock for the whole outage.
     outage: Cell<Option<Instant>>,
     /// Sessions that wait for a connection.
@@ -107,6 +108,7 @@ impl Lane {
             threads,
             version: Cell::new(1),
             gate: Cell::new(gate(&view)),
+            slow: Cell::new(None),
             view: RefCell::new(view),
             outage: Cell::new(None),
             waiting: Cell::new(0),
@@ -136,6 +138,7 @@ impl Lane {
     pub fn refresh(&self) -> Arc<View> {
         let view = self.board.view().clone();
         self.gate.set(gate(&view));
+        self.slow.set(view.slow);
         *self.view.borrow_mut() = Arc::clone(&view);
         view
     }
@@ -297,7 +300,7 @@ impl Lane {
 
     /// How long a write has to wait before it is sent, while a switch is approached and the standby is behind.
     pub fn pause(&self) -> Option<Duration> {
-        None
+        self.slow.get()
     }
 
     /// This worker's gauge.

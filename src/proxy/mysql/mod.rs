@@ -6,6 +6,7 @@
 
 mod aside;
 mod ask;
+mod command;
 mod crash;
 mod desk;
 mod door;

@@ -12,9 +12,17 @@ use super::{
 };
 use crate::{
     model::{name::NodeAddress, route::Mode, signal::StuckSession},
-    protocol::mysql::error::{self, Code},
+    protocol::mysql::{
+        capability::command as com,
+        error::{self, Code},
+        packet,
+    },
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use tokio::time::timeout;
+
+/// How long an answer is awaited that only makes certain what is known already.
+const BRIEFLY: Duration = Duration::from_millis(200);
 
 /// Why there is no connection for a session.
 #[derive(Debug)]
@@ -156,10 +164,8 @@ impl Session {
             tracing::warn!(peer = %self.handle.peer, %why, "a session ends because it can't move");
             return false;
         }
-        if let Some(mut backend) = self.backend.take()
-            && self.ask_for_values(&mut backend).await.is_err()
-            && !self.state.survives()
-        {
+        if !self.ask_for_values().await {
+            tracing::warn!(peer = %self.handle.peer, "a session ends because a value in it can't be had exactly");
             return false;
         }
         self.drop_backend();
@@ -174,16 +180,25 @@ impl Session {
         }
     }
 
-    /// Reads back what only the old connection knows.
-    async fn ask_for_values(&mut self, backend: &mut Backend) -> Result<(), ask::AskError> {
-        let Some(question) = self.state.question() else { return Ok(()) };
-        let answer = ask::ask_all(backend, &[&question]).await?.into_iter().next();
-        self.state.answered(answer.as_ref());
-        Ok(())
+    /// Reads back what only the old connection knows. False if something of it can't be had.
+    async fn ask_for_values(&mut self) -> bool {
+        let Some(backend) = &mut self.backend else { return self.state.survives() };
+        let node = backend.capabilities;
+        let Some(question) = self.state.question(node) else { return true };
+        let mut bytes = Vec::new();
+        packet::write(&mut bytes, 0, &question);
+        // Who can do without the answer doesn't wait for a node that may hang.
+        let limit = if self.state.survives() { BRIEFLY } else { open::LIMIT };
+        let answer = timeout(limit, ask::say(backend, &bytes, &[com::QUERY])).await;
+        let answered = match answer.map(|answers| answers.map(|answers| answers.into_iter().next())) {
+            Ok(Ok(Some(Ok(answer)))) => self.state.answered(&answer, node),
+            _ => false,
+        };
+        answered || self.state.survives()
     }
 
     /// Why the session can't move now, if it can't.
-    pub(super) fn stuck(&self) -> Option<String> {
+    pub(super) fn stuck(&self) -> Option<&'static str> {
         self.state.stuck()
     }
 
@@ -210,7 +225,7 @@ impl Session {
             // The steward may have said so of its transaction, and will say when that has ended.
             return;
         }
-        let told = |why| StuckSession { client: self.handle.peer.to_string(), why };
+        let told = |why: &str| StuckSession { client: self.handle.peer.to_string(), why: why.to_owned() };
         self.lane.set_stuck(self.handle.id(), stuck.map(told));
     }
 }

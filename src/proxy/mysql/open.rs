@@ -22,6 +22,7 @@ use crate::{
         login::{LOGIN_MAX, put_attribute},
         node_login::{Ask, Channel, Node, NodeLogin, NodeLoginError, Progress},
         packet,
+        session::tracking::SETUP,
     },
 };
 use bytes::{Buf, BytesMut};
@@ -30,10 +31,6 @@ use tokio::{net::TcpStream, time::timeout};
 
 /// How long a connection, its login and its first questions may take.
 pub const LIMIT: Duration = Duration::from_secs(5);
-
-/// Turns on what tells how the session changes. What the application itself asked for is restored from its state.
-const TRACK: &str = "SET SESSION session_track_system_variables='*', session_track_schema=ON, \
-                     session_track_state_change=ON, session_track_transaction_info='CHARACTERISTICS'";
 
 /// A session's connection to a node.
 pub struct Backend {
@@ -163,9 +160,9 @@ async fn enter(
             return Err(OpenError::Connect);
         }
     };
-    let (line, known) = Knock { lane, node, login, password, schema, endpoint: &endpoint }.log_in(socket).await?;
+    let (line, entered) = Knock { lane, node, login, password, schema, endpoint: &endpoint }.log_in(socket).await?;
     lane.count_backend(true);
-    let Node { connection_id: thread, capabilities, status, .. } = known;
+    let Node { connection_id: thread, capabilities, status, .. } = entered;
     let mut backend = Backend { line, node: node.clone(), thread, capabilities, status, counted: Rc::clone(lane) };
     prepare(lane, &mut backend).await?;
     Ok(backend)
@@ -174,7 +171,7 @@ async fn enter(
 /// Makes a fresh session at the node one that can be followed.
 pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError> {
     let served = lane.view().process.clone().filter(|_| lane.leads_to(&backend.node));
-    let mut questions = vec![TRACK];
+    let mut questions = vec![SETUP];
     let mariadb = lane.manners().is_some_and(|manners| manners.is_mariadb());
     if served.is_some() {
         questions.push(process::question(mariadb));
@@ -190,7 +187,7 @@ pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError
 
 /// Turns session tracking on again, after the server has reset the session.
 pub async fn track(backend: &mut Backend) -> Result<(), AskError> {
-    ask::ask_all(backend, &[TRACK]).await.map(|_| ())
+    ask::ask_all(backend, &[SETUP]).await.map(|_| ())
 }
 
 /// One login under way.

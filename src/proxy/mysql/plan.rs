@@ -4,6 +4,7 @@
 //! again: what isn't understood may not.
 
 use super::{
+    command::Plan,
     lane::Gate,
     session::{Aside, Need, Session},
 };
@@ -13,7 +14,6 @@ use crate::{
         capability::command as com,
         error,
         packet::{HEADER, Header},
-        sql::Statement,
     },
 };
 
@@ -41,23 +41,6 @@ pub enum Taken {
     Wait,
     /// It needs something else first.
     Need(Need),
-}
-
-/// A command as far as it was understood.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// Its statement, if it has one.
-    pub statement: Statement,
-    /// It may be sent again after it was executed: it reads only.
-    pub reads: bool,
-    /// It may change data.
-    pub writes: bool,
-    /// It ends a transaction, or may.
-    pub ends: bool,
-    /// It gives the open transaction up.
-    pub rolls_back: bool,
-    /// It asks about the statement before it: only that one's connection knows.
-    pub about_last: bool,
 }
 
 impl Session {
@@ -115,7 +98,9 @@ impl Session {
         if command == com::RESET_CONNECTION && whole {
             return Taken::Need(Need::Aside(Aside::Reset));
         }
-        if let Some(pause) = self.lane.pause().filter(|_| plan.writes && !self.state.paused && !self.state.is_open()) {
+        if let Some(pause) =
+            self.lane.pause().filter(|_| plan.may_pause() && !self.state.paused && !self.state.is_open())
+        {
             return Taken::Need(Need::Pause(pause));
         }
         let retry = match plan {

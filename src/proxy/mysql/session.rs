@@ -57,6 +57,8 @@ pub enum Aside {
     ChangeUser,
     /// `COM_RESET_CONNECTION`.
     Reset,
+    /// Session tracking is turned on again: no command, but before the next one.
+    Track,
     /// A prepared statement is prepared again on this connection first.
     Prepare(u32),
 }
@@ -157,8 +159,8 @@ impl Session {
                 false
             }
         };
-        let sent = tokio::time::timeout(super::door::LIMIT, session.client.send(&out)).await;
-        if !welcome || !matches!(sent, Ok(Ok(()))) {
+        let told = tokio::time::timeout(super::door::LIMIT, session.client.send(&out)).await;
+        if !welcome || !matches!(told, Ok(Ok(()))) {
             session.lane.leave(&session.handle);
             return None;
         }
@@ -255,10 +257,13 @@ impl Session {
         if self.handle.ending() != Ending::No && !self.state.is_open() {
             return Poll::Ready(Err(Need::End));
         }
-        if self.lane.version() != self.seen {
-            if let Err(need) = self.look_around() {
-                return Poll::Ready(Err(need));
-            }
+        if self.lane.version() != self.seen
+            && let Err(need) = self.look_around()
+        {
+            return Poll::Ready(Err(need));
+        }
+        if self.state.take_setup_due() && self.backend.is_some() {
+            return Poll::Ready(Err(Need::Aside(Aside::Track)));
         }
         if let Some(need) = self.watch_backend(cx) {
             return Poll::Ready(Err(need));
@@ -331,9 +336,9 @@ impl Session {
     /// The command at the front of the inbox won't be served.
     pub(super) fn drop_command(&mut self) {
         let mut framer = Framer::default();
-        let framed = framer.next(&self.inbox);
-        self.inbox.drain(..framed.len);
-        if !framed.ended {
+        let found = framer.next(&self.inbox);
+        self.inbox.drain(..found.len);
+        if !found.ended {
             // The rest of it hasn't arrived, and isn't waited for.
             self.ending = true;
         }

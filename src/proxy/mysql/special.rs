@@ -1,7 +1,8 @@
 //! Commands that are passed on with a change: prepared statements by the node's ids, `KILL` of Pointsman's own ids, `@@socket`.
 
 use super::{
-    plan::{Plan, Retry, Taken},
+    command::Plan,
+    plan::{Retry, Taken},
     session::{Aside, Need, Session},
     threads,
 };

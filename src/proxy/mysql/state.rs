@@ -3,16 +3,17 @@
 //! Input: commands as they are sent, packets that end answers. Output: what a command is, what is open, why the session can't move, and what
 //! brings a fresh connection into its state. Never: bytes to anybody.
 
-use super::{door::Login, plan::Plan};
+use super::{ask::Answer, command::Plan, door::Login};
 use crate::protocol::mysql::{
     capability::{Capabilities, command as com, status},
-    ok::{OkPacket, Tracker, put_tracker},
+    ok::OkPacket,
     packet::{self, HEADER},
     session::{
+        carried::Carried,
         statements::{Statements, id_of},
         text::query_text,
     },
-    sql::{Dialect, Flags, Kind, Statement, classify},
+    sql::{Dialect, Statement, classify},
 };
 
 /// The command in flight, as far as its answer concerns the state.
@@ -30,12 +31,11 @@ pub struct State {
     pub paused: bool,
     /// Its prepared statements.
     pub statements: Statements,
+    /// Everything else that it takes along.
+    carried: Carried,
     status: u16,
-    dialect: Dialect,
     /// What both sides of the session can do.
     capabilities: Capabilities,
-    /// The schema it is in.
-    schema: Option<Box<[u8]>>,
     flight: Flight,
     /// A transaction was lost with its node, and its application hasn't been told.
     doomed: bool,
@@ -50,9 +50,8 @@ impl State {
             paused: false,
             statements: Statements::default(),
             status: status::AUTOCOMMIT,
-            dialect: Dialect { wide: is_wide_collation(login.collation), ..Dialect::default() },
+            carried: Carried::new(schema, is_wide_collation(login.collation)),
             capabilities: login.capabilities,
-            schema: schema.map(Into::into),
             flight: Flight { command: com::PING, id: 0 },
             doomed: false,
             news: false,
@@ -87,7 +86,7 @@ impl State {
 
     /// How the session's text is read.
     pub fn dialect(&self) -> Dialect {
-        self.dialect
+        self.carried.dialect()
     }
 
     /// What a command is, by its payload or the beginning of it.
@@ -95,10 +94,10 @@ impl State {
     pub fn plan(&self, command: u8, payload: &[u8], whole: bool) -> Plan {
         let statement = match command {
             com::QUERY => match query_text(payload, self.capabilities) {
-                Some(at) => classify(payload.get(at..).unwrap_or_default(), whole, self.dialect),
+                Some(at) => classify(payload.get(at..).unwrap_or_default(), whole, self.carried.dialect()),
                 None => Statement::UNKNOWN,
             },
-            com::STMT_PREPARE => classify(payload.get(1..).unwrap_or_default(), whole, self.dialect),
+            com::STMT_PREPARE => classify(payload.get(1..).unwrap_or_default(), whole, self.carried.dialect()),
             com::STMT_EXECUTE | com::STMT_BULK_EXECUTE => {
                 let prepared = id_of(payload).and_then(|id| self.statements.get(id));
                 prepared.map_or(Statement::UNKNOWN, |prepared| prepared.statement)
@@ -116,9 +115,30 @@ impl State {
     pub fn sent(&mut self, command: u8, payload: &[u8], whole: bool, statement: Statement) {
         self.flight = Flight { command, id: 0 };
         match command {
-            com::STMT_EXECUTE | com::STMT_FETCH | com::STMT_BULK_EXECUTE => {
-                self.flight.id = id_of(payload).unwrap_or_default();
+            com::QUERY => {
+                let start = query_text(payload, self.capabilities).filter(|_| whole);
+                self.carried.sent(statement, start.and_then(|start| payload.get(start..)));
             }
+            com::STMT_EXECUTE | com::STMT_BULK_EXECUTE => {
+                self.flight.id = id_of(payload).unwrap_or_default();
+                self.carried.sent(statement, self.statements.text(self.flight.id));
+            }
+            com::INIT_DB if whole => self.carried.sent_schema(payload.get(1..).unwrap_or_default()),
+            com::SET_OPTION => {
+                let option = payload.get(1..3).and_then(<[u8]>::first_chunk);
+                self.carried.sent_option(option.copied().map(u16::from_le_bytes).unwrap_or_default());
+            }
+            _ => {
+                self.carried.sent_other();
+                self.sent_about(command, payload, whole, statement);
+            }
+        }
+    }
+
+    /// A command about a prepared statement is sent, but not its execution.
+    fn sent_about(&mut self, command: u8, payload: &[u8], whole: bool, statement: Statement) {
+        match command {
+            com::STMT_FETCH => self.flight.id = id_of(payload).unwrap_or_default(),
             com::STMT_PREPARE => self.statements.preparing(payload.get(1..).filter(|_| whole), statement),
             com::STMT_SEND_LONG_DATA => self.statements.long_data(id_of(payload).unwrap_or_default()),
             com::STMT_RESET => self.statements.reset(id_of(payload).unwrap_or_default()),
@@ -134,38 +154,26 @@ impl State {
             let executed = self.flight.command == com::STMT_EXECUTE;
             self.statements.answered(self.flight.id, Some(status), executed);
         }
-        if status & status::SESSION_STATE_CHANGED == 0 {
-            return false;
-        }
-        self.changed(packet, node);
-        true
+        let was = self.is_told();
+        self.carried.succeeded(packet.get(HEADER..).unwrap_or_default(), node);
+        let changed = status & status::SESSION_STATE_CHANGED != 0;
+        self.news |= changed || was != self.is_told();
+        changed
     }
 
-    /// Notes what a node says of the session.
-    fn changed(&mut self, packet: &[u8], node: Capabilities) {
-        self.news = true;
-        let Ok(ok) = OkPacket::read(packet.get(HEADER..).unwrap_or_default(), node) else { return };
-        for tracker in ok.trackers() {
-            match tracker {
-                Tracker::Schema(schema) => {
-                    if self.schema.as_deref() != Some(schema) {
-                        self.schema = Some(schema).filter(|schema| !schema.is_empty()).map(Into::into);
-                    }
-                }
-                Tracker::Variable { name: b"sql_mode", value } => {
-                    self.dialect.ansi_quotes = value.windows(11).any(|word| word == b"ANSI_QUOTES");
-                    self.dialect.no_backslash_escapes = value.windows(20).any(|word| word == b"NO_BACKSLASH_ESCAPES");
-                }
-                Tracker::Variable { name: b"character_set_client", value } => {
-                    self.dialect.wide = matches!(value, b"big5" | b"cp932" | b"gbk" | b"gb18030" | b"sjis");
-                }
-                _ => {}
-            }
-        }
+    /// Why it can't move, as far as no prepared statement is concerned.
+    fn is_told(&self) -> Option<&'static str> {
+        self.carried.stuck()
+    }
+
+    /// True once after the application undid what has the node tell of changes: that has to be turned on again.
+    pub fn take_setup_due(&mut self) -> bool {
+        self.carried.take_setup_due()
     }
 
     /// An error ended the answer.
     pub fn on_error(&mut self, number: u16) {
+        self.carried.failed();
         match self.flight.command {
             com::STMT_EXECUTE | com::STMT_FETCH => {
                 self.statements.answered(self.flight.id, None, self.flight.command == com::STMT_EXECUTE);
@@ -195,7 +203,7 @@ impl State {
         };
         let mut shown = Vec::new();
         if self.capabilities.has(Capabilities::SESSION_TRACK) {
-            ok.trackers().filter(|tracker| is_wanted(tracker)).for_each(|tracker| put_tracker(&mut shown, tracker));
+            self.carried.visible(&ok, &mut shown);
         }
         packet::write_with(out, header.sequence, |out| ok.write(out, &shown));
     }
@@ -203,6 +211,9 @@ impl State {
     /// `COM_RESET_CONNECTION`: as after the login, in the schema that it is in.
     pub fn reset(&mut self) {
         self.statements.clear();
+        self.carried.reset();
+        // Who resets has turned tracking on again already.
+        self.carried.take_setup_due();
         self.status = status::AUTOCOMMIT;
         self.doomed = false;
         self.news = true;
@@ -210,17 +221,17 @@ impl State {
 
     /// The schema it is in.
     pub fn schema(&self) -> Option<&[u8]> {
-        self.schema.as_deref()
+        self.carried.schema()
     }
 
     /// True when a new connection can be brought into this state although the old one is gone.
     pub fn survives(&self) -> bool {
-        self.statements.stuck().is_none()
+        self.carried.is_known() && self.statements.stuck().is_none()
     }
 
-    /// Why it can't move now.
-    pub fn stuck(&self) -> Option<String> {
-        self.statements.stuck().map(ToOwned::to_owned)
+    /// Why it can't move now, besides an open transaction.
+    pub fn stuck(&self) -> Option<&'static str> {
+        self.carried.stuck().or_else(|| self.statements.stuck())
     }
 
     /// True once after [`Self::stuck`] may have changed.
@@ -228,19 +239,26 @@ impl State {
         std::mem::take(&mut self.news)
     }
 
-    /// What has to be asked on the old connection before a move.
-    pub fn question(&self) -> Option<String> {
-        None
+    /// What has to be asked on the old connection before a move, as a command's payload.
+    pub fn question(&self, node: Capabilities) -> Option<Vec<u8>> {
+        self.carried.ask(node)
     }
 
-    /// The answer to it.
-    pub fn answered(&mut self, _answer: Option<&super::ask::Answer>) {}
+    /// The answer to it. False if it isn't enough.
+    pub fn answered(&mut self, answer: &Answer, node: Capabilities) -> bool {
+        self.carried.answered(&answer.bytes, node)
+    }
 
-    /// Appends the commands that bring a fresh connection into this state.
-    pub fn replay(&mut self, _capabilities: Capabilities, bytes: &mut Vec<u8>, commands: &mut Vec<u8>) {
-        if let Some(schema) = &self.schema {
-            packet::command(bytes, com::INIT_DB, schema);
-            commands.push(com::INIT_DB);
+    /// Appends the commands that bring a fresh connection into this state, and their first bytes.
+    pub fn replay(&self, node: Capabilities, bytes: &mut Vec<u8>, commands: &mut Vec<u8>) {
+        let mut put = |payload: &[u8]| {
+            packet::write(bytes, 0, payload);
+            commands.extend(payload.first());
+        };
+        let replayed = self.carried.replay(node);
+        replayed.iter().for_each(|payload| put(payload));
+        if let Some(schema) = self.carried.schema() {
+            put(&[&[com::INIT_DB], schema].concat());
         }
     }
 
@@ -257,73 +275,7 @@ impl State {
     }
 }
 
-/// True for what servers tell by default.
-fn is_wanted(tracker: &Tracker<'_>) -> bool {
-    match tracker {
-        Tracker::Schema(_) => true,
-        Tracker::Variable { name, .. } => matches!(
-            *name,
-            b"time_zone"
-                | b"autocommit"
-                | b"character_set_client"
-                | b"character_set_results"
-                | b"character_set_connection"
-        ),
-        _ => false,
-    }
-}
-
 /// True for a collation of a character set in which a backslash can be the second byte of a character.
 fn is_wide_collation(id: u8) -> bool {
     matches!(id, 1 | 13 | 28 | 84 | 87 | 88 | 95 | 96 | 248..=250)
-}
-
-impl Plan {
-    /// Of a statement.
-    #[inline]
-    fn of_statement(statement: Statement) -> Self {
-        let stays = matches!(
-            statement.kind,
-            Kind::Empty | Kind::Read | Kind::Write | Kind::Savepoint | Kind::Use | Kind::Prepare | Kind::Deallocate
-        );
-        // Outside of a transaction these change nothing but the session itself.
-        let harmless = matches!(statement.kind, Kind::Empty | Kind::Begin | Kind::Commit | Kind::Rollback | Kind::Use);
-        Self {
-            statement,
-            reads: statement.can_be_sent_again() || harmless && statement.flags.is_empty(),
-            writes: !statement.may_run_on_standby(),
-            ends: !stays || statement.flags.any(Flags::UNSEEN | Flags::DOUBTFUL) && statement.kind != Kind::Write,
-            rolls_back: statement.kind == Kind::Rollback,
-            about_last: statement.flags.any(Flags::ABOUT_LAST),
-        }
-    }
-
-    /// Of a command that is no statement.
-    fn of_command(command: u8) -> Self {
-        let harmless = matches!(
-            command,
-            com::PING
-                | com::INIT_DB
-                | com::FIELD_LIST
-                | com::STATISTICS
-                | com::SET_OPTION
-                | com::PROCESS_INFO
-                | com::STMT_PREPARE
-                | com::STMT_RESET
-                | com::STMT_CLOSE
-                | com::STMT_FETCH
-                | com::STMT_SEND_LONG_DATA
-                | com::RESET_CONNECTION
-                | com::CHANGE_USER
-                | com::PROCESS_KILL
-        );
-        Self {
-            statement: Statement::UNKNOWN,
-            reads: harmless && command != com::PROCESS_KILL,
-            writes: !harmless,
-            ends: !harmless,
-            rolls_back: matches!(command, com::RESET_CONNECTION | com::CHANGE_USER),
-            about_last: false,
-        }
-    }
 }

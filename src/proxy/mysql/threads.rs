@@ -52,7 +52,6 @@ pub struct Seat {
 }
 
 impl Threads {
-    #[expect(clippy::disallowed_types, reason = "see the field")]
     fn table(&self) -> std::sync::MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

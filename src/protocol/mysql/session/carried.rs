@@ -9,10 +9,11 @@ use super::super::ok::{EOF, EOF_LEN, OkPacket, Tracker};
 use super::super::sql::{Dialect, Flags, Kind, Statement};
 use super::pending::Pending;
 use super::tracking::Wanted;
-use super::variables::{SystemVariables, UserVariables, dialect_of, is_wide};
+use super::variables::{Known, SystemVariables, UserVariables, dialect_of, is_wide};
 
 /// Why a session can't move, besides an open transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Holds {
     /// `LOCK TABLES`, as the transaction's state tells.
     pub tables: bool,
@@ -38,6 +39,7 @@ pub(super) struct Holds {
 
 /// The state of one session, but for its transaction, its prepared statements and its login.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Carried {
     pub(super) schema: Option<Box<[u8]>>,
     pub(super) system: SystemVariables,
@@ -45,6 +47,8 @@ pub struct Carried {
     pub(super) holds: Holds,
     /// Statements prepared by SQL, by their names.
     pub(super) named: Vec<Box<[u8]>>,
+    /// `collation_connection` is no longer the character set's own, and has to be asked.
+    pub(super) ask_collation: bool,
     /// `SET ROLE` as it was said.
     pub(super) role: Option<Box<[u8]>>,
     /// What holds for the next transaction only, as statements with semicolons.
@@ -92,7 +96,7 @@ impl Carried {
         self.flight = statement;
         self.pending = None;
         if Pending::is_needed(statement) {
-            self.pending = Pending::read(statement, text, self.dialect).map(Box::new);
+            self.pending = Some(Box::new(Pending::read(statement, text, self.dialect)));
         }
     }
 
@@ -160,11 +164,14 @@ impl Carried {
             self.insert_id = ok.insert_id;
         }
         let (mut changed, mut told) = (false, false);
+        let (mut charset, mut collation) = (false, false);
         for tracker in ok.trackers() {
             match tracker {
-                Tracker::Variable { name: b"statement_id", .. } => {}
+                Tracker::Variable { name: b"statement_id", .. } | Tracker::Gtids(_) | Tracker::Other(_) => {}
                 Tracker::Variable { name, value } => {
                     told = true;
+                    charset |= name == b"character_set_connection";
+                    collation |= name == b"collation_connection";
                     self.variable(name, value);
                 }
                 Tracker::Schema(name) => {
@@ -176,8 +183,14 @@ impl Carried {
                     self.one_shot = (text.starts_with(b"SET TRANSACTION")).then(|| text.into());
                 }
                 Tracker::Transaction(state) => self.holds.tables = state.get(7) == Some(&b'L'),
-                Tracker::Gtids(_) | Tracker::Other(_) => {}
             }
+        }
+        if charset || collation {
+            self.ask_collation = false;
+        }
+        if charset && !collation {
+            // The character set's own.
+            self.system.remove(b"collation_connection");
         }
         if changed && (self.is_opaque() || self.owed || !told && !self.explains()) {
             self.holds.hidden = true;
@@ -229,6 +242,14 @@ impl Carried {
             self.schema = Some(schema);
         }
         self.option = pending.option.or(self.option);
+        match pending.collation.take() {
+            Some(Known::Sql(name)) => {
+                self.ask_collation = false;
+                self.variable(b"collation_connection", &name);
+            }
+            Some(Known::No) => self.ask_collation = true,
+            None => {}
+        }
         if pending.role.is_some() {
             self.role = pending.role.take();
         }

@@ -45,6 +45,8 @@ pub(super) struct Pending {
     pub role: Option<Box<[u8]>>,
     /// A statement got (true) or lost a name in the server.
     pub named: Option<(Box<[u8]>, bool)>,
+    /// `collation_connection` was set without a tracker that tells it: to this, or to what has to be asked.
+    pub collation: Option<Known>,
     /// Locks of tables or the server are taken (true) or given back.
     pub locks: Option<bool>,
     pub xa: Option<bool>,
@@ -89,7 +91,7 @@ impl Pending {
     }
 
     /// Reads a statement that [`Self::is_needed`] for.
-    pub(super) fn read(statement: Statement, text: Option<&[u8]>, dialect: Dialect) -> Option<Self> {
+    pub(super) fn read(statement: Statement, text: Option<&[u8]>, dialect: Dialect) -> Self {
         let flags = statement.flags;
         let mut pending = Self {
             user_lock: flags.any(Flags::GET_LOCK),
@@ -102,7 +104,7 @@ impl Pending {
             pending.hidden =
                 flags.any(Flags::ASSIGNS) || matches!(statement.kind, Kind::Prepare | Kind::Execute | Kind::Several);
             pending.complete = false;
-            return Some(pending);
+            return pending;
         };
         if flags.any(Flags::ASSIGNS) {
             user_variables(text, dialect, &mut |name| pending.user.push((name.into(), Known::No)));
@@ -134,7 +136,7 @@ impl Pending {
             Kind::Several => pending.several(text, dialect),
             _ => {}
         }
-        Some(pending)
+        pending
     }
 
     fn set(&mut self, text: &[u8], dialect: Dialect) {
@@ -157,7 +159,11 @@ impl Pending {
             }
             Assignment::Role => role = true,
             Assignment::ResourceGroup => self.group = true,
-            Assignment::Variable { .. } | Assignment::Names | Assignment::Transaction { .. } => {}
+            Assignment::Names { of_schema: true, .. } => self.collation = Some(Known::No),
+            Assignment::Names { collation: Some(name), .. } => {
+                self.collation = Some(Known::Sql(super::variables::plain_name(name).into()));
+            }
+            Assignment::Variable { .. } | Assignment::Names { .. } | Assignment::Transaction { .. } => {}
         });
         if role {
             if text.len() <= TEXT_MAX && text.is_ascii() {
@@ -198,6 +204,9 @@ impl Pending {
             ];
             if words.iter().any(is) {
                 self.hidden = true;
+            }
+            if is(&&b"collate"[..]) || is(&&b"character"[..]) || is(&&b"charset"[..]) {
+                self.collation = Some(Known::No);
             }
         }
     }

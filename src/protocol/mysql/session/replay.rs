@@ -90,10 +90,10 @@ impl Carried {
     /// The payload of a `COM_QUERY` that asks the session's own node for what isn't known: values of user variables, and the last insert id,
     /// which OK packets don't tell exactly. `None`: nothing has to be asked. The whole answer goes to [`Self::answered`].
     pub fn ask(&self, capabilities: Capabilities) -> Option<Vec<u8>> {
-        if !self.user.unknown() && self.insert_id == 0 {
+        if !self.user.unknown() && self.insert_id == 0 && !self.ask_collation {
             return None;
         }
-        let mut sql = b"SELECT LAST_INSERT_ID()".to_vec();
+        let mut sql = b"SELECT LAST_INSERT_ID(), @@collation_connection".to_vec();
         for (name, _) in self.user.iter().filter(|(_, value)| **value == Known::No) {
             for (open, close) in [(&b", "[..], &b""[..]), (b", COLLATION(", b")"), (b", HEX(", b")")] {
                 sql.extend_from_slice(open);
@@ -108,24 +108,35 @@ impl Carried {
     pub fn answered(&mut self, packets: &[u8], capabilities: Capabilities) -> bool {
         let asked: Vec<usize> =
             self.user.iter().enumerate().filter(|(_, (_, value))| **value == Known::No).map(|(at, _)| at).collect();
-        let Some((insert_id, values)) = read(packets, capabilities, asked.len()) else { return false };
-        self.insert_id = insert_id;
-        for (at, value) in asked.into_iter().zip(values) {
+        let Some(answer) = read(packets, capabilities, asked.len()) else { return false };
+        self.insert_id = answer.insert_id;
+        if std::mem::take(&mut self.ask_collation) {
+            self.system.set(b"collation_connection", answer.collation);
+        }
+        for (at, value) in asked.into_iter().zip(answer.values) {
             self.user.set_at(at, Known::Sql(value.into()));
         }
         true
     }
 }
 
-/// The last insert id, and SQL for each of `count` variables.
-fn read(packets: &[u8], capabilities: Capabilities, count: usize) -> Option<(u64, Vec<Vec<u8>>)> {
+/// What a node answered.
+struct Answer<'a> {
+    insert_id: u64,
+    collation: &'a [u8],
+    /// SQL for each of the user variables.
+    values: Vec<Vec<u8>>,
+}
+
+/// Reads the answer for `count` variables.
+fn read(packets: &[u8], capabilities: Capabilities, count: usize) -> Option<Answer<'_>> {
     let mut rest = packets;
     let mut next = || {
         let (_, payload) = packet::read(rest)?;
         rest = &rest[packet::HEADER + payload.len()..];
         Some(payload)
     };
-    let columns = 1 + 3 * count;
+    let columns = 2 + 3 * count;
     let mut head = Cursor::new(next()?);
     let optional = Capabilities::OPTIONAL_METADATA.0 | Capabilities::MARIADB_CACHE_METADATA.0;
     if head.lenenc().ok()? != columns as u64 || capabilities.0 & optional != 0 && head.u8() == Ok(0) {
@@ -147,12 +158,13 @@ fn read(packets: &[u8], capabilities: Capabilities, count: usize) -> Option<(u64
         row.lenenc_bytes().ok().map(Some)
     };
     let insert_id = std::str::from_utf8(cell()??).ok()?.parse().ok()?;
+    let collation = cell()??;
     let mut values = Vec::with_capacity(count);
     for at in 0..count {
         let (value, collation, hex) = (cell()?, cell()?, cell()?);
-        values.push(literal(*kinds.get(1 + 3 * at)?, value, collation?, hex)?);
+        values.push(literal(*kinds.get(2 + 3 * at)?, value, collation?, hex)?);
     }
-    Some((insert_id, values))
+    Some(Answer { insert_id, collation, values })
 }
 
 /// A column's type and whether it is unsigned.
@@ -180,7 +192,7 @@ fn literal(
     const DECIMAL: u8 = 246;
     let quoted = value.map_or("NULL".to_owned(), |value| format!("'{}'", String::from_utf8_lossy(value)));
     let plain = value.is_none_or(|value| value.iter().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)));
-    Some(match kind {
+    let sql = match kind {
         LONGLONG if plain => format!("CAST({quoted} AS {})", if unsigned { "UNSIGNED" } else { "SIGNED" }),
         DECIMAL if plain => {
             let text = value.unwrap_or(b"0");
@@ -207,8 +219,8 @@ fn literal(
             }
         }
         _ => return None,
-    })
-    .map(String::into_bytes)
+    };
+    Some(sql.into_bytes())
 }
 
 fn in_name(byte: u8) -> bool {

@@ -4,7 +4,7 @@
 //! where the node doesn't know it, and the parameters' types where it was told none. On the first node the ids are the node's own, so that
 //! nothing has to be rewritten. Never: values of parameters.
 //!
-//! Source: the manual's "Prepared Statements", "COM_STMT_EXECUTE", "COM_STMT_SEND_LONG_DATA", "COM_STMT_FETCH".
+//! Source: the manual's "Prepared Statements", `COM_STMT_EXECUTE`, `COM_STMT_SEND_LONG_DATA`, `COM_STMT_FETCH`.
 
 use std::collections::BTreeMap;
 

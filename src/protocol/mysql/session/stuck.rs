@@ -29,6 +29,6 @@ impl Carried {
 
     /// True if everything that the session has to take along is known without asking its node, which may be gone.
     pub fn is_known(&self) -> bool {
-        self.stuck().is_none() && !self.user.unknown()
+        self.stuck().is_none() && !self.user.unknown() && !self.ask_collation
     }
 }

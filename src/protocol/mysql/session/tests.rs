@@ -36,14 +36,14 @@ fn variable<'a>(name: &'a str, value: &'a str) -> Tracker<'a> {
     Tracker::Variable { name: name.as_bytes(), value: value.as_bytes() }
 }
 
-/// The replayed statements; commands that are none in hexadecimal digits.
+/// The replayed statements; commands that are none as bytes.
 fn replayed(session: &Carried) -> Vec<String> {
     let setup = format!("{SETUP}, ");
     let text = |payload: Vec<u8>| match payload.split_first() {
         Some((3, sql)) => {
             String::from_utf8(sql.to_vec()).expect("text").replace(&setup, "SET ").replace(SETUP, "SETUP")
         }
-        _ => payload.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => format!("{payload:x?}"),
     };
     session.replay(CAPS).into_iter().map(text).collect()
 }
@@ -85,6 +85,28 @@ fn tracked_variables_are_set_again_in_an_order_that_works() {
 }
 
 #[test]
+fn a_collation_that_no_tracker_tells_is_taken_from_the_text_or_asked_for() {
+    let charset = [variable("character_set_client", "latin1"), variable("character_set_connection", "latin1"), CHANGED];
+    let mut session = Carried::default();
+    run(&mut session, "SET NAMES latin1 COLLATE 'latin1_german1_ci'", &charset);
+    let with = "SET character_set_client='latin1', character_set_connection='latin1', collation_connection='latin1_german1_ci'";
+    assert_eq!((replayed(&session), session.is_known()), (vec![with.to_owned()], true));
+    run(&mut session, "SET NAMES latin1", &charset);
+    assert_eq!(replayed(&session), ["SET character_set_client='latin1', character_set_connection='latin1'"]);
+    run(&mut session, "SET CHARACTER SET latin1", &charset);
+    assert!(!session.is_known() && session.stuck().is_none() && session.ask(CAPS).is_some());
+    let mut packets = Vec::new();
+    let mut sequence = packet::write(&mut packets, 1, &[2]);
+    for _ in 0..2 {
+        sequence = packet::write(&mut packets, sequence, b"\x03def\0\0\0\x01x\0\x0c\x3f\0\x15\0\0\0\xfd\0\0\0\0\0");
+    }
+    sequence = packet::write(&mut packets, sequence, b"\x010\x11latin1_german1_ci");
+    packet::write(&mut packets, sequence, b"\xfe\0\0\x02\0\0\0");
+    assert!(session.answered(&packets, CAPS));
+    assert_eq!((replayed(&session), session.is_known()), (vec![with.to_owned()], true));
+}
+
+#[test]
 fn a_failed_set_is_not_replayed() {
     let mut session = Carried::default();
     for sql in [
@@ -108,7 +130,7 @@ fn user_variables_are_known_by_their_literals_or_read_back() {
     assert_eq!(replayed(&session)[1], "SET @`a`=5,@`b c`='x'");
     assert_eq!((session.stuck(), session.is_known()), (None, false));
     let ask = session.ask(CAPS).expect("a question");
-    assert_eq!(&ask[1..], b"SELECT LAST_INSERT_ID(), @`d`, COLLATION(@`d`), HEX(@`d`)");
+    assert_eq!(&ask[1..], b"SELECT LAST_INSERT_ID(), @@collation_connection, @`d`, COLLATION(@`d`), HEX(@`d`)");
     run(&mut session, "SET @d = NULL", &[CHANGED]);
     assert!(session.is_known());
     run(&mut session, "SELECT @A := 6", &[]);
@@ -123,12 +145,12 @@ fn user_variables_are_known_by_their_literals_or_read_back() {
 }
 
 /// An answer to the question for one variable of this column type.
-fn answer(kind: u8, flags: u8, cells: [Option<&str>; 4]) -> Vec<u8> {
+fn answer(kind: u8, flags: u8, cells: [Option<&str>; 5]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut sequence = packet::write(&mut out, 1, &[4]);
-    for column in 0..4 {
+    let mut sequence = packet::write(&mut out, 1, &[5]);
+    for column in 0..5 {
         let mut definition = b"\x03def\0\0\0\x01x\0\x0c\x3f\0\x15\0\0\0".to_vec();
-        definition.extend_from_slice(&if column == 1 { [kind, flags, 0, 0, 0, 0] } else { [253, 0, 0, 31, 0, 0] });
+        definition.extend_from_slice(&if column == 2 { [kind, flags, 0, 0, 0, 0] } else { [253, 0, 0, 31, 0, 0] });
         sequence = packet::write(&mut out, sequence, &definition);
     }
     let mut row = Vec::new();
@@ -165,7 +187,7 @@ fn what_is_read_back_keeps_value_and_type() {
     for (kind, flags, value, collation, hex, expected) in cases {
         let mut session = Carried::default();
         run(&mut session, "SET @v = f()", &[CHANGED]);
-        let packets = answer(kind, flags, [Some("42"), value, Some(collation), hex]);
+        let packets = answer(kind, flags, [Some("42"), Some("latin1_bin"), value, Some(collation), hex]);
         assert_eq!(session.answered(&packets, CAPS), expected.is_some(), "{value:?}");
         if let Some(expected) = expected {
             assert_eq!(replayed(&session), ["SET last_insert_id=42".to_owned(), format!("SET @`v`={expected}")]);
@@ -285,17 +307,17 @@ fn the_rest_is_said_again() {
             "SET timestamp=5.000000",
             "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
             "SET TRANSACTION READ ONLY",
-            "1b0000",
+            "[1b, 0, 0]",
         ]
     );
     run(&mut session, "BEGIN", &[Tracker::Characteristics(b"START TRANSACTION READ ONLY;")]);
     run(&mut session, "SET timestamp = DEFAULT", &[variable("timestamp", "5.000000"), CHANGED]);
-    assert_eq!(replayed(&session), ["SET ROLE 'r'", "SETUP", "1b0000"]);
+    assert_eq!(replayed(&session), ["SET ROLE 'r'", "SETUP", "[1b, 0, 0]"]);
     session.sent_schema(b"other");
     session.succeeded(&ok(&[]), CAPS);
     session.reset();
     assert!(session.take_setup_due() && !session.take_setup_due());
-    assert_eq!(replayed(&session), ["1f", "SETUP"]);
+    assert_eq!(replayed(&session), ["[1f]", "SETUP"]);
     assert_eq!(session.schema(), Some(&b"other"[..]));
 }
 
@@ -347,5 +369,12 @@ fn the_last_insert_id_is_kept_and_asked_for() {
     assert_eq!(replayed(&session), ["SET last_insert_id=9"]);
     assert!(session.ask(CAPS).is_some() && session.is_known());
     run(&mut session, "SET last_insert_id = 0", &[variable("last_insert_id", "0"), CHANGED]);
+    assert_eq!(replayed(&session), ["SETUP"]);
+}
+
+#[test]
+fn what_nobody_can_set_is_not_taken_along() {
+    let mut session = Carried::default();
+    run(&mut session, "INSERT INTO t VALUES (1)", &[variable("last_gtid", "0-1-7"), variable("in_transaction", "0")]);
     assert_eq!(replayed(&session), ["SETUP"]);
 }

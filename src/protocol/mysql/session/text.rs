@@ -1,6 +1,6 @@
 //! Where a statement's text begins in a `COM_QUERY` that may carry attributes.
 //!
-//! Source: the manual's "COM_QUERY" and "Binary Protocol Value".
+//! Source: the manual's `COM_QUERY` and "Binary Protocol Value".
 
 use crate::protocol::mysql::capability::Capabilities;
 use crate::protocol::mysql::wire::{Cursor, Malformed};

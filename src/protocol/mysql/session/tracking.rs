@@ -16,6 +16,7 @@ const DEFAULT: [&[u8]; 5] =
 
 /// What a client wants to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each tracker")]
 pub struct Wanted {
     schema: bool,
     changed: bool,
@@ -31,7 +32,7 @@ impl Default for Wanted {
     }
 }
 
-fn text<'a>(value: Value<'a>) -> Option<&'a [u8]> {
+fn text(value: Value<'_>) -> Option<&[u8]> {
     match value {
         Value::Word(word) => Some(word),
         Value::Literal([b'\'' | b'"', inner @ .., b'\'' | b'"']) => Some(inner),

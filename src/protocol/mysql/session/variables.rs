@@ -99,17 +99,31 @@ impl UserVariables {
     }
 }
 
+type Text = Box<[u8]>;
+
 /// A session's system variables that it changed, with their values as the node told them.
 #[derive(Debug, Default)]
 pub struct SystemVariables {
-    list: Vec<(Box<[u8]>, Box<[u8]>)>,
+    list: Vec<(Text, Text)>,
 }
 
 /// Variables that trackers tell and that are nothing to take along: they can't be set, or belong to one statement, or are Pointsman's own.
 fn is_passing(name: &[u8]) -> bool {
     matches!(
         name,
-        b"statement_id" | b"last_insert_id" | b"identity" | b"insert_id" | b"rand_seed1" | b"rand_seed2" | b"timestamp"
+        b"statement_id"
+            | b"last_gtid"
+            | b"last_insert_id"
+            | b"identity"
+            | b"insert_id"
+            | b"rand_seed1"
+            | b"rand_seed2"
+            | b"timestamp"
+            | b"in_transaction"
+            | b"error_count"
+            | b"warning_count"
+            | b"external_user"
+            | b"proxy_user"
     ) || name.starts_with(b"session_track_")
 }
 

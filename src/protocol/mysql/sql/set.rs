@@ -45,8 +45,13 @@ pub enum Assignment<'a> {
         /// The value.
         value: Value<'a>,
     },
-    /// `NAMES`, `CHARACTER SET`: character sets, which trackers tell.
-    Names,
+    /// `NAMES`, `CHARACTER SET`: character sets, which trackers tell, and a collation, which they don't.
+    Names {
+        /// What stands behind `COLLATE`, with quotes if it has some.
+        collation: Option<&'a [u8]>,
+        /// `CHARACTER SET`: the collation is the schema's.
+        of_schema: bool,
+    },
     /// `TRANSACTION`: with `SESSION` it holds for the session, without only for the next transaction.
     Transaction {
         /// `None`: the next transaction only.
@@ -145,8 +150,9 @@ impl<'a> Reader<'a, '_> {
         let scope = match pack(word) {
             words::GLOBAL | words::PERSIST | words::PERSIST_ONLY => Scope::Global,
             words::SESSION | words::LOCAL => Scope::Session,
-            words::NAMES | words::CHARSET => return self.until_comma(Assignment::Names),
-            words::CHARACTER | words::CHAR if self.next_is(words::SET) => return self.until_comma(Assignment::Names),
+            words::NAMES => return self.names(false),
+            words::CHARSET => return self.names(true),
+            words::CHARACTER | words::CHAR if self.next_is(words::SET) => return self.names(true),
             words::TRANSACTION => return self.transaction(None),
             words::ROLE => return self.until_end(Assignment::Role),
             words::RESOURCE if self.next_is(words::GROUP) => return self.until_end(Assignment::ResourceGroup),
@@ -218,9 +224,17 @@ impl<'a> Reader<'a, '_> {
         Some(if is_literal { Value::Literal(text) } else { Value::Expression })
     }
 
-    fn until_comma(&mut self, what: Assignment<'a>) -> bool {
-        while self.next_if(|token| !matches!(token, Token::Symbol(b',' | b';'))) {}
-        (self.found)(what);
+    fn names(&mut self, of_schema: bool) -> bool {
+        let (mut collation, mut behind) = (None, false);
+        while let Some(token) = self.peek().filter(|token| !matches!(token, Token::Symbol(b',' | b';'))) {
+            self.ahead = None;
+            match token {
+                Token::Word(name) | Token::Name(name) | Token::Text(name) if behind => collation = Some(name),
+                _ => {}
+            }
+            behind = matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(b"collate"));
+        }
+        (self.found)(Assignment::Names { collation, of_schema });
         true
     }
 

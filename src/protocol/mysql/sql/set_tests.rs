@@ -89,16 +89,17 @@ fn user_variables_and_their_literals() {
 
 #[test]
 fn the_special_forms() {
-    for text in [
-        "SET NAMES utf8mb4",
-        "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'",
-        "SET CHARACTER SET latin1",
-        "SET CHARSET DEFAULT",
-        "set char set x",
-    ] {
-        sets(text, &[Assignment::Names]);
+    let names = |collation: Option<&'static str>, of_schema| Assignment::Names {
+        collation: collation.map(str::as_bytes),
+        of_schema,
+    };
+    sets("SET NAMES utf8mb4", &[names(None, false)]);
+    sets("SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'", &[names(Some("'utf8mb4_bin'"), false)]);
+    sets("SET NAMES latin1 collate latin1_bin, @a = 1", &[names(Some("latin1_bin"), false), user("a", literal("1"))]);
+    for text in ["SET CHARACTER SET latin1", "SET CHARSET DEFAULT", "set char set x"] {
+        sets(text, &[names(None, true)]);
     }
-    sets("SET NAMES utf8mb4, @a = 1", &[Assignment::Names, user("a", literal("1"))]);
+    sets("SET NAMES utf8mb4, @a = 1", &[names(None, false), user("a", literal("1"))]);
     sets("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY", &[Assignment::Transaction { scope: None }]);
     sets("SET SESSION TRANSACTION READ WRITE", &[Assignment::Transaction { scope: Some(Scope::Session) }]);
     sets("SET GLOBAL TRANSACTION READ WRITE", &[Assignment::Transaction { scope: Some(Scope::Global) }]);
