@@ -18,6 +18,7 @@ mod local;
 mod manners;
 mod moving;
 mod open;
+mod outage;
 mod plan;
 mod process;
 mod relay;

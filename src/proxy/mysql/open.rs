@@ -160,10 +160,10 @@ async fn enter(
             return Err(OpenError::Connect);
         }
     };
-    let (line, entered) = Knock { lane, node, login, password, schema, endpoint: &endpoint }.log_in(socket).await?;
+    let (way, entered) = Knock { lane, node, login, password, schema, endpoint: &endpoint }.log_in(socket).await?;
     lane.count_backend(true);
     let Node { connection_id: thread, capabilities, status, .. } = entered;
-    let mut backend = Backend { line, node: node.clone(), thread, capabilities, status, counted: Rc::clone(lane) };
+    let mut backend = Backend { line: way, node: node.clone(), thread, capabilities, status, counted: Rc::clone(lane) };
     prepare(lane, &mut backend).await?;
     Ok(backend)
 }

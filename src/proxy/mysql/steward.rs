@@ -64,7 +64,7 @@ fn take_view(lane: &Rc<Lane>) {
         return;
     }
     if view.route.mode == Mode::Hold {
-        lane.outage_began();
+        lane.outage.began();
     }
     let next = |view: &View| view.next.as_ref().map(|(target, _)| target.node.clone());
     let target = view.route.target.as_ref().map(|target| target.node.clone());
@@ -74,7 +74,7 @@ fn take_view(lane: &Rc<Lane>) {
         lane.for_each(|handle| handle.cool(next(&view).as_ref()));
     }
     if view.route.mode != Mode::Hold && before.route.mode == Mode::Hold {
-        lane.outage_ended();
+        lane.outage.ended();
     }
     lane.wake_all();
     if view.route.mode != Mode::Hold {
