@@ -81,6 +81,14 @@ const SQL: &[Fault] = &[
         SLOW,
         sql::candidate_dies,
     ),
+    Fault("32", "MySQL: a read lock of 4 s, shipped defaults", "no flip, no error", SLOW, sql::locked),
+    Fault(
+        "15",
+        "MySQL: kill -9 of Pointsman in failovers",
+        "no older epoch, one writer, every operation ends",
+        SLOW,
+        sql::moments,
+    ),
     Fault(
         "26",
         "MySQL: planned switch under 32 sessions",

@@ -78,7 +78,7 @@ fn a_link_lost_to_an_earlier_process_is_no_evidence_of_a_hang() {
 #[test]
 fn a_restart_of_ours_in_an_outage_that_we_saw_begin_knows_how_far_the_standby_is() {
     let mut storm = steady(shipped(2));
-    storm.order(Command::Pause(Duration::from_secs(3600)));
+    storm.order(Command::Pause(Duration::from_hours(1)));
     storm.run(SECOND);
     storm.kill(0);
     storm.run(2 * SECOND);

@@ -12,6 +12,7 @@ mod flavour;
 mod inspect;
 mod node;
 mod probe;
+mod rebuild;
 mod rights;
 mod roles;
 
@@ -24,6 +25,7 @@ use crate::{
         guard::Refusal,
         name::NodeAddress,
         observation::{Fitness, Observation},
+        view::Rebuild,
     },
     net::{ClientTls, TlsFileError},
 };
@@ -165,6 +167,19 @@ impl Store for MysqlStore {
 
     fn act<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<Done, StoreError>> {
         Box::pin(self.carry_out(action))
+    }
+
+    fn rebuild<'a>(
+        &'a self,
+        node: &'a NodeAddress,
+        primary: &'a NodeAddress,
+    ) -> BoxFuture<'a, Result<Rebuild, StoreError>> {
+        Box::pin(async move {
+            let (state, node) = self.node(node);
+            let from = state.replicate_from(&node, primary)?;
+            let (_, primary) = self.node(primary);
+            rebuild::rebuild(&node, &primary, &from).await
+        })
     }
 
     fn inspect<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Inspection> {

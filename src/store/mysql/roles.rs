@@ -55,6 +55,10 @@ pub(super) async fn demote(node: &Node, primary: &Node, from: &From) -> Result<D
     let flavour = flavour(node, &mut control).await?;
     let missing = strays(node, &mut control, flavour, primary).await?;
     if !missing.is_empty() {
+        // It stays out, read-only. An operator who mends it shall not wait for our lock.
+        if control.locked.take().is_some() {
+            node.run_on(&mut control, "UNLOCK TABLES", node.limit).await?;
+        }
         return Err(refused(node, primary, &missing));
     }
     if flavour == Flavour::Mysql {
