@@ -5,7 +5,7 @@ mod common;
 use common::instance::Pointsman;
 use common::mysql_server::{MANAGER, MysqlServer, PASSWORD, REPL, SHOP, rows};
 use common::ports::free_port;
-use common::{PATIENCE, wait_for};
+use common::{PATIENCE, holds_within, wait_for};
 use mysql::prelude::Queryable;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -27,10 +27,12 @@ fn start(primary: &MysqlServer, replica: &MysqlServer, port: u16) -> Pointsman {
     );
     let mut pointsman = Pointsman::prepare(&services).environment("ORDERS_PASSWORD", PASSWORD);
     pointsman.launch();
-    wait_for("it is steady and ready", PATIENCE, || {
-        let (_, service) = pointsman.api("/v1/services/orders", None);
+    let mut service = serde_json::Value::Null;
+    let ready = holds_within(PATIENCE, || {
+        service = pointsman.api("/v1/services/orders", None).1;
         service["state"] == "steady" && service["switchover_ready"]["ready"] == true
     });
+    assert!(ready, "{service}\n{}", pointsman.log());
     pointsman
 }
 

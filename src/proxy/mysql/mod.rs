@@ -4,6 +4,8 @@
 //! [`plan`] decides what to do with each command, [`relay`] passes it and its answer. The [`steward`] carries out what the board says, and
 //! [`moving`] brings sessions to another node.
 
+#[cfg(test)]
+mod allocations;
 mod aside;
 mod ask;
 mod command;
