@@ -6,7 +6,7 @@
 use super::{ask::Answer, command::Plan, door::Login};
 use crate::protocol::mysql::{
     capability::{Capabilities, command as com, status},
-    ok::{EOF, OkPacket},
+    ok::OkPacket,
     packet::{self, HEADER},
     session::{
         carried::Carried,
