@@ -89,9 +89,9 @@ fn serve(mut stream: TcpStream) -> Option<()> {
     next(&mut stream)?;
     stream.write_all(b"\x07\0\0\x02\0\0\0\x02\0\0\0").ok()?;
     loop {
-        match next(&mut stream)?.first()? {
-            &com::STMT_PREPARE => stream.write_all(b"\x0c\0\0\x01\0\x01\0\0\0\0\0\0\0\0\0\0").ok()?,
-            &com::QUIT => return None,
+        match *next(&mut stream)?.first()? {
+            com::STMT_PREPARE => stream.write_all(b"\x0c\0\0\x01\0\x01\0\0\0\0\0\0\0\0\0\0").ok()?,
+            com::QUIT => return None,
             _ => stream.write_all(OK).ok()?,
         }
     }

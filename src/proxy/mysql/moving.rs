@@ -220,7 +220,6 @@ impl Session {
             return;
         }
         let stuck = self.stuck();
-        self.handle.movable.set(stuck.is_none());
         if stuck.is_none() && self.state.is_open() {
             // The steward may have said so of its transaction, and will say when that has ended.
             return;

@@ -91,7 +91,7 @@ impl Session {
             Plan { reads: true, .. } if whole && !self.state.is_open() => Retry::Reads,
             _ => Retry::Never,
         };
-        if whole && !self.state.is_open() && self.lane.gate() != Gate::Guarded {
+        if whole && plan.is_one() && !self.state.is_open() && self.lane.gate() != Gate::Guarded {
             self.keep(packet);
         }
         self.state.paused = false;

@@ -6,7 +6,7 @@
 use super::{ask::Answer, command::Plan, door::Login};
 use crate::protocol::mysql::{
     capability::{Capabilities, command as com, status},
-    ok::OkPacket,
+    ok::{EOF, OkPacket},
     packet::{self, HEADER},
     session::{
         carried::Carried,
