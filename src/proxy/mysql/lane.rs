@@ -282,6 +282,7 @@ impl Lane {
     /// A session has ended.
     pub fn leave(&self, handle: &Handle) {
         let id = handle.id();
+        self.ended(handle);
         self.handles.borrow_mut().remove(&id);
         self.busy.borrow_mut().remove(&id);
         self.parked.borrow_mut().retain(|parked| parked.id() != id);
@@ -320,15 +321,19 @@ impl Lane {
         self.handles.borrow().values().for_each(|handle| handle.end(when));
     }
 
-    /// A command was sent.
-    pub fn began(&self) {
-        self.in_flight.set(self.in_flight.get() + 1);
+    /// A command of this session was sent.
+    pub fn began(&self, handle: &Handle) {
+        if !handle.in_flight.replace(true) {
+            self.in_flight.set(self.in_flight.get() + 1);
+        }
     }
 
-    /// A command was answered, or never will be.
-    pub fn ended(&self) {
-        self.in_flight.set(self.in_flight.get().saturating_sub(1));
-        self.quiet();
+    /// It was answered, or never will be.
+    pub fn ended(&self, handle: &Handle) {
+        if handle.in_flight.replace(false) {
+            self.in_flight.set(self.in_flight.get().saturating_sub(1));
+            self.quiet();
+        }
     }
 
     /// In a hold this may have been the last one.
