@@ -29,15 +29,28 @@ pub(super) const GATHER_AGAIN: Duration = Duration::from_secs(5);
 impl Machine {
     /// Called after each event.
     pub(super) fn clean_up(&mut self, now: Now) {
-        if self.starting || self.is_writing() || self.is_returning() || now.mono < self.clean_up_at {
+        if self.starting || self.is_returning() || now.mono < self.clean_up_at {
             return;
         }
+        // That a primary which was left is fenced is in the journal since it was left: it waits for no other record's disk.
+        let writing = self.is_writing();
+        let waits = |node: &NodeAddress, action: &Action| {
+            writing && (!matches!(action, Action::Fence { .. }) || self.is_fence_being_written(node))
+        };
         let mut ways = self.durable.fences.keys().filter_map(|node| Some((node.clone(), self.way_back(node)?)));
-        if let Some((node, action)) = ways.find(|(node, action)| self.is_due(node, action)) {
+        if let Some((node, action)) = ways.find(|(node, action)| !waits(node, action) && self.is_due(node, action)) {
             self.clean_up_at = now.mono + TRY_AGAIN;
             let limit = self.act_limit();
             self.act(action, limit, Pending::Return(node));
         }
+    }
+
+    /// A record that it was fenced is on its way to the disk.
+    fn is_fence_being_written(&self, fenced: &NodeAddress) -> bool {
+        let says_so = |draft: &Draft| matches!(&draft.change, Change::Fenced { node, .. } if node == fenced);
+        self.pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Write { drafts, .. } if drafts.iter().any(says_so)))
     }
 
     /// While a switch is under way only that which must not wait is done: a primary that a failover left and that returned
