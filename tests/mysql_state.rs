@@ -116,6 +116,7 @@ fn what_keeps_a_session_is_said_and_it_is_cut_only_when_told() {
         wait_for("it is forgotten", common::PATIENCE, || path.board.stuck().is_empty());
         open.query_drop("CREATE TEMPORARY TABLE tmp (n INT)").expect("a table");
         let mut free = path.connect();
+        wait_for("both are counted", common::PATIENCE, || path.board.sum(|gauge| &gauge.clients) == 2);
         let before = path.board.view();
         let mut view = pointsman::route::View::clone(&before);
         view.route =

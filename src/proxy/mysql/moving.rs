@@ -59,9 +59,9 @@ impl Trouble {
 impl Session {
     /// Gets a connection to where the route leads, in the session's state. `first`: in the schema of the login, whose absence refuses it.
     pub(super) async fn connect(&mut self, first: bool) -> Result<(), Trouble> {
-        self.lane.waits(true);
+        self.lane.outage.waits(true);
         let result = self.try_until_connected(first).await;
-        self.lane.waits(false);
+        self.lane.outage.waits(false);
         result
     }
 
@@ -79,7 +79,7 @@ impl Session {
                 continue;
             }
             let Some(target) = self.lane.target() else {
-                self.lane.outage_began();
+                self.lane.outage.began();
                 wait::for_change(&self.lane).await;
                 continue;
             };
@@ -99,7 +99,7 @@ impl Session {
                     return Err(Trouble::Unmovable(format!("{} {text}", code.number)));
                 }
                 Err(_) => {
-                    self.lane.outage_began();
+                    self.lane.outage.began();
                     wait::for_change(&self.lane).await;
                 }
             }
@@ -220,7 +220,6 @@ impl Session {
             return;
         }
         let stuck = self.stuck();
-        self.handle.movable.set(stuck.is_none());
         if stuck.is_none() && self.state.is_open() {
             // The steward may have said so of its transaction, and will say when that has ended.
             return;

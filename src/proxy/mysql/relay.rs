@@ -86,7 +86,7 @@ impl Session {
             answer => Phase::Request { framer, ended: found.ended, answer },
         };
         if !matches!(self.phase, Phase::Idle) {
-            self.lane.began();
+            self.lane.began(&self.handle);
             if self.state.is_open() {
                 self.handle.set_idle(false);
             }
@@ -349,6 +349,6 @@ impl Session {
         self.phase = Phase::Idle;
         self.stalled = false;
         self.tell_lane();
-        self.lane.ended();
+        self.lane.ended(&self.handle);
     }
 }
