@@ -8,7 +8,7 @@ use common::mysql_server::{Builder, MANAGER, MysqlServer, PASSWORD, REPL, SHOP, 
 use common::ports::free_port;
 use common::{PATIENCE, wait_for};
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A service `orders`, one cluster a server; `extra` are lines of its table.
 fn start(servers: &[&MysqlServer], port: u16, extra: &str) -> Pointsman {

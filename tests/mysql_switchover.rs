@@ -81,7 +81,7 @@ fn there_and_back(component: &str) {
         let more = |many: u64| {
             let goal = sum.load(Relaxed) + many;
             wait_for("transactions", PATIENCE, || {
-                sum.load(Relaxed) >= goal || apps.iter().any(|app| app.is_finished())
+                sum.load(Relaxed) >= goal || apps.iter().any(std::thread::ScopedJoinHandle::is_finished)
             });
         };
         for to in ["spare", "main", "spare"] {
