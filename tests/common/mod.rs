@@ -12,6 +12,7 @@ pub mod instance;
 pub mod mysql_path;
 pub mod mysql_raw;
 pub mod mysql_server;
+pub mod mysql_wire;
 pub mod netns;
 pub mod ports;
 pub mod process;

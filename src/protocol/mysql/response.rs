@@ -139,6 +139,8 @@ pub struct ResponseScanner {
     deprecate_eof: bool,
     /// Definitions may be left out, as a byte behind their number says.
     optional_metadata: bool,
+    /// A prepared statement's definitions are left out.
+    omitted: bool,
     /// True when something of the answer was covered.
     begun: bool,
 }
@@ -164,6 +166,7 @@ impl ResponseScanner {
             prepare: phase == Phase::Prepare,
             deprecate_eof: capabilities.has(Capabilities::DEPRECATE_EOF),
             optional_metadata: capabilities.0 & optional != 0,
+            omitted: false,
             begun: false,
         }
     }
@@ -288,7 +291,12 @@ impl ResponseScanner {
             return Phase::Row;
         }
         self.left = u32::from(std::mem::take(&mut self.columns));
-        if self.left > 0 { Phase::Definition } else { Phase::End }
+        match self.left {
+            0 => Phase::End,
+            // What would end the definitions is sent all the same.
+            _ if self.omitted => Phase::DefinitionsEnd,
+            _ => Phase::Definition,
+        }
     }
 
     /// Looks at a packet that stands at the front of `rest`; nothing has changed if it isn't wholly there.
@@ -346,15 +354,14 @@ impl ResponseScanner {
         let mut read = || Ok::<_, super::wire::Malformed>((cursor.u32()?, cursor.u16()?, cursor.u16()?));
         let (statement, columns, params) = read().map_err(|_| ResponseError::Short)?;
         // Behind the number of warnings.
-        let omitted = self.optional_metadata && payload.get(12) == Some(&0);
+        self.omitted = self.optional_metadata && payload.get(12) == Some(&0);
         self.left = u32::from(params);
         self.columns = columns;
-        self.phase = if omitted {
-            Phase::End
-        } else if params > 0 {
-            Phase::Definition
-        } else {
-            self.behind_group()
+        self.phase = match params {
+            _ if self.omitted && self.deprecate_eof => Phase::End,
+            0 => self.behind_group(),
+            _ if self.omitted => Phase::DefinitionsEnd,
+            _ => Phase::Definition,
         };
         Ok(Look::Found(Found::Prepared { len, statement, columns, params }))
     }

@@ -220,6 +220,9 @@ fn definitions_that_are_left_out_are_not_awaited() {
     let prepared = Answer::default().packet(b"\0\x01\0\0\0\x01\0\x01\0\0\0\0\0");
     let found = whole(&prepared, command::STMT_PREPARE, NEW | Capabilities::OPTIONAL_METADATA);
     assert!(matches!(found[..], [Found::Prepared { columns: 1, params: 1, .. }]));
+    let prepared = Answer::default().packet(b"\0\x01\0\0\0\x01\0\x01\0\0\0\0\0").end(OLD, 2).end(OLD, 2);
+    let found = whole(&prepared, command::STMT_PREPARE, OLD | Capabilities::OPTIONAL_METADATA);
+    assert!(matches!(found[..], [Found::Prepared { columns: 1, params: 1, .. }]));
 }
 
 #[test]

@@ -4,10 +4,11 @@
 
 use super::{
     actions,
-    client::{Rows, quoted},
+    client::quoted,
     flavour::Flavour,
     node::{Node, first},
     roles::From,
+    rows::Rows,
 };
 use crate::model::{error::StoreError, transactions::Transactions, view::Rebuild};
 

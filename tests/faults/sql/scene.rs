@@ -55,6 +55,11 @@ pub fn ready(servers: &[MysqlServer], settings: &str) -> Rig {
 #[track_caller]
 pub fn prepared(servers: &[MysqlServer], settings: &str) -> Rig {
     let port = free_port();
+    Rig { pointsman: Pointsman::prepare(&configuration(port, servers, settings)), port }
+}
+
+/// The tables of the service.
+pub fn configuration(port: u16, servers: &[MysqlServer], settings: &str) -> String {
     let login = |word: &str, name: &str| format!("{word} = \"{name}\"\npassword = \"{PASSWORD}\"\n");
     let mut text = format!(
         "[services.cart]\nkind = \"mysql\"\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\
@@ -68,7 +73,7 @@ pub fn prepared(servers: &[MysqlServer], settings: &str) -> Rig {
         write!(text, "[[services.cart.clusters]]\nname = \"{name}\"\nsite = \"{name}\"\nnodes = [\"{node}\"]\n")
             .expect("writing to a string");
     }
-    Rig { pointsman: Pointsman::prepare(&text), port }
+    text
 }
 
 /// Whether a server would take an application's writes; false for one that doesn't answer.
@@ -105,14 +110,15 @@ pub struct Strays {
 #[track_caller]
 pub fn strays(old: &MysqlServer, heir: &MysqlServer) -> Strays {
     if old.pick(true, false) {
-        let said = old.value(&format!("SELECT GTID_SUBTRACT('{}', '{}')", old.executed(), heir.executed()));
-        let said = said.replace('\n', "");
+        let executed = "SELECT @@GLOBAL.gtid_executed";
+        let (ours, theirs) = (asked(old, executed), asked(heir, executed));
+        let said = asked(old, &format!("SELECT GTID_SUBTRACT('{ours}', '{theirs}')"));
         return Strays { count: said.split(',').map(transactions).sum(), said };
     }
     // Its own line of history, of which the heir has a part: `0-3-17`, domain, server, sequence.
-    let line = format!("0-{}-", old.value("SELECT @@server_id"));
+    let line = format!("0-{}-", asked(old, "SELECT @@server_id"));
     let last = |server: &MysqlServer| {
-        let state = server.value("SELECT @@GLOBAL.gtid_binlog_state");
+        let state = asked(server, "SELECT @@GLOBAL.gtid_binlog_state");
         let known = state.split(',').find_map(|id| id.trim().strip_prefix(&line)?.parse().ok());
         known.unwrap_or(0_usize)
     };
@@ -122,6 +128,18 @@ pub fn strays(old: &MysqlServer, heir: &MysqlServer) -> Strays {
         }
         _ => Strays::default(),
     }
+}
+
+/// One value of a server that is being fenced or demoted, which may end those who ask.
+#[track_caller]
+fn asked(server: &MysqlServer, statement: &str) -> String {
+    let mut value = String::new();
+    wait_for(statement, PATIENCE, || {
+        let Ok(rows) = server.try_query(statement) else { return false };
+        value = rows.into_iter().flatten().next().unwrap_or_default().replace('\n', "");
+        true
+    });
+    value
 }
 
 /// `uuid:5-9` are five transactions, `uuid:5` is one.

@@ -13,7 +13,10 @@ const STATEMENT: usize = 64 * 1024;
 /// The longest value that is read back, in bytes.
 const VALUE_MAX: usize = 256 * 1024;
 
-/// Appends the payload of a `COM_QUERY`.
+/// What `SET NAMES` sets besides the collation.
+const NAMES: [&[u8]; 3] = [b"character_set_client", b"character_set_results", b"character_set_connection"];
+
+/// The payload of a `COM_QUERY`.
 pub fn query(capabilities: Capabilities, sql: &[u8]) -> Vec<u8> {
     let mut out = vec![command::QUERY];
     if capabilities.has(Capabilities::QUERY_ATTRIBUTES) {
@@ -64,6 +67,12 @@ impl Carried {
 
     fn system_sql(&self) -> Vec<u8> {
         let mut sql = SETUP.as_bytes().to_vec();
+        let names = self.names();
+        if let Some((charset, collation)) = names {
+            for text in [b", NAMES ", charset, b" COLLATE ", collation] {
+                sql.extend_from_slice(text);
+            }
+        }
         let mut put = |name: &[u8], value: &[u8]| {
             sql.extend_from_slice(b", ");
             sql.extend_from_slice(name);
@@ -72,10 +81,11 @@ impl Carried {
         };
         // A character set takes its collation with it, so collations come behind. Names are the server's own.
         let is_charset = |name: &[u8]| name.starts_with(b"character_set_");
-        for (name, value) in self.system.iter().filter(|(name, _)| is_charset(name)) {
+        let said = |name: &[u8]| names.is_some() && (NAMES.contains(&name) || name == b"collation_connection");
+        for (name, value) in self.system.iter().filter(|(name, _)| is_charset(name) && !said(name)) {
             put(name, value);
         }
-        for (name, value) in self.system.iter().filter(|(name, _)| !is_charset(name)) {
+        for (name, value) in self.system.iter().filter(|(name, _)| !is_charset(name) && !said(name)) {
             put(name, value);
         }
         if let Some(clock) = &self.clock {
@@ -85,6 +95,15 @@ impl Carried {
             put(b"last_insert_id", self.insert_id.to_string().as_bytes());
         }
         sql
+    }
+
+    /// Character set and collation, if all that `SET NAMES` sets is as it would set it. Said so, also the collation of results is the same.
+    fn names(&self) -> Option<(&[u8], &[u8])> {
+        let [client, results, connection] = NAMES.map(|name| self.system.get(name));
+        let collation = self.system.get(b"collation_connection")?;
+        let plain = |text: &[u8]| !text.is_empty() && text.iter().copied().all(in_name);
+        let same = client? == results? && results? == connection? && plain(client?) && plain(collation);
+        same.then_some((client?, collation))
     }
 
     /// The payload of a `COM_QUERY` that asks the session's own node for what isn't known: values of user variables, and the last insert id,

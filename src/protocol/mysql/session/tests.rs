@@ -86,13 +86,21 @@ fn tracked_variables_are_set_again_in_an_order_that_works() {
 
 #[test]
 fn a_collation_that_no_tracker_tells_is_taken_from_the_text_or_asked_for() {
-    let charset = [variable("character_set_client", "latin1"), variable("character_set_connection", "latin1"), CHANGED];
+    let charset = [
+        variable("character_set_client", "latin1"),
+        variable("character_set_results", "latin1"),
+        variable("character_set_connection", "latin1"),
+        CHANGED,
+    ];
     let mut session = Carried::default();
     run(&mut session, "SET NAMES latin1 COLLATE 'latin1_german1_ci'", &charset);
-    let with = "SET character_set_client='latin1', character_set_connection='latin1', collation_connection='latin1_german1_ci'";
+    let with = "SET NAMES latin1 COLLATE latin1_german1_ci";
     assert_eq!((replayed(&session), session.is_known()), (vec![with.to_owned()], true));
     run(&mut session, "SET NAMES latin1", &charset);
-    assert_eq!(replayed(&session), ["SET character_set_client='latin1', character_set_connection='latin1'"]);
+    assert_eq!(
+        replayed(&session),
+        ["SET character_set_client='latin1', character_set_results='latin1', character_set_connection='latin1'"]
+    );
     run(&mut session, "SET CHARACTER SET latin1", &charset);
     assert!(!session.is_known() && session.stuck().is_none() && session.ask(CAPS).is_some());
     let mut packets = Vec::new();
