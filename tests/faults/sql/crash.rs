@@ -3,7 +3,10 @@
 use super::{
     idle::{Idle, Readers},
     load::{Ledger, Load},
-    scene::{is_named, on_both, ready, servers, strays, takes_writes, wait_follows, wait_route, wait_writable},
+    scene::{
+        is_named, on_both, ready, semi_synchronous, servers, strays, takes_writes, wait_follows, wait_route,
+        wait_writable,
+    },
 };
 use crate::{
     common::{PATIENCE, mysql_server::MysqlServer, wait_for},
@@ -118,6 +121,30 @@ pub fn returned_with_strays() -> String {
         ledger.is_clean(&nodes[1]);
         assert_eq!(nodes[1].query("SELECT 1 FROM shop.ledger WHERE id = 'stray:1'").len(), 0, "never merged");
         format!("fenced, {} named; {} rows lost with it", alone.said, ledger.lost(&nodes[1]).len())
+    })
+}
+
+/// What two have is never lost: a semi-synchronous primary is killed.
+pub fn semi_synchronous_dies() -> String {
+    on_both(|component| {
+        let mut nodes = semi_synchronous(component);
+        let rig = ready(&nodes, QUICK);
+        let load = Load::start(rig.port, SESSIONS, "w");
+        load.progress(200);
+        nodes[0].kill();
+        let crash = Instant::now();
+        wait_route(&rig, &nodes[1]);
+        load.progress(200);
+        let ledger = load.finish();
+        ledger.is_clean(&nodes[1]);
+        let lost = ledger.lost(&nodes[1]);
+        assert!(lost.is_empty(), "acknowledged by two, and lost: {lost:?}");
+        let strays = comes_back(&rig, &mut nodes);
+        format!(
+            "gap {} ms, 0 of {} acknowledged rows lost; strays {strays}",
+            ledger.gap(crash).as_millis(),
+            ledger.acknowledged.len()
+        )
     })
 }
 

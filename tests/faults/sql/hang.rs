@@ -2,7 +2,7 @@
 
 use super::{
     load::Load,
-    scene::{is_named, on_both, ready, servers, strays, takes_writes, wait_route},
+    scene::{is_named, on_both, ready, semi_synchronous, servers, strays, takes_writes, wait_route},
 };
 use crate::{
     common::{PATIENCE, wait_for},
@@ -48,6 +48,33 @@ pub fn hangs() -> String {
         let slowest = gaps.iter().max().expect("rounds");
         assert!(*slowest <= Duration::from_millis(3500), "back after {} ms", ms(&gaps));
         format!("gaps {} ms; fenced {} ms after SIGCONT; strays, named: {}", ms(&gaps), ms(&fenced), alone.join(", "))
+    })
+}
+
+/// A semi-synchronous primary finishes nothing without its standby, so it is replaced by itself, and nothing acknowledged is lost.
+pub fn semi_synchronous_hangs() -> String {
+    on_both(|component| {
+        let nodes = semi_synchronous(component);
+        let rig = ready(&nodes, HANG);
+        let load = Load::start(rig.port, SESSIONS, "w");
+        load.progress(100);
+        nodes[0].freeze();
+        let crash = Instant::now();
+        wait_route(&rig, &nodes[1]);
+        load.progress(100);
+        nodes[0].thaw();
+        let fenced = until("the old primary is fenced", || !takes_writes(&nodes[0]));
+        load.progress(50);
+        let ledger = load.finish();
+        ledger.is_clean(&nodes[1]);
+        let lost = ledger.lost(&nodes[1]);
+        assert!(lost.is_empty(), "acknowledged by two, and lost: {lost:?}");
+        format!(
+            "gap {} ms, 0 of {} acknowledged rows lost; fenced {} ms after SIGCONT",
+            ledger.gap(crash).as_millis(),
+            ledger.acknowledged.len(),
+            fenced.as_millis()
+        )
     })
 }
 

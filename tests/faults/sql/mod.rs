@@ -36,6 +36,20 @@ pub const FAULTS: &[Fault] = &[
         hang::hangs,
     ),
     Fault(
+        "1",
+        "MySQL: kill -9 of a semi-synchronous primary",
+        "nothing acknowledged is lost",
+        SLOW,
+        crash::semi_synchronous_dies,
+    ),
+    Fault(
+        "2, 3",
+        "MySQL: SIGSTOP of a semi-synchronous primary",
+        "replaced by itself, nothing acknowledged is lost",
+        SLOW,
+        hang::semi_synchronous_hangs,
+    ),
+    Fault(
         "2",
         "MySQL: SIGSTOP of a primary that nothing fences",
         "blocked, said, no flip",

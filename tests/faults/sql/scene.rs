@@ -42,6 +42,38 @@ pub fn servers(component: &str, standbys: usize) -> Vec<MysqlServer> {
     all
 }
 
+/// A pair whose primary finishes no write that its standby hasn't received, and waits for that for an hour.
+#[track_caller]
+pub fn semi_synchronous(component: &str) -> Vec<MysqlServer> {
+    let build = || {
+        let plain = MysqlServer::builder(component);
+        if component == "mariadb" {
+            return plain.set("rpl-semi-sync-slave-enabled", "ON").set("rpl-semi-sync-master-timeout", "3600000");
+        }
+        let plain = plain.set("plugin-load-add", "semisync_source.so").set("plugin-load-add", "semisync_replica.so");
+        plain.set("rpl-semi-sync-replica-enabled", "ON").set("rpl-semi-sync-source-timeout", "3600000")
+    };
+    let primary = build().start();
+    let standby = build().replica_of(&primary).start();
+    Load::prepare(&primary);
+    let waits = primary.pick("rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled");
+    primary.query(&format!("SET GLOBAL {waits}=ON"));
+    let count = primary.pick("Rpl_semi_sync_source_clients", "Rpl_semi_sync_master_clients");
+    let acknowledge = |standbys: &str| {
+        primary
+            .query(&format!("SHOW STATUS LIKE '{count}'"))
+            .iter()
+            .any(|row| row.get(1).is_some_and(|n| n == standbys))
+    };
+    // Only a connection that begins now is asked for acknowledgements; the one before would be counted too.
+    standby.query(standby.pick("STOP REPLICA", "STOP SLAVE"));
+    wait_for("the standby has left", PATIENCE, || acknowledge("0"));
+    standby.query(standby.pick("START REPLICA", "START SLAVE"));
+    wait_for("the standby acknowledges", PATIENCE, || acknowledge("1"));
+    standby.wait_synced(&primary);
+    vec![primary, standby]
+}
+
 /// One service whose clusters are these servers, ready for a switch. They are called a, b, c.
 #[track_caller]
 pub fn ready(servers: &[MysqlServer], settings: &str) -> Rig {
