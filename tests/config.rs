@@ -68,7 +68,7 @@ fn without_secrets(text: &str) -> Loaded {
 
 #[test]
 fn the_examples_pass_without_secrets() {
-    for name in ["config/pointsman.toml", "config/redis.toml"] {
+    for name in ["config/pointsman.toml", "config/redis.toml", "config/mysql.toml"] {
         let loaded = load(&folder(name), Options { secrets: false });
         assert_eq!(loaded.render_all(false), "", "{name}");
         assert!(loaded.config.is_some(), "{name}");

@@ -31,15 +31,15 @@ fn an_idle_session_costs_little_and_so_does_one_who_never_reads() {
 fn an_idle_session() {
     let server = MysqlServer::builder("mysql9").set("max-connections", "1500").set("open-files-limit", "5000").start();
     let path = MysqlPath::to(&server);
-    let served = || {
+    let one = || {
         let mut raw = RawMysql::log_in(path.port);
         raw.command(com::PING, b"");
         assert!(raw.packet().is_some_and(|(_, payload)| payload[0] == 0));
         raw
     };
-    let _first: Vec<RawMysql> = (0..100).map(|_| served()).collect();
+    let _first: Vec<RawMysql> = (0..100).map(|_| one()).collect();
     let before = resident();
-    let _held: Vec<RawMysql> = (0..SESSIONS).map(|_| served()).collect();
+    let _held: Vec<RawMysql> = (0..SESSIONS).map(|_| one()).collect();
     let each = resident().saturating_sub(before) / SESSIONS;
     println!("{each} bytes a session");
     assert!(each <= LIMIT, "{each} bytes a session");

@@ -116,12 +116,14 @@ fn what_keeps_a_session_is_said_and_it_is_cut_only_when_told() {
         wait_for("it is forgotten", common::PATIENCE, || path.board.stuck().is_empty());
         open.query_drop("CREATE TEMPORARY TABLE tmp (n INT)").expect("a table");
         let mut free = path.connect();
+        wait_for("both are counted", common::PATIENCE, || path.board.sum(|gauge| &gauge.clients) == 2);
         let before = path.board.view();
         let mut view = pointsman::route::View::clone(&before);
         view.route =
             pointsman::model::route::Route { epoch: view.route.epoch.next(), mode: Mode::Hold, ..view.route.clone() };
         view.cut_sessions = true;
         path.board.publish(view);
+        wait_for("one of two sessions has ended", common::PATIENCE, || path.board.sum(|gauge| &gauge.clients) == 1);
         assert!(open.query_drop("SELECT 1").is_err(), "it was cut");
         path.publish(Mode::Open, &primary, Some((&replica, Readying::Warm)));
         assert_eq!(rows(&mut free, "SELECT 1").expect("others go on"), [["1"]]);

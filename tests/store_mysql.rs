@@ -7,6 +7,8 @@ mod common;
 mod fitness;
 #[path = "store_mysql/probes.rs"]
 mod probes;
+#[path = "store_mysql/rebuild.rs"]
+mod rebuild;
 #[path = "store_mysql/setup.rs"]
 mod setup;
 #[path = "store_mysql/switch.rs"]

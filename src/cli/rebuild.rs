@@ -34,8 +34,12 @@ fn print(node: &str, rebuild: &Rebuild) {
     }
     if !look.is_empty() {
         say!("To look at it, or to save it:");
-        look.iter().for_each(|command| say!("  {command}"));
+        for command in look {
+            say!("  {command}");
+        }
     }
     say!("To make it a standby again{}:", if holds.is_empty() { "" } else { ", which gives that up" });
-    commands.iter().for_each(|command| say!("  {command}"));
+    for command in commands {
+        say!("  {command}");
+    }
 }

@@ -138,7 +138,7 @@ impl Machine {
     /// What the standbys of `primary` say of it, as of after its first failed probe.
     fn opinion(&self, primary: &NodeAddress, state: &NodeState, refused: bool) -> Opinion {
         let since = state.failing_since.unwrap_or_default();
-        let heartbeat = state.answer.as_ref().and_then(|answer| answer.heartbeat).unwrap_or(HEARTBEAT);
+        let heartbeat = state.answer.as_ref().and_then(|answer| answer.heartbeat);
         let mut opinion = Opinion::None;
         let unheard = |opinion: &mut Opinion, address: &NodeAddress| {
             if !matches!(opinion, Opinion::Lost(_)) {
@@ -159,6 +159,8 @@ impl Machine {
             if !self.follows(answer, primary) {
                 continue;
             }
+            // Whose setting it is depends on the store: the primary's (Redis), or that of each standby (MySQL).
+            let heartbeat = heartbeat.or(answer.heartbeat).unwrap_or(HEARTBEAT);
             match (link_up, silent_for) {
                 // It had no link to lose yet, and is being served by the primary.
                 (false, _) if *syncing => {}
@@ -197,8 +199,8 @@ impl Machine {
         };
         let Some(Silenced { attached, standbys, lag_seconds, .. }) = self.silence_of(address, node) else {
             return Err(format!(
-                "{address} can't be fenced and doesn't stop by itself (min-replicas-to-write is 0): others may still write \
-                 there; `failover.unfenced = \"promote\"` accepts that"
+                "{address} can't be fenced and doesn't stop by itself (it needs no standby to take writes): others may still \
+                 write there; `failover.unfenced = \"promote\"` accepts that"
             ));
         };
         let cut = self.durable.parked.keys().filter_map(|node| self.parked_since.get(node));

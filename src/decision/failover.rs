@@ -212,6 +212,7 @@ impl Machine {
                 id: switch.operation.id.clone(),
                 lineage,
                 position: received,
+                held: self.nodes.get(node).and_then(|node| node.served_position()).unwrap_or(0),
             }),
         ]
     }
@@ -304,13 +305,25 @@ impl Machine {
             self.nodes.get(node).and_then(|state| state.answer.as_ref()).map_or(0, |answer| answer.received)
         };
         let primary = self.primary_then().map_or(0, |answer| answer.received);
-        Loss {
-            known: false,
-            count: primary.saturating_sub(received(&to.node)),
-            unit: self.unit().into(),
-            detail: "as of the last probe that the old primary answered; what was written after it is not counted"
-                .into(),
-        }
+        let (count, detail) = if self.all_was_received() {
+            let words =
+                "the old primary acknowledged no write that a standby had not received, and each of them answers";
+            (0, words)
+        } else {
+            let words = "as of the last probe that the old primary answered; what was written after it is not counted";
+            (primary.saturating_sub(received(&to.node)), words)
+        };
+        Loss { known: false, count, unit: self.unit().into(), detail: detail.into() }
+    }
+
+    /// Whether a primary that is gone had each write received by a standby before it acknowledged it (it stops at once without
+    /// them), and every standby that it had answers: then the one that has received most has all that was acknowledged.
+    fn all_was_received(&self) -> bool {
+        let Some(primary) = self.primary_then() else { return false };
+        let Part::Primary { standbys } = &primary.part else { return false };
+        let waits = primary.self_fence.is_some_and(|fence| fence.standbys > 0 && fence.lag.is_zero());
+        let standby = |node: &NodeState| matches!(node.fresh().map(|answer| &answer.part), Some(Part::Standby { .. }));
+        waits && self.nodes.values().filter(|node| standby(node)).count() >= standbys.len()
     }
 
     /// What losses are counted in.

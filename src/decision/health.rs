@@ -220,6 +220,12 @@ impl NodeState {
         self.failing_since = None;
     }
 
+    /// The highest position that it was seen at, by the process that answers or the one before.
+    pub(super) fn served_position(&self) -> Option<u64> {
+        let former = self.former.as_deref().map(|(answer, _)| answer.received);
+        former.max(self.answer.as_ref().map(|answer| answer.received))
+    }
+
     /// How far the last failed probe got; nothing after one that was answered, or before the first.
     pub(super) fn failed(&self) -> Option<&Reach> {
         self.last.as_ref().map(|last| &last.reach).filter(|reach| !matches!(reach, Reach::Answered(_)))

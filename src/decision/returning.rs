@@ -29,15 +29,28 @@ pub(super) const GATHER_AGAIN: Duration = Duration::from_secs(5);
 impl Machine {
     /// Called after each event.
     pub(super) fn clean_up(&mut self, now: Now) {
-        if self.starting || self.is_writing() || self.is_returning() || now.mono < self.clean_up_at {
+        if self.starting || self.is_returning() || now.mono < self.clean_up_at {
             return;
         }
+        // That a primary which was left is fenced is in the journal since it was left: it waits for no other record's disk.
+        let writing = self.is_writing();
+        let waits = |node: &NodeAddress, action: &Action| {
+            writing && (!matches!(action, Action::Fence { .. }) || self.is_fence_being_written(node))
+        };
         let mut ways = self.durable.fences.keys().filter_map(|node| Some((node.clone(), self.way_back(node)?)));
-        if let Some((node, action)) = ways.find(|(node, action)| self.is_due(node, action)) {
+        if let Some((node, action)) = ways.find(|(node, action)| !waits(node, action) && self.is_due(node, action)) {
             self.clean_up_at = now.mono + TRY_AGAIN;
             let limit = self.act_limit();
             self.act(action, limit, Pending::Return(node));
         }
+    }
+
+    /// A record that it was fenced is on its way to the disk.
+    fn is_fence_being_written(&self, fenced: &NodeAddress) -> bool {
+        let says_so = |draft: &Draft| matches!(&draft.change, Change::Fenced { node, .. } if node == fenced);
+        self.pending
+            .values()
+            .any(|pending| matches!(pending, Pending::Write { drafts, .. } if drafts.iter().any(says_so)))
     }
 
     /// While a switch is under way only that which must not wait is done: a primary that a failover left and that returned
@@ -82,7 +95,7 @@ impl Machine {
     /// A primary that a failover left has stopped: how much it wrote that its heir had not received is what was lost.
     fn count_loss(&mut self, node: &NodeAddress, position: u64, lineage: &Lineage) -> Option<Draft> {
         let departed = self.durable.departed.get(node)?;
-        let lost = self.lost_by_name(node, lineage).unwrap_or_else(|| {
+        let lost = self.lost_by_name(node, position, lineage).unwrap_or_else(|| {
             let ours = lineage.id == departed.lineage;
             Loss {
                 known: ours,
@@ -104,15 +117,18 @@ impl Machine {
     }
 
     /// The transactions that a returned primary has and the routed one hasn't, where they have names.
-    fn lost_by_name(&self, node: &NodeAddress, lineage: &Lineage) -> Option<Loss> {
+    fn lost_by_name(&self, node: &NodeAddress, position: u64, lineage: &Lineage) -> Option<Loss> {
         let routed = self.routed_node()?.answer.as_ref()?;
         let strays = lineage.beyond(&routed.lineage)?;
-        let detail = if strays.is_empty() {
+        let whole = self.durable.departed.get(node).is_none_or(|departed| position >= departed.held);
+        let detail = if !whole {
+            format!("{node} returned without all that it had, so more may be lost: {}", shown(&strays))
+        } else if strays.is_empty() {
             format!("{node} returned with nothing that its heir doesn't have")
         } else {
             format!("{node} returned with transactions that its heir doesn't have: {}", shown(&strays))
         };
-        Some(Loss { known: true, count: strays.count(), unit: lineage.unit().into(), detail })
+        Some(Loss { known: whole, count: strays.count(), unit: lineage.unit().into(), detail })
     }
 
     /// That a returned primary stays out, and why, in words.

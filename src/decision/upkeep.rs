@@ -114,6 +114,7 @@ impl Machine {
             id: departed.id.clone(),
             lineage: departed.lineage.clone(),
             position: departed.position,
+            held: departed.held,
         }));
         changes.extend(self.unwritten.iter().filter(|change| matches!(change, Change::Ended { .. })).cloned());
         let why = "the journal could not be written when this was done";

@@ -302,12 +302,14 @@ impl World {
 
     /// Probes, counts, replication and the applications' writes, every 20 ms.
     fn rhythm(&mut self) {
+        let process = self.machine.process().map(str::to_owned);
         for worker in self.workers.clone() {
             if let (Mode::Open, Some(target)) = (worker.route.mode, worker.route.target)
                 && let Some(node) = self.nodes.get_mut(&target.node)
                 && node.up
                 && node.follows.is_none()
                 && !node.fenced
+                && process.as_ref().is_none_or(|process| *process == node.run_id)
             {
                 node.write(7);
             }

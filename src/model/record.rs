@@ -91,6 +91,9 @@ pub enum Change {
         lineage: String,
         /// How far the candidate had received it.
         position: u64,
+        /// How far the primary itself was when it answered the last time: one that returns with less can't tell what was lost.
+        #[serde(default)]
+        held: u64,
     },
     /// The loss of an ended operation is known now.
     Amended {

@@ -32,6 +32,9 @@ pub struct Departed {
     pub lineage: String,
     /// How far the candidate had received it.
     pub position: u64,
+    /// How far the primary itself was when it answered the last time.
+    #[serde(default)]
+    pub held: u64,
 }
 
 /// An operation that has not ended.
@@ -227,8 +230,9 @@ impl ServiceState {
                 }
             }
             Change::Silenced { silenced } => self.silenced = Some(silenced.clone()),
-            Change::Departed { node, id, lineage, position } => {
-                let departed = Departed { id: id.clone(), lineage: lineage.clone(), position: *position };
+            Change::Departed { node, id, lineage, position, held } => {
+                let (position, held) = (*position, *held);
+                let departed = Departed { id: id.clone(), lineage: lineage.clone(), position, held };
                 self.departed.insert(node.clone(), departed);
                 self.failed.insert(node.clone(), time);
             }

@@ -234,7 +234,7 @@ fn template(component: &str) -> PathBuf {
         let fresh = folder.join("data-new");
         let _ = std::fs::remove_dir_all(&fresh);
         let file = folder.join("data-new.sql");
-        let text: String = statements.iter().map(|statement| format!("{statement};\n")).collect();
+        let text = statements.join(";\n") + ";\n";
         let first = if flavour == Flavour::MariaDb { "FLUSH PRIVILEGES;\n" } else { "" };
         std::fs::write(&file, first.to_owned() + &text).expect("a file beside the server");
         initialise(flavour, &folder, &fresh, &file);
@@ -442,7 +442,9 @@ impl MysqlServer {
                 "START SLAVE".to_owned(),
             ],
         };
-        statements.iter().for_each(|statement| drop(self.query(statement)));
+        for statement in &statements {
+            self.query(statement);
+        }
     }
 
     /// Whether both threads of its replication run.

@@ -22,7 +22,7 @@ const UNDER_WAY: Duration = Duration::from_millis(50);
 const SERVES: Duration = Duration::from_secs(10);
 
 /// Moments by a seed, the same for the same seed (`SplitMix64`).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     fn below(&mut self, limit: u64) -> u64 {
@@ -33,18 +33,19 @@ impl Dice {
         (z ^ (z >> 31)) % limit
     }
 
-    fn ms(&mut self, limit: u64) -> Duration {
+    /// A time shorter than so many milliseconds.
+    pub fn ms(&mut self, limit: u64) -> Duration {
         Duration::from_millis(self.below(limit))
     }
 }
 
 /// A number of the environment.
-fn asked(name: &str) -> Option<u64> {
+pub fn asked(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
 /// `POINTSMAN_SEED`, else another one each time.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     asked("POINTSMAN_SEED").unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
         now.as_secs()
@@ -178,7 +179,7 @@ fn served(noted: &Notes, launched: Instant) -> Duration {
 }
 
 /// Every operation that began has ended, and no epoch went backward; `seen` is how much of it was looked at before.
-fn check_journal(rig: &Rig, seen: &mut u64) {
+pub fn check_journal(rig: &Rig, seen: &mut u64) {
     let records = rig.journal(&format!("svc=cart&after={seen}&limit=1000"));
     assert!(records.len() < 1000, "all of them");
     let ids = |what: &str| -> BTreeSet<String> {

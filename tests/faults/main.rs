@@ -35,61 +35,6 @@ use libtest_mimic::Arguments;
 use std::process::ExitCode;
 use table::Fault;
 
-/// The rows whose servers are MySQL and MariaDB.
-const SQL: &[Fault] = &[
-    Fault(
-        "1",
-        "MySQL: kill -9 of the primary, 5 rounds",
-        "back in 1 s, what was known goes on, loss said",
-        SLOW,
-        sql::kills,
-    ),
-    Fault(
-        "1",
-        "MySQL: kill -9 of the primary, shipped defaults",
-        "back in 1 s (median), loss said",
-        SLOW,
-        sql::kills_by_default,
-    ),
-    Fault(
-        "2, 3",
-        "MySQL: SIGSTOP of the primary, 5 rounds",
-        "back in 3.5 s; fenced when it wakes, what it executed named",
-        SLOW,
-        sql::hangs,
-    ),
-    Fault("2", "MySQL: SIGSTOP of a primary that nothing fences", "blocked, said, no flip", SLOW, sql::unfenced_blocks),
-    Fault(
-        "3",
-        "MySQL: a primary returns with transactions nobody else has",
-        "fenced, named, no standby, service unharmed",
-        SLOW,
-        sql::returned_with_strays,
-    ),
-    Fault("9", "MySQL: a restart within the hysteresis", "no flip, nothing lost", SLOW, sql::within_the_hysteresis),
-    Fault(
-        "24",
-        "MySQL: the candidate dies in catch-up",
-        "rolled back, nothing lost",
-        SLOW,
-        sql::candidate_dies_in_catch_up,
-    ),
-    Fault(
-        "25",
-        "MySQL: the candidate dies after its promotion",
-        "the next candidate serves",
-        SLOW,
-        sql::candidate_dies,
-    ),
-    Fault(
-        "26",
-        "MySQL: planned switch under 32 sessions",
-        "nothing lost, no error, no cut, state intact",
-        SLOW,
-        sql::planned,
-    ),
-];
-
 /// Only in `make faults`.
 const SLOW: bool = true;
 /// In `make test` too.
@@ -279,5 +224,7 @@ const FAULTS: &[Fault] = &[
 ];
 
 fn main() -> ExitCode {
-    table::run(&Arguments::from_args(), &[FAULTS, SQL].concat())
+    // Which server is asked for is one that speaks Redis's protocol.
+    let sql = if scene::component() == "redis7" { sql::FAULTS } else { &[] };
+    table::run(&Arguments::from_args(), &[FAULTS, sql].concat())
 }

@@ -176,7 +176,9 @@ async fn parked_and_back(component: &str) {
         "STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HEARTBEAT_PERIOD=30; START REPLICA",
         "STOP SLAVE; CHANGE MASTER TO MASTER_HEARTBEAT_PERIOD=30; START SLAVE",
     );
-    slow.split("; ").for_each(|statement| drop(standby.query(statement)));
+    for statement in slow.split("; ") {
+        standby.query(statement);
+    }
     answer_until(&tuned, &at, "a slow heartbeat", |seen| seen.heartbeat == Some(Duration::from_secs(30))).await;
     store_of(&[&primary, &standby]).tune(&at).await.unwrap();
     assert_eq!(
@@ -200,4 +202,57 @@ async fn parked_and_back_at_mysql_9() {
 async fn parked_and_back_at_mariadb() {
     require_server!("mariadb");
     parked_and_back("mariadb").await;
+}
+
+/// A semi-synchronous primary that lost its standby has sessions that wait for it: it is fenced all the same, and they get no OK.
+async fn a_fence_before_an_acknowledgement(component: &str) {
+    let mut builders = [MysqlServer::builder(component), MysqlServer::builder(component)];
+    builders = builders.map(|builder| {
+        if component == "mariadb" {
+            return builder.set("rpl-semi-sync-slave-enabled", "ON").set("rpl-semi-sync-master-timeout", "3600000");
+        }
+        let builder =
+            builder.set("plugin-load-add", "semisync_source.so").set("plugin-load-add", "semisync_replica.so");
+        builder.set("rpl-semi-sync-replica-enabled", "ON").set("rpl-semi-sync-source-timeout", "3600000")
+    });
+    let [primary, standby] = builders;
+    let primary = primary.start();
+    primary.query("CREATE TABLE shop.t (n INT PRIMARY KEY)");
+    let which =
+        primary.pick("SET GLOBAL rpl_semi_sync_source_enabled=ON", "SET GLOBAL rpl_semi_sync_master_enabled=ON");
+    primary.query(which);
+    let standby = standby.replica_of(&primary).start();
+    let store = store_of(&[&primary, &standby]);
+    let at = node(&primary);
+    standby.wait_synced(&primary);
+    let fences = answer_until(&store, &at, "it fences itself", |seen| seen.self_fence.is_some()).await;
+    assert_eq!(fences.self_fence.map(|fence| fence.standbys), Some(1));
+    store.act(&Action::Park { node: node(&standby) }).await.unwrap();
+    let waiting = std::thread::spawn({
+        let mut app = primary.connect_as(SHOP, Some("shop")).unwrap();
+        move || rows(&mut app, "INSERT INTO t VALUES (1)").is_ok()
+    });
+    wait_for("it waits", PATIENCE, || {
+        let status = primary.query("SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%\\_wait\\_sessions'");
+        status[0][1] == "1"
+    });
+    let begun = Instant::now();
+    let (_, lineage, _) = fence(&store, &at).await.unwrap();
+    println!("{component}: fenced in {:?} with a session that waits", begun.elapsed());
+    assert!(!waiting.join().unwrap(), "nobody was told that it is done");
+    let theirs = answered(store.probe(&node(&standby)).await).lineage.transactions.unwrap();
+    let strays = lineage.transactions.unwrap().subtract(&theirs);
+    assert!(strays.count() <= 1, "{strays}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_fence_before_an_acknowledgement_at_mysql_9() {
+    require_server!("mysql9");
+    a_fence_before_an_acknowledgement("mysql9").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_fence_before_an_acknowledgement_at_mariadb() {
+    require_server!("mariadb");
+    a_fence_before_an_acknowledgement("mariadb").await;
 }

@@ -85,7 +85,7 @@ fn run(shared: &Shared, patient: bool) {
     while !shared.end.load(SeqCst) {
         if shared.hold.load(SeqCst) {
             shared.idle.store(true, SeqCst);
-            std::thread::sleep(Duration::from_micros(100));
+            std::thread::park_timeout(Duration::from_micros(100));
             continue;
         }
         let port = shared.port.load(SeqCst);
@@ -104,12 +104,12 @@ fn run(shared: &Shared, patient: bool) {
                 connection = Some(open);
                 shared.acknowledged.store(number, SeqCst);
                 // A pace that a standby on a busy machine keeps up with.
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::park_timeout(Duration::from_millis(1));
             }
             Err(error) => {
                 assert!(patient, "number {number} at port {port}: {error}");
                 shared.failed.fetch_add(1, SeqCst);
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::park_timeout(Duration::from_millis(5));
             }
         }
     }

@@ -322,7 +322,8 @@ fn any_change() -> impl Strategy<Value = Change> {
             node: node.into(),
             id: format!("cart-{id}").as_str().into(),
             lineage: "l".into(),
-            position: id
+            position: id,
+            held: 11
         }),
         (0..9_u64).prop_map(|id| Change::Began {
             operation: Box::new(operation(id, Outcome::Running)),

@@ -12,7 +12,6 @@ use crate::{
         action::{Action, Done},
         error::{Side, StoreError},
         name::NodeAddress,
-        observation::Lineage,
     },
 };
 
@@ -69,7 +68,7 @@ impl Storm {
             (_, Proc::Up) => {}
         }
         if let Action::CatchUp { position, .. } = &action
-            && self.nodes[n].offset < *position
+            && self.position_of(n) < *position
             && self.now + POLL < until
             && life == self.core.life
         {
@@ -85,6 +84,13 @@ impl Storm {
         }
     }
 
+    /// Whom it follows outlives its restart.
+    fn remember_role(&mut self, n: usize) {
+        if self.plan.named {
+            self.nodes[n].file = self.nodes[n].follows;
+        }
+    }
+
     fn follow(&self, to: &NodeAddress) -> Follows {
         self.index(to.as_str()).map_or(Follows::Void, Follows::Node)
     }
@@ -92,7 +98,7 @@ impl Storm {
     fn do_it(&mut self, n: usize, action: &Action) -> Result<Done, StoreError> {
         let now = self.now;
         let no = |why: &str| Err(failed(format!("{} {why}", action.node()), false));
-        let lineage = Lineage { id: format!("{:x}", self.nodes[n].replid), ..Lineage::default() };
+        let (lineage, at) = (self.lineage_of(n), self.position_of(n));
         let lied = |sabotage| self.sabotage == Some(sabotage);
         match action {
             Action::Fence { .. } if !self.nodes[n].is_primary() => no("is no primary and can't be fenced"),
@@ -102,13 +108,14 @@ impl Storm {
                     self.nodes[n].to_write = FENCE;
                 }
                 let saved = (before < FENCE).then(|| before.to_string());
-                Ok(Done::Fenced { position: self.nodes[n].offset, lineage, saved })
+                Ok(Done::Fenced { position: at, lineage, saved })
             }
             Action::CatchUp { position, lineage: of, .. } => {
                 let node = &self.nodes[n];
+                let all = lineage.beyond(of).is_none() || lineage.continues(of);
                 if node.link.up && lineage.id != of.id {
                     no("follows another history")
-                } else if node.link.up && node.offset >= *position {
+                } else if node.link.up && at >= *position && all {
                     Ok(Done::CaughtUp)
                 } else {
                     no("did not catch up in time")
@@ -116,7 +123,7 @@ impl Storm {
             }
             Action::Confirm { position, .. } => {
                 let node = &self.nodes[n];
-                let still = node.offset == *position || node.offset == position + PING_BYTES;
+                let still = at == *position || at == position + PING_BYTES;
                 let fenced = node.is_primary() && node.to_write >= FENCE && still;
                 if fenced || lied(Sabotage::FenceDropped) { Ok(Done::Confirmed) } else { no("is not fenced any more") }
             }
@@ -125,17 +132,26 @@ impl Storm {
                 self.runs += 1;
                 let replid = (self.runs << 8) + 2;
                 self.nodes[n].promote(replid);
+                self.remember_role(n);
                 Ok(Done::Promoted)
             }
             Action::Demote { to, .. } => {
                 let to = self.follow(to);
+                if self.has_strays(n, to) {
+                    return no("holds transactions that nobody else has");
+                }
                 self.nodes[n].follow(to, now);
+                self.remember_role(n);
                 self.broken_connections(n);
                 Ok(Done::Demoted)
             }
             Action::Repoint { to, .. } => {
                 let to = self.follow(to);
+                if self.has_strays(n, to) {
+                    return no("holds transactions that nobody else has");
+                }
                 self.nodes[n].follow(to, now);
+                self.remember_role(n);
                 Ok(Done::Repointed)
             }
             Action::Park { .. } if self.nodes[n].is_primary() => no("is no standby any more, so it isn't parked"),

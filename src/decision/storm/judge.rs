@@ -133,7 +133,11 @@ impl Storm {
             }
             let Some(machine) = &self.core.machine else { break };
             let view = machine.view(self.clock());
-            if help == HELPS || view.state != Standing::Blocked || !self.help(&view.note, help) {
+            let routed = machine.route().target.as_ref().and_then(|target| self.index(target.node.as_str()));
+            // Nobody rebuilds from a primary that is in doubt.
+            let sure = help < HELPS && view.state != Standing::Blocked;
+            let rebuilt = sure && routed.is_some_and(|routed| self.rebuild(routed));
+            if !rebuilt && (help == HELPS || view.state != Standing::Blocked || !self.help(&view.note, help)) {
                 break;
             }
         }
@@ -247,9 +251,9 @@ impl Storm {
             let Some(ended) = ended.filter(|operation| operation.lost.known && operation.kind == "failover") else {
                 continue;
             };
-            let bytes = flip.lost.len() as u64 * WRITE_BYTES;
-            if bytes > ended.lost.count {
-                words.push(format!("{} says {:?} was lost, and {bytes} bytes were", flip.operation, ended.lost));
+            let count = flip.lost.len() as u64 * if self.plan.named { 1 } else { WRITE_BYTES };
+            if count > ended.lost.count {
+                words.push(format!("{} says {:?} was lost, and {count} were", flip.operation, ended.lost));
             }
         }
         for words in words {

@@ -35,6 +35,10 @@ pub(super) struct Flip {
 
 pub(super) struct Ledger {
     writes: Vec<Write>,
+    /// By write: the node that gave it its name, and its number there.
+    names: BTreeMap<u32, (usize, u64)>,
+    /// The last number that each node gave.
+    numbers: Vec<u64>,
     /// By epoch: where its first write was accepted, and when.
     served: BTreeMap<u64, (usize, Us)>,
     /// By epoch: which node was shown to clients.
@@ -62,6 +66,8 @@ impl Ledger {
     pub(super) fn new(nodes: usize) -> Self {
         Self {
             writes: Vec::new(),
+            names: BTreeMap::new(),
+            numbers: vec![0; nodes],
             served: BTreeMap::new(),
             shown: BTreeMap::new(),
             highest: 0,
@@ -95,7 +101,22 @@ impl Ledger {
 
     pub(super) fn foreign(&mut self, node: usize, now: Us) -> u32 {
         let accepted = Some(now);
-        self.add(Write { node, worker: 0, epoch: 0, accepted, acknowledged: false, excused: false })
+        let write = self.add(Write { node, worker: 0, epoch: 0, accepted, acknowledged: false, excused: false });
+        self.give_name(write, node);
+        write
+    }
+
+    fn give_name(&mut self, write: u32, n: usize) {
+        self.numbers[n] += 1;
+        self.names.insert(write, (n, self.numbers[n]));
+    }
+
+    pub(super) fn name_of(&self, write: u32) -> Option<(usize, u64)> {
+        self.names.get(&write).copied()
+    }
+
+    pub(super) fn accepted_at(&self, write: u32) -> Us {
+        self.writes[write as usize].accepted.unwrap_or(0)
     }
 
     pub(super) fn worker(&self, write: u32) -> usize {
@@ -130,6 +151,7 @@ impl Storm {
         let entry = &mut self.ledger.writes[write as usize];
         entry.accepted = Some(self.now);
         let epoch = entry.epoch;
+        self.ledger.give_name(write, n);
         self.ledger.served.entry(epoch).or_insert((n, self.now));
     }
 

@@ -5,12 +5,12 @@ use super::{
     faults::Fault,
     named::{heals, moves, open, routed, shipped, standing, stays, steady},
     net::Path,
-    node::{Disk, Follows, Proc},
+    node::{Disk, FENCE, Follows, Proc},
 };
 use crate::{
     config::Unfenced,
     decision::switch::Stage,
-    model::{operation::Command, view::Standing},
+    model::{operation::Command, record::Change, view::Standing},
 };
 use std::time::Duration;
 
@@ -33,6 +33,26 @@ fn what_a_hung_primary_answers_when_it_wakes_in_the_flip_is_not_handed_on() {
     assert!(storm.run_until(SECOND, |storm| routed(storm) == 1 && open(storm)), "{}", storm.state());
     assert_eq!(storm.ledger.acknowledged(), known, "nobody is told that it is safe");
     heals(&mut storm);
+}
+
+#[test]
+fn the_fence_of_a_hung_primary_that_wakes_does_not_wait_for_the_journals_disk() {
+    let mut plan = shipped(2);
+    plan.heartbeat = 1;
+    plan.settings.failover.unfenced = Unfenced::Promote;
+    let mut storm = steady(plan);
+    storm.hang(0);
+    assert!(storm.run_until(10 * SECOND, |storm| stage(storm) == Some(Stage::Promoting)), "{}", storm.state());
+    // What is written from now on, such as the history that the promotion begins, takes its time.
+    storm.core.disk_slow = 900 * MS;
+    assert!(storm.run_until(5 * SECOND, |storm| routed(storm) == 1 && open(storm)), "{}", storm.state());
+    storm.run(50 * MS);
+    storm.wake(0);
+    storm.run(300 * MS);
+    assert!(storm.nodes[0].to_write >= FENCE, "{}", storm.state());
+    heals(&mut storm);
+    let fenced = storm.core.journal.iter().filter(|record| matches!(record.detail, Change::Amended { .. }));
+    assert_eq!(fenced.count(), 1, "what it lost is counted once");
 }
 
 #[test]
@@ -78,7 +98,7 @@ fn a_link_lost_to_an_earlier_process_is_no_evidence_of_a_hang() {
 #[test]
 fn a_restart_of_ours_in_an_outage_that_we_saw_begin_knows_how_far_the_standby_is() {
     let mut storm = steady(shipped(2));
-    storm.order(Command::Pause(Duration::from_secs(3600)));
+    storm.order(Command::Pause(Duration::from_hours(1)));
     storm.run(SECOND);
     storm.kill(0);
     storm.run(2 * SECOND);

@@ -20,6 +20,7 @@ mod probe;
 mod replication;
 mod returns;
 mod sentinel;
+mod sets;
 mod tests;
 mod workers;
 

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) files: bool,
     /// Whether somebody beside Pointsman writes too.
     pub(super) outsider: bool,
+    /// Whether transactions have names.
+    pub(super) named: bool,
     /// How long it storms.
     pub(super) length: Us,
     /// How many faults.
@@ -42,6 +44,7 @@ impl Plan {
             apply_lag: 0,
             files: true,
             outsider: false,
+            named: false,
             length: 0,
             faults: 0,
         }
@@ -75,6 +78,11 @@ impl Plan {
         plan.length = one_of(&[10, 20, 30]) * SECOND;
         plan.faults = one_of(&[1, 2, 4, 7]);
         vary(&mut plan.settings, dice);
+        plan.named = replication == Replication::Managed && dice.below(4) == 0;
+        if plan.named {
+            // Whom it follows outlives a restart without being written down, and what was received is applied at once.
+            (plan.files, plan.apply_lag) = (true, 0);
+        }
         plan
     }
 }

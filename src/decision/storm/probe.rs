@@ -5,6 +5,7 @@ use super::{
     core::micros,
     net::{Path, US},
     node::{FENCE, Follows, Node, Proc},
+    sets::server,
     workers::run_id,
 };
 use crate::{
@@ -109,20 +110,23 @@ impl Storm {
         let node = &self.nodes[n];
         let loading = node.proc == Proc::Loading;
         Answer {
-            run_id: run_id(node.run),
+            run_id: if self.plan.named { format!("{}/{}", server(n), run_id(node.run)) } else { run_id(node.run) },
             version: "7.0.15".into(),
             part: self.part(node),
             writable: node.is_primary() && !loading && !node.sick && !node.starved(self.now),
             loading,
             fenced: node.to_write >= FENCE,
             lineage: Lineage {
-                id: format!("{:x}", node.replid),
-                previous: if node.previous == 0 { String::new() } else { format!("{:x}", node.previous) },
+                previous: if node.previous == 0 || self.plan.named {
+                    String::new()
+                } else {
+                    format!("{:x}", node.previous)
+                },
                 previous_until: node.previous_until,
-                transactions: None,
+                ..self.lineage_of(n)
             },
-            received: node.received.max(node.offset),
-            applied: node.offset,
+            received: if self.plan.named { self.position_of(n) } else { node.received.max(node.offset) },
+            applied: self.position_of(n),
             items: node.items + node.data.len() as u64,
             priority: 100,
             other_managers: node.other_manager.then(|| "other on host-2".to_owned()).into_iter().collect(),

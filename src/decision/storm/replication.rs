@@ -82,6 +82,9 @@ impl Storm {
 
     fn synchronise(&mut self, n: usize, of: usize) {
         let now = self.now;
+        if self.plan.named {
+            return self.linked(n, of);
+        }
         let (mine, theirs) = (&self.nodes[n], &self.nodes[of]);
         let kept = theirs.stream_from.max(theirs.offset.saturating_sub(self.plan.backlog));
         let within = mine.offset >= kept && mine.offset <= theirs.offset;
@@ -124,8 +127,12 @@ impl Storm {
     fn receive(&mut self, n: usize, of: usize) {
         let now = self.now;
         let delay = self.net.travel(of + 1, n + 1, &mut self.dice);
+        if self.plan.named {
+            self.receive_named(n, of, delay);
+        }
         let primary = &self.nodes[of];
-        if primary.pinged_at >= self.nodes[n].link.last_io + BEAT || primary.offset > self.nodes[n].received {
+        let arrives = primary.pinged_at >= self.nodes[n].link.last_io + BEAT || primary.offset > self.nodes[n].received;
+        if arrives && !self.plan.named {
             let first = primary.stream.partition_point(|piece| piece.end <= self.nodes[n].offset);
             let pieces = &primary.stream[first.min(primary.stream.len())..];
             let arrived = pieces.iter().take_while(|piece| piece.at + delay <= now);

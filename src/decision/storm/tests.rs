@@ -76,7 +76,7 @@ fn every_seed_keeps_what_must_hold() {
     let rate = seeds as f64 / took;
     println!("{seeds} seeds in {took:.1} s, {rate:.0} a second, {} violations: {sum:?}", failed.len());
     assert!(failed.is_empty(), "{} of {seeds} seeds:\n{}", failed.len(), failed.join("\n"));
-    assert!(sum.automatic > 50 && sum.planned > 20 && sum.acknowledged > 10_000, "too calm a storm: {sum:?}");
+    assert!(sum.automatic > 50 && sum.planned > 10 && sum.acknowledged > 10_000, "too calm a storm: {sum:?}");
     assert!(u64::from(sum.helps) < seeds / 2, "too often an operator had to help: {sum:?}");
 }
 

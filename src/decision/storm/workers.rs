@@ -39,7 +39,7 @@ pub(super) struct Shown {
     process: Option<String>,
 }
 
-/// What a process calls itself.
+/// What a process calls itself, behind its server's name where it has one.
 pub(super) fn run_id(run: u64) -> String {
     format!("run-{run}")
 }
@@ -53,7 +53,8 @@ impl Storm {
         let w = &mut self.workers[worker];
         // What is unanswered elsewhere, or at another process, gets an error that says so.
         let led = |sent: &Sent| serving.is_none_or(|n| sent.n == n);
-        w.in_flight.retain(|sent| led(sent) && process.as_ref().is_none_or(|process| *process == run_id(sent.run)));
+        w.in_flight
+            .retain(|sent| led(sent) && process.as_ref().is_none_or(|process| process.ends_with(&run_id(sent.run))));
         (w.route, w.next, w.process) = (route, next, process);
         let after = self.dice.below(3 * MS);
         self.ours(after, Item::Report(worker));
@@ -100,7 +101,7 @@ impl Storm {
         let (run, reached) = (self.nodes[n].run, self.reach(US, n));
         // Each connection asks which process it leads to.
         let answers = matches!(reached, Reached::Open);
-        if answers && self.workers[worker].process.as_ref().is_some_and(|process| *process != run_id(run)) {
+        if answers && self.workers[worker].process.as_ref().is_some_and(|process| !process.ends_with(&run_id(run))) {
             let name = self.nodes[n].name.clone();
             return self.step(Event::Signal(Signal::Stranger(name)));
         }

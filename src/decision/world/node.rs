@@ -36,4 +36,13 @@ impl Node {
             *set = set.union(&written);
         }
     }
+
+    /// It follows `to`, whose history is `lineage`, and gives up its own data; where that has names, it must have none of its own.
+    pub(in crate::decision) fn demote(&mut self, to: &NodeAddress, lineage: Lineage) {
+        self.follows = Some(to.clone());
+        match self.lineage.beyond(&lineage) {
+            Some(strays) => assert!(strays.is_empty(), "a node with {strays} of its own is never demoted"),
+            None => self.lineage = lineage,
+        }
+    }
 }

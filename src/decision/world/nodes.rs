@@ -128,15 +128,8 @@ impl World {
                 }
                 Done::Promoted
             }
-            Action::Demote { to, .. } if node.lineage.transactions.is_some() => {
-                let strays = to_lineage.and_then(|to| node.lineage.beyond(&to)).ok_or(())?;
-                assert!(strays.is_empty(), "a node with {strays} of its own is never demoted");
-                node.follows = Some(to.clone());
-                Done::Demoted
-            }
             Action::Demote { to, .. } => {
-                node.follows = Some(to.clone());
-                node.lineage = to_lineage.ok_or(())?;
+                node.demote(to, to_lineage.ok_or(())?);
                 Done::Demoted
             }
             Action::Repoint { .. } if node.stubborn => return Err(()),

@@ -3,7 +3,7 @@
 
 use super::connect;
 use crate::demo::tally::Tally;
-use mysql_async::{Conn, Result, prelude::Queryable};
+use mysql_async::{Conn, Result, Row, Value, prelude::Queryable};
 use std::{
     cell::Cell,
     rc::Rc,
@@ -91,7 +91,11 @@ impl Load {
     /// Lets every client finish what it is at.
     pub(super) async fn stop(&mut self) {
         self.stop.set(true);
-        while self.clients.join_next().await.is_some() {}
+        while let Some(ended) = self.clients.join_next().await {
+            if let Err(error) = ended {
+                self.tally.failed("a client", &error);
+            }
+        }
     }
 
     /// In words, for the end.
@@ -146,6 +150,13 @@ async fn timed(connection: &mut Conn, statement: &str, tally: &Tally) -> Result<
     Ok(())
 }
 
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        _ => None,
+    }
+}
+
 /// Sets a variable, a time zone and a mode once, prepares a statement once, and looks whether they are still there.
 async fn sessions(
     mut connection: Conn,
@@ -159,12 +170,13 @@ async fn sessions(
         .query_drop(format!("SET @mark = 'session {session}', time_zone = '{zone}', sql_mode = 'ANSI_QUOTES'"))
         .await?;
     let look = connection.prep("SELECT @mark, @@time_zone, @@sql_mode, CONCAT(?, '!')").await?;
-    let expected = (format!("session {session}"), zone, "ANSI_QUOTES".to_owned(), "here!".to_owned());
+    let expected = [format!("session {session}"), zone, "ANSI_QUOTES".to_owned(), "here!".to_owned()].map(Some);
     while !stop.get() {
         let begin = Instant::now();
-        let found: Option<(String, String, String, String)> = connection.exec_first(&look, ("here",)).await?;
+        let found: Option<Row> = connection.exec_first(&look, ("here",)).await?;
         tally.answered(begin.elapsed());
-        if found.as_ref() != Some(&expected) {
+        let found: Vec<Option<String>> = found.into_iter().flat_map(Row::unwrap).map(text).collect();
+        if found != expected {
             tally.wrong("session", 1, &format!("expected {expected:?}, found {found:?}"));
         }
         looked.set(looked.get() + 1);

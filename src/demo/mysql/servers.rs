@@ -94,7 +94,7 @@ fn arguments(scene: &Scene, mariadb: bool, name: &str, port: u16) -> Vec<String>
     let flavour: &[&str] = if mariadb {
         &["--log-slave-updates=ON", "--performance-schema=ON", "--gtid-strict-mode=ON", "--binlog-format=ROW"]
     } else {
-        &["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--mysqlx=OFF"]
+        &["--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--mysqlx=OFF", "--secure-file-priv="]
     };
     // The wrapper of a MySQL that was unpacked into a folder says so by itself, since it has to come first.
     let first = mariadb.then_some("--no-defaults");

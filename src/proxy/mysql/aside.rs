@@ -40,7 +40,7 @@ impl Session {
     async fn reset(&mut self) -> bool {
         let command = self.take_command();
         let Some(backend) = &mut self.backend else { return false };
-        self.lane.began();
+        self.lane.began(&self.handle);
         let answer = ask::say(backend, &command, &[com::RESET_CONNECTION]).await;
         let done = match answer.map(|answers| answers.into_iter().next()) {
             Ok(Some(Ok(answer))) => {

@@ -48,7 +48,7 @@ impl Session {
             && self.lane.leads_to(&backend.node)
         {
             self.lane.report(Signal::Reset, &backend.node);
-            self.lane.outage_began();
+            self.lane.outage.began();
         }
         self.drop_backend();
         let kept = std::mem::take(&mut self.kept);

@@ -134,13 +134,13 @@ pub async fn receive(lane: &Rc<Lane>, arrival: Arrival) -> Option<Guest> {
         tracing::debug!(%peer, "a connection ended before it had logged in");
         return None;
     };
-    let mut line = Line::new(stream);
-    let mut talk = Talk::new(&mut line, &mut unread, sequence);
+    let mut way = Line::new(stream);
+    let mut talk = Talk::new(&mut way, &mut unread, sequence);
     let outcome = timeout(LIMIT, admit(lane, &mut talk, &peer, seat, &manners, nonce)).await;
     let (code, text) = match outcome {
         Ok(Ok((seat, login, schema))) => {
             let sequence = talk.sequence;
-            return Some(Guest { line, peer, seat, login, schema, sequence, unread });
+            return Some(Guest { line: way, peer, seat, login, schema, sequence, unread });
         }
         Ok(Err(Refusal::Told(code, text))) => (code, text),
         Ok(Err(Refusal::Gone(error))) if error.kind() == io::ErrorKind::InvalidData => {

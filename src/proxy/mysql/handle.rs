@@ -37,8 +37,8 @@ pub struct Handle {
     twin: RefCell<Option<Backend>>,
     /// One is being opened.
     pub warming: Cell<bool>,
-    /// It has nothing that would be lost by a move, but for a transaction that will end.
-    pub movable: Cell<bool>,
+    /// A command of it was sent and isn't answered.
+    pub in_flight: Cell<bool>,
     /// Since when it has a transaction open, or something else that only it can end.
     busy_since: Cell<Option<Instant>>,
     /// Since when it has been idle with that.
@@ -58,7 +58,7 @@ impl Handle {
             ending: Cell::default(),
             twin: RefCell::default(),
             warming: Cell::new(false),
-            movable: Cell::new(true),
+            in_flight: Cell::new(false),
             busy_since: Cell::new(None),
             idle_since: Cell::new(None),
             parked: Cell::new(false),

@@ -4,6 +4,7 @@ use super::{
     desk::Desk,
     handle::{Ending, Handle},
     manners::Manners,
+    outage::Outage,
     threads::Threads,
 };
 use crate::{
@@ -28,10 +29,6 @@ use tokio::sync::{Notify, Semaphore};
 
 /// Sessions that can't move are shown up to this number.
 const STUCK_SHOWN: usize = 20;
-/// How often control is told that the node has the wrong role.
-const WRONG_AGAIN: Duration = Duration::from_millis(20);
-/// How long after the last refusal the node is taken to be well again.
-const WRONG_OVER: Duration = Duration::from_secs(1);
 /// Connections to nodes that one worker opens at once for one service.
 const OPENING: usize = 64;
 
@@ -63,12 +60,8 @@ pub struct Lane {
     version: Cell<u64>,
     gate: Cell<Gate>,
     slow: Cell<Option<Duration>>,
-    /// Since when commands can't be answered; one clock for the whole outage.
-    outage: Cell<Option<Instant>>,
-    /// Sessions that wait for a connection.
-    waiting: Cell<u32>,
-    /// When the node last refused a command for its role or state.
-    refused: Cell<Option<Instant>>,
+    /// Since when commands can't be answered.
+    pub outage: Outage,
     endpoints: RefCell<HashMap<NodeAddress, Rc<Endpoint>>>,
     node_tls: RefCell<Option<ClientTls>>,
     manners: RefCell<Option<Rc<Manners>>>,
@@ -110,9 +103,7 @@ impl Lane {
             gate: Cell::new(gate(&view)),
             slow: Cell::new(None),
             view: RefCell::new(view),
-            outage: Cell::new(None),
-            waiting: Cell::new(0),
-            refused: Cell::new(None),
+            outage: Outage::default(),
             endpoints: RefCell::default(),
             node_tls: RefCell::new(tls),
             manners: RefCell::default(),
@@ -138,6 +129,7 @@ impl Lane {
     pub fn refresh(&self) -> Arc<View> {
         let view = self.board.view().clone();
         self.gate.set(gate(&view));
+        self.slow.set(view.slow);
         *self.view.borrow_mut() = Arc::clone(&view);
         view
     }
@@ -232,58 +224,28 @@ impl Lane {
 
     /// The node refused a command for its role or state.
     pub fn wrong_role(&self, node: &NodeAddress) {
-        self.outage_began();
-        let before = self.refused.replace(Some(Instant::now()));
-        if before.is_none_or(|before| before.elapsed() > WRONG_AGAIN) {
+        if self.outage.refused() {
             self.report(Signal::WrongRole, node);
         }
     }
 
-    /// True when the node has refused a command for its role or state a moment ago.
-    fn is_wrong_role(&self) -> bool {
-        self.refused.get().is_some_and(|at| at.elapsed() < WRONG_OVER)
-    }
-
-    /// A session begins, or ceases, to wait for a connection.
-    pub fn waits(&self, begins: bool) {
-        let waiting = self.waiting.get();
-        self.waiting.set(if begins { waiting + 1 } else { waiting.saturating_sub(1) });
-    }
-
     /// The node lets somebody in: unless it refuses commands, the outage is over.
     pub fn is_well(&self) {
-        if self.mode() != Mode::Hold && !self.is_wrong_role() {
-            self.outage_ended();
+        if self.mode() != Mode::Hold && !self.outage.is_wrong_role() {
+            self.outage.ended();
         }
     }
 
     /// An outage that nobody feels any more is over.
     pub fn look_at_outage(&self) {
-        if self.waiting.get() == 0 {
+        if !self.outage.is_felt() {
             self.is_well();
         }
     }
 
-    /// Commands can't be answered from now on, if they could until now.
-    pub fn outage_began(&self) {
-        if self.outage.get().is_none() {
-            self.outage.set(Some(Instant::now()));
-        }
-    }
-
-    /// Commands are answered again.
-    pub fn outage_ended(&self) {
-        self.outage.set(None);
-    }
-
-    /// How long the outage lasts already.
-    pub fn outage(&self) -> Option<Duration> {
-        self.outage.get().map(|since| since.elapsed())
-    }
-
     /// True when commands have waited for as long as they may.
     pub fn is_run_out(&self) -> bool {
-        self.outage().is_some_and(|outage| outage > self.view.borrow().settings.failover.hold_timeout)
+        self.outage.lasts().is_some_and(|lasts| lasts > self.view.borrow().settings.failover.hold_timeout)
     }
 
     /// True when the route leads to that node.
@@ -320,6 +282,7 @@ impl Lane {
     /// A session has ended.
     pub fn leave(&self, handle: &Handle) {
         let id = handle.id();
+        self.ended(handle);
         self.handles.borrow_mut().remove(&id);
         self.busy.borrow_mut().remove(&id);
         self.parked.borrow_mut().retain(|parked| parked.id() != id);
@@ -358,15 +321,19 @@ impl Lane {
         self.handles.borrow().values().for_each(|handle| handle.end(when));
     }
 
-    /// A command was sent.
-    pub fn began(&self) {
-        self.in_flight.set(self.in_flight.get() + 1);
+    /// A command of this session was sent.
+    pub fn began(&self, handle: &Handle) {
+        if !handle.in_flight.replace(true) {
+            self.in_flight.set(self.in_flight.get() + 1);
+        }
     }
 
-    /// A command was answered, or never will be.
-    pub fn ended(&self) {
-        self.in_flight.set(self.in_flight.get().saturating_sub(1));
-        self.quiet();
+    /// It was answered, or never will be.
+    pub fn ended(&self, handle: &Handle) {
+        if handle.in_flight.replace(false) {
+            self.in_flight.set(self.in_flight.get().saturating_sub(1));
+            self.quiet();
+        }
     }
 
     /// In a hold this may have been the last one.

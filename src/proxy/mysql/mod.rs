@@ -4,6 +4,8 @@
 //! [`plan`] decides what to do with each command, [`relay`] passes it and its answer. The [`steward`] carries out what the board says, and
 //! [`moving`] brings sessions to another node.
 
+#[cfg(test)]
+mod allocations;
 mod aside;
 mod ask;
 mod command;
@@ -18,6 +20,7 @@ mod local;
 mod manners;
 mod moving;
 mod open;
+mod outage;
 mod plan;
 mod process;
 mod relay;

@@ -18,8 +18,11 @@ use crate::{
         packet,
     },
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::timeout;
+
+/// How long an answer is awaited that only makes certain what is known already.
+const BRIEFLY: Duration = Duration::from_millis(200);
 
 /// Why there is no connection for a session.
 #[derive(Debug)]
@@ -56,9 +59,9 @@ impl Trouble {
 impl Session {
     /// Gets a connection to where the route leads, in the session's state. `first`: in the schema of the login, whose absence refuses it.
     pub(super) async fn connect(&mut self, first: bool) -> Result<(), Trouble> {
-        self.lane.waits(true);
+        self.lane.outage.waits(true);
         let result = self.try_until_connected(first).await;
-        self.lane.waits(false);
+        self.lane.outage.waits(false);
         result
     }
 
@@ -76,7 +79,7 @@ impl Session {
                 continue;
             }
             let Some(target) = self.lane.target() else {
-                self.lane.outage_began();
+                self.lane.outage.began();
                 wait::for_change(&self.lane).await;
                 continue;
             };
@@ -96,7 +99,7 @@ impl Session {
                     return Err(Trouble::Unmovable(format!("{} {text}", code.number)));
                 }
                 Err(_) => {
-                    self.lane.outage_began();
+                    self.lane.outage.began();
                     wait::for_change(&self.lane).await;
                 }
             }
@@ -184,7 +187,9 @@ impl Session {
         let Some(question) = self.state.question(node) else { return true };
         let mut bytes = Vec::new();
         packet::write(&mut bytes, 0, &question);
-        let answer = timeout(open::LIMIT, ask::say(backend, &bytes, &[com::QUERY])).await;
+        // Who can do without the answer doesn't wait for a node that may hang.
+        let limit = if self.state.survives() { BRIEFLY } else { open::LIMIT };
+        let answer = timeout(limit, ask::say(backend, &bytes, &[com::QUERY])).await;
         let answered = match answer.map(|answers| answers.map(|answers| answers.into_iter().next())) {
             Ok(Ok(Some(Ok(answer)))) => self.state.answered(&answer, node),
             _ => false,
@@ -215,7 +220,6 @@ impl Session {
             return;
         }
         let stuck = self.stuck();
-        self.handle.movable.set(stuck.is_none());
         if stuck.is_none() && self.state.is_open() {
             // The steward may have said so of its transaction, and will say when that has ended.
             return;

@@ -63,20 +63,8 @@ impl Session {
         }
         let Some(packet) = buf.get_mut(..there) else { return Taken::Wait };
         let Some(&command) = packet.get(HEADER) else { return Taken::Wait };
-        match command {
-            com::QUIT => return Taken::Need(Need::End),
-            com::BINLOG_DUMP
-            | com::BINLOG_DUMP_GTID
-            | com::REGISTER_SLAVE
-            | com::CLONE
-            | com::SUBSCRIBE_GROUP_REPLICATION_STREAM => {
-                self.refuse(
-                    error::UNKNOWN_COMMAND,
-                    "pointsman: replication doesn't go through Pointsman: connect to the node",
-                );
-                return if whole { Taken::Done(there) } else { Taken::Need(Need::End) };
-            }
-            _ => {}
+        if let Some(taken) = self.not_served(command, whole, there) {
+            return taken;
         }
         let plan = self.state.plan(command, packet.get(HEADER..).unwrap_or_default(), whole);
         if let Some(taken) = self.gate(&plan, whole, there) {
@@ -88,17 +76,14 @@ impl Session {
             _ => {}
         }
         if self.backend.is_none() {
-            if self.state.take_doomed() && !plan.rolls_back {
-                self.tell_lane();
-                self.refuse(error::DEADLOCK, DOOMED);
-                return if whole { Taken::Done(there) } else { Taken::Need(Need::End) };
-            }
-            return Taken::Need(Need::Backend);
+            return self.without_backend(&plan, whole, there);
         }
         if command == com::RESET_CONNECTION && whole {
             return Taken::Need(Need::Aside(Aside::Reset));
         }
-        if let Some(pause) = self.lane.pause().filter(|_| plan.writes && !self.state.paused && !self.state.is_open()) {
+        if let Some(pause) =
+            self.lane.pause().filter(|_| plan.may_pause() && !self.state.paused && !self.state.is_open())
+        {
             return Taken::Need(Need::Pause(pause));
         }
         let retry = match plan {
@@ -106,7 +91,7 @@ impl Session {
             Plan { reads: true, .. } if whole && !self.state.is_open() => Retry::Reads,
             _ => Retry::Never,
         };
-        if whole && !self.state.is_open() && self.lane.gate() != Gate::Guarded {
+        if whole && plan.is_one() && !self.state.is_open() && self.lane.gate() != Gate::Guarded {
             self.keep(packet);
         }
         self.state.paused = false;
@@ -119,6 +104,33 @@ impl Session {
             | com::STMT_RESET => self.statement(buf, there, whole, &plan, retry),
             _ => self.pass(buf, there, whole, &plan, retry),
         }
+    }
+
+    /// Commands that end the session, or that nobody may send through Pointsman.
+    fn not_served(&mut self, command: u8, whole: bool, there: usize) -> Option<Taken> {
+        match command {
+            com::QUIT => Some(Taken::Need(Need::End)),
+            com::BINLOG_DUMP
+            | com::BINLOG_DUMP_GTID
+            | com::REGISTER_SLAVE
+            | com::CLONE
+            | com::SUBSCRIBE_GROUP_REPLICATION_STREAM => {
+                let text = "pointsman: replication doesn't go through Pointsman: connect to the node";
+                self.refuse(error::UNKNOWN_COMMAND, text);
+                Some(done(whole, there))
+            }
+            _ => None,
+        }
+    }
+
+    /// There is no connection: one is needed, unless the command belongs to a transaction that was lost with the last one.
+    fn without_backend(&mut self, plan: &Plan, whole: bool, there: usize) -> Taken {
+        if self.state.take_doomed() && !plan.rolls_back {
+            self.tell_lane();
+            self.refuse(error::DEADLOCK, DOOMED);
+            return done(whole, there);
+        }
+        Taken::Need(Need::Backend)
     }
 
     /// Keeps a copy of a command, so that it can be sent again.
@@ -182,13 +194,18 @@ impl Session {
         };
         let (code, text) = refused?;
         self.refuse(code, &text);
-        Some(if whole { Taken::Done(there) } else { Taken::Need(Need::End) })
+        Some(done(whole, there))
     }
 
     /// True for a command that must run where the session is: it belongs to what is open there, or asks about what was.
     fn goes_on(&self, plan: &Plan) -> bool {
         self.backend.is_some() && (self.state.is_open() || plan.about_last)
     }
+}
+
+/// A command was answered without having been sent: what isn't there of it can't be told from the next one.
+fn done(whole: bool, there: usize) -> Taken {
+    if whole { Taken::Done(there) } else { Taken::Need(Need::End) }
 }
 
 /// What the application is told whose transaction was lost with its node.

@@ -86,7 +86,7 @@ impl Session {
             answer => Phase::Request { framer, ended: found.ended, answer },
         };
         if !matches!(self.phase, Phase::Idle) {
-            self.lane.began();
+            self.lane.began(&self.handle);
             if self.state.is_open() {
                 self.handle.set_idle(false);
             }
@@ -124,6 +124,9 @@ impl Session {
 
     /// Hands the node what it hasn't taken yet.
     pub(super) fn poll_to_node(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Need>> {
+        if self.lane.version() != self.seen && self.is_left_behind() {
+            return Poll::Ready(Err(Need::Lost));
+        }
         let Some(backend) = &self.backend else { return Poll::Ready(Err(Need::Lost)) };
         let writer = &backend.line.writer;
         while !self.to_node.is_empty() || writer.unflushed() {
@@ -155,19 +158,19 @@ impl Session {
             Ok(0) | Err(_) => return Poll::Ready(Err(Need::Lost)),
             Ok(many) => many,
         };
-        let fresh = scratch.get(..many).unwrap_or_default();
+        let fresh = scratch.get_mut(..many).unwrap_or_default();
         if self.tail.is_empty() {
             return Poll::Ready(self.answer(fresh));
         }
         let mut whole = std::mem::take(&mut self.tail);
         whole.extend_from_slice(fresh);
-        let result = self.answer(&whole);
+        let result = self.answer(&mut whole);
         self.lane.desk.pool.give(whole);
         Poll::Ready(result)
     }
 
     /// Passes an answer on, or what there is of it.
-    fn answer(&mut self, buf: &[u8]) -> Result<(), Need> {
+    fn answer(&mut self, buf: &mut [u8]) -> Result<(), Need> {
         let Phase::Answer(mut answering) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Ok(()) };
         // `passed` is the end of what the application was given, `at` of what was looked at.
         let (mut at, mut passed) = (0, 0);
@@ -188,10 +191,10 @@ impl Session {
             let len = match step.found {
                 Found::Nothing { .. } => break,
                 Found::Ok { len, status } => {
-                    let packet = packet(len);
-                    if self.state.on_ok(packet, status, node) {
-                        self.deliver(buf.get(passed..at).unwrap_or_default(), &mut answering);
-                        self.rewrite(packet, node);
+                    if self.state.on_ok(packet(len), status, node) {
+                        // What the application gets is shorter, so that it goes out with what stands before it in one write.
+                        let shown = self.rewrite(buf.get_mut(at..at + len).unwrap_or_default(), node);
+                        self.deliver(buf.get(passed..at + shown).unwrap_or_default(), &mut answering);
                         passed = at + len;
                     }
                     len
@@ -268,12 +271,17 @@ impl Session {
         }
     }
 
-    /// Gives an OK packet to the application without what it didn't ask for.
-    fn rewrite(&mut self, packet: &[u8], node: Capabilities) {
+    /// Changes an OK packet to what the application is to see of it. Returns its new length, which is no longer than before.
+    fn rewrite(&mut self, packet: &mut [u8], node: Capabilities) -> usize {
         let mut out = self.lane.desk.pool.take();
         self.state.rewrite(packet, node, &mut out);
-        self.give(&out);
+        let len = out.len();
+        let shorter = packet.get_mut(..len).is_some_and(|place| {
+            place.copy_from_slice(&out);
+            true
+        });
         self.lane.desk.pool.give(out);
+        if shorter { len } else { packet.len() }
     }
 
     /// Gives the answer to a prepare with the id that the application is to use.
@@ -341,6 +349,6 @@ impl Session {
         self.phase = Phase::Idle;
         self.stalled = false;
         self.tell_lane();
-        self.lane.ended();
+        self.lane.ended(&self.handle);
     }
 }

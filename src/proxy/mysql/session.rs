@@ -82,6 +82,18 @@ pub enum Phase {
     File(FileEnd, Answering),
 }
 
+/// A session's place in its lane, given back when it ends, whatever ends it.
+pub(super) struct Registered(Rc<Lane>, Rc<Handle>);
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.counters.count(Outcome::Fault, 1);
+        }
+        self.0.leave(&self.1);
+    }
+}
+
 /// One session.
 pub struct Session {
     pub(super) lane: Rc<Lane>,
@@ -108,6 +120,7 @@ pub struct Session {
     /// Ends when the application has taken what it is owed.
     pub(super) ending: bool,
     pub(super) state: State,
+    registered: Option<Registered>,
 }
 
 /// Begins a session in a task of its own.
@@ -116,7 +129,6 @@ pub fn begin(lane: Rc<Lane>, guest: Guest, counted: [Counted; 2]) {
         let _counted = counted;
         if let Some(mut session) = Box::pin(Session::enter(lane, guest)).await {
             session.run().await;
-            session.lane.leave(&session.handle);
         }
     });
 }
@@ -143,8 +155,10 @@ impl Session {
             victim: None,
             tail: Vec::new(),
             ending: false,
+            registered: None,
         };
         session.lane.enter(&session.handle);
+        session.registered = Some(Registered(Rc::clone(&session.lane), Rc::clone(&session.handle)));
         let entered = session.connect(true).await;
         let mut out = Vec::new();
         let welcome = match entered {
@@ -160,11 +174,7 @@ impl Session {
             }
         };
         let told = tokio::time::timeout(super::door::LIMIT, session.client.send(&out)).await;
-        if !welcome || !matches!(told, Ok(Ok(()))) {
-            session.lane.leave(&session.handle);
-            return None;
-        }
-        Some(session)
+        (welcome && matches!(told, Ok(Ok(())))).then_some(session)
     }
 
     async fn run(&mut self) {
@@ -183,9 +193,6 @@ impl Session {
             if !go_on {
                 break;
             }
-        }
-        if matches!(self.phase, Phase::Answer(_) | Phase::Request { .. } | Phase::File(..)) {
-            self.lane.ended();
         }
     }
 

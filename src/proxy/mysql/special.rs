@@ -10,7 +10,7 @@ use crate::{
     protocol::mysql::{
         capability::command as com,
         error,
-        packet::{self, HEADER},
+        packet::{self, HEADER, Header},
         session::{
             statements::{Execution, id_of},
             text::query_text,
@@ -21,6 +21,8 @@ use crate::{
 };
 use std::sync::atomic::Ordering::Relaxed;
 
+/// The parameters' types of an execution stand within so many bytes: 65,535 parameters are the most, with two bytes and a bit each.
+const TYPES: usize = 256 * 1024;
 /// Where a prepared statement's id stands in a packet.
 const ID: usize = HEADER + 1;
 
@@ -50,7 +52,8 @@ impl Session {
         } else {
             Execution::Ready
         };
-        if execution == Execution::More && buf.len() < there {
+        let length = Header::read(buf).map_or(there, |header| HEADER + header.len);
+        if execution == Execution::More && there < length.min(TYPES) {
             return Taken::Wait;
         }
         if execution == Execution::More {

@@ -6,7 +6,7 @@
 use super::{ask::Answer, command::Plan, door::Login};
 use crate::protocol::mysql::{
     capability::{Capabilities, command as com, status},
-    ok::OkPacket,
+    ok::{EOF, OkPacket},
     packet::{self, HEADER},
     session::{
         carried::Carried,
@@ -196,6 +196,17 @@ impl State {
 
     /// Appends an OK packet as the application is to see it.
     pub fn rewrite(&self, packet: &[u8], node: Capabilities, out: &mut Vec<u8>) {
+        if let [head @ .., EOF, _, _, _, high] = packet
+            && head.len() == HEADER
+        {
+            // An EOF packet has no room for what changed, and MariaDB sets the flag all the same.
+            out.extend_from_slice(packet);
+            let [_, changed] = status::SESSION_STATE_CHANGED.to_le_bytes();
+            if let Some(last) = out.last_mut() {
+                *last = high & !changed;
+            }
+            return;
+        }
         let Some((header, ok)) =
             packet::read(packet).and_then(|(header, payload)| Some((header, OkPacket::read(payload, node).ok()?)))
         else {
@@ -256,7 +267,9 @@ impl State {
             commands.extend(payload.first());
         };
         let replayed = self.carried.replay(node);
-        replayed.iter().for_each(|payload| put(payload));
+        for payload in &replayed {
+            put(payload);
+        }
         if let Some(schema) = self.carried.schema() {
             put(&[&[com::INIT_DB], schema].concat());
         }

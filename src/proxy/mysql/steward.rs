@@ -24,17 +24,32 @@ use tokio::{select, sync::watch, time::sleep};
 
 /// From one look at counts and clocks to the next.
 const ROUND: Duration = Duration::from_millis(20);
+/// How often the nodes that aren't served are logged in at: a server forgets its users' passwords when it restarts or privileges are flushed.
+const ACQUAINTED: Duration = Duration::from_mins(1);
 /// A transaction that is open for longer keeps a planned switch waiting.
 const LONG: Duration = Duration::from_secs(1);
 
 /// Follows the lane's board for as long as the lane lives.
 pub fn follow(lane: &Rc<Lane>) {
     tokio::task::spawn_local(run(Rc::downgrade(lane), lane.board.changes()));
-    let lane = Rc::clone(lane);
-    tokio::task::spawn_local(async move {
-        // The first application needn't wait for what the node says of itself.
+    tokio::task::spawn_local(get_acquainted(Rc::downgrade(lane)));
+}
+
+/// Learns how the routed node greets, so that the first application needn't wait for it; and has the other nodes remember the users.
+async fn get_acquainted(lane: Weak<Lane>) {
+    if let Some(lane) = lane.upgrade() {
         wait::for_manners(&lane).await;
-    });
+    }
+    while let Some(lane) = lane.upgrade() {
+        let settings = lane.settings();
+        // One worker is enough for that.
+        let others = settings.nodes().filter(|(_, node)| lane.worker == 0 && !lane.leads_to(&node.address));
+        for (_, node) in others {
+            open::be_remembered(&lane, &node.address).await;
+        }
+        drop(lane);
+        sleep(ACQUAINTED).await;
+    }
 }
 
 async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
@@ -64,7 +79,7 @@ fn take_view(lane: &Rc<Lane>) {
         return;
     }
     if view.route.mode == Mode::Hold {
-        lane.outage_began();
+        lane.outage.began();
     }
     let next = |view: &View| view.next.as_ref().map(|(target, _)| target.node.clone());
     let target = view.route.target.as_ref().map(|target| target.node.clone());
@@ -74,7 +89,7 @@ fn take_view(lane: &Rc<Lane>) {
         lane.for_each(|handle| handle.cool(next(&view).as_ref()));
     }
     if view.route.mode != Mode::Hold && before.route.mode == Mode::Hold {
-        lane.outage_ended();
+        lane.outage.ended();
     }
     lane.wake_all();
     if view.route.mode != Mode::Hold {

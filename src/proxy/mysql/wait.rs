@@ -20,7 +20,7 @@ pub async fn for_manners(lane: &Rc<Lane>) -> Option<Rc<Manners>> {
         match lane.target() {
             Some(target) if open::introduce(lane, &target.node).await => {}
             _ => {
-                lane.outage_began();
+                lane.outage.began();
                 for_change(lane).await;
             }
         }

@@ -3,7 +3,10 @@
 //! Input: statements. Output: their rows as text, or a [`CallError`] that says how far it got. Text protocol; several statements in one
 //! packet are one round trip. It never retries and never shows a password.
 
-use super::flavour::Flavour;
+use super::{
+    flavour::Flavour,
+    rows::{Rows, values},
+};
 use crate::{
     model::secret::Secret,
     net::{ConnectError, Endpoint, Stream},
@@ -114,63 +117,6 @@ pub(super) struct Login {
     pub(super) password: Secret,
     /// The value of [`ATTRIBUTE`], by which other managers see us; empty for one who manages nothing.
     pub(super) manager: String,
-}
-
-/// Rows of one statement, as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rows {
-    columns: Vec<String>,
-    rows: Vec<Vec<Option<String>>>,
-}
-
-impl Rows {
-    /// The first row; none if there is none.
-    pub(super) fn first(&self) -> Option<Row<'_>> {
-        self.iter().next()
-    }
-
-    /// All rows.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|values| Row { columns: &self.columns, values })
-    }
-}
-
-/// One row.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row<'a> {
-    columns: &'a [String],
-    values: &'a [Option<String>],
-}
-
-impl<'a> Row<'a> {
-    /// The value of a column by its name; empty for NULL and for a column that isn't there.
-    pub(super) fn get(self, name: &str) -> &'a str {
-        let index = self.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
-        index.map_or("", |index| self.at(index))
-    }
-
-    /// The value of a column by its place, from 0; empty for NULL and for a column that isn't there.
-    pub(super) fn at(self, index: usize) -> &'a str {
-        self.values.get(index).and_then(Option::as_deref).unwrap_or_default()
-    }
-
-    /// Columns and values.
-    pub(super) fn pairs(self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.columns
-            .iter()
-            .map(String::as_str)
-            .zip(self.values.iter().map(|value| value.as_deref().unwrap_or_default()))
-    }
-
-    /// Whether a column says 1, `ON` or `Yes`.
-    pub(super) fn flag(self, name: &str) -> bool {
-        matches!(self.get(name), "1" | "ON" | "Yes")
-    }
-
-    /// A column's number.
-    pub(super) fn number(self, name: &str) -> Option<u64> {
-        self.get(name).parse().ok()
-    }
 }
 
 /// A connection after login.
@@ -365,20 +311,6 @@ fn refusal(packet: &[u8]) -> Result<CallError, CallError> {
     Ok(CallError::Refused { number: error.number, text: String::from_utf8_lossy(error.text).into_owned() })
 }
 
-fn values(packet: &[u8], columns: usize) -> Result<Vec<Option<String>>, CallError> {
-    let mut cursor = Cursor::new(packet);
-    let mut values = Vec::with_capacity(columns);
-    for _ in 0..columns {
-        if cursor.left().first() == Some(&0xfb) {
-            cursor.u8()?;
-            values.push(None);
-        } else {
-            values.push(Some(String::from_utf8_lossy(cursor.lenenc_bytes()?).into_owned()));
-        }
-    }
-    Ok(values)
-}
-
 fn seed() -> Result<[u8; SEED], CallError> {
     let mut seed = [0; SEED];
     let random = rustls::crypto::ring::default_provider().secure_random;
@@ -421,13 +353,6 @@ mod tests {
         assert_eq!(quoted(r"it's \ "), r"'it''s \\ '");
         assert_eq!(quoted("a\0b"), "'ab'");
         assert_eq!(seconds(Duration::from_millis(1500)), "1.500");
-    }
-
-    #[test]
-    fn rows_are_read_and_short_ones_are_alien() {
-        assert_eq!(values(b"\x01a\xfb\x00", 3).unwrap(), [Some("a".to_owned()), None, Some(String::new())]);
-        assert!(matches!(values(b"\x05a", 1), Err(CallError::Alien(_))));
-        assert!(matches!(values(b"", 1), Err(CallError::Alien(_))));
     }
 
     #[test]

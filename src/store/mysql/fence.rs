@@ -10,9 +10,10 @@ use super::{
     flavour::Flavour,
     node::{Control, Node, first},
     probe::lineage,
+    roles,
 };
 use crate::model::{action::Done, error::StoreError};
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How long writes may queue behind an attempt to set the fence.
@@ -29,8 +30,16 @@ pub(super) async fn fence(node: &Node) -> Result<Done, StoreError> {
     }
     let answers = node.run_on(&mut control, "SELECT @@GLOBAL.read_only", node.limit).await?;
     let before = first(&answers).is_some_and(|row| row.at(0) != "0");
-    let set = set(node, &mut control, flavour).await;
-    let fenced = match set {
+    let mut closed = set(node, &mut control, flavour).await;
+    if closed.is_err() && waits_for_acknowledgement(node, &mut control).await {
+        // Their transactions are in the binary log already: they can't be kept from being committed here, only from being reported.
+        // A server lets them wait on although they are cut, until it waits for nobody.
+        roles::cut_sessions(node, &mut control, flavour).await?;
+        roles::switch_semi_sync(node, &mut control, false).await?;
+        node.semi_sync_owed.store(true, Ordering::Relaxed);
+        closed = set(node, &mut control, flavour).await;
+    }
+    let fenced = match closed {
         Ok(()) => executed(node, &mut control, flavour).await,
         Err(error) => Err(error),
     };
@@ -53,6 +62,14 @@ pub(super) async fn fence(node: &Node) -> Result<Done, StoreError> {
             Err(error)
         }
     }
+}
+
+/// Whether sessions hang in a commit for want of a standby's acknowledgement: no fence can be set before they end, which they don't by
+/// themselves where semi-synchronous replication never falls back.
+async fn waits_for_acknowledgement(node: &Node, control: &mut Control) -> bool {
+    let question = "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%\\_wait\\_sessions'";
+    let answers = node.run_on(control, question, node.limit).await.unwrap_or_default();
+    first(&answers).is_some_and(|row| row.at(1) != "0")
 }
 
 async fn set(node: &Node, control: &mut Control, flavour: Flavour) -> Result<(), StoreError> {
@@ -111,7 +128,7 @@ async fn kill_query(node: &Node, id: u32) -> String {
         tracing::warn!(node = %node.address, %error, "a fence that waits could not be given up");
     }
     let blockers = blockers.unwrap_or_default();
-    let named = blockers.iter().flat_map(super::client::Rows::iter).map(|row| {
+    let named = blockers.iter().flat_map(super::rows::Rows::iter).map(|row| {
         let (id, user, host, time, what) = (row.at(0), row.at(1), row.at(2), row.at(3), row.at(4));
         format!("{id} of {user} from {host}, {time} s: {what:?}")
     });
@@ -147,7 +164,7 @@ async fn cut_privileged(node: &Node, control: &mut Control) -> Result<(), StoreE
                     WHERE r.PRIVILEGE_TYPE IN ('READ_ONLY ADMIN', 'READ ONLY ADMIN', 'SUPER') \
                     AND r.GRANTEE LIKE CONCAT('''', p.USER, '''@%'))";
     let answers = node.run_on(control, question, node.limit).await?;
-    for row in answers.first().into_iter().flat_map(super::client::Rows::iter) {
+    for row in answers.first().into_iter().flat_map(super::rows::Rows::iter) {
         // One that ended by itself is no error.
         match node.try_on(control, &format!("KILL SOFT CONNECTION {}", row.at(0)), node.limit).await {
             Ok(_) | Err(CallError::Refused { .. }) => {}

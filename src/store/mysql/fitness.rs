@@ -5,10 +5,11 @@
 
 use super::{
     actions,
-    client::{CallError, Row, Rows},
+    client::CallError,
     flavour::Flavour,
     node::{Control, Node},
     rights,
+    rows::{Row, Rows},
 };
 use crate::model::{
     error::StoreError,

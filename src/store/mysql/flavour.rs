@@ -2,7 +2,10 @@
 //!
 //! Input: rows of a node. Output: plain values. It asks nothing itself.
 
-use super::client::{Row, Rows, quoted};
+use super::{
+    client::quoted,
+    rows::{Row, Rows},
+};
 use crate::model::transactions::{NotTransactions, Transactions};
 use std::time::Duration;
 

@@ -177,7 +177,10 @@ fn check_semi_sync(fitness: &Fitness, findings: &mut Vec<Finding>) {
     let either = |names: [&str; 2]| names.iter().find_map(|name| fitness.facts.get(*name).map(String::as_str));
     let enabled = either(["rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled"]);
     let timeout = either(["rpl_semi_sync_source_timeout", "rpl_semi_sync_master_timeout"]);
-    if enabled != Some("ON") {
+    let standby = either(["rpl_semi_sync_replica_enabled", "rpl_semi_sync_slave_enabled"]) == Some("ON");
+    if enabled != Some("ON") && standby {
+        // A standby that acknowledges: its primary is the one that matters.
+    } else if enabled != Some("ON") {
         findings.push(advice(
             "replicates asynchronously: a crash may lose acknowledged transactions, and when it hangs it can't be replaced",
             "semi-synchronous replication with a time-out of an hour or more, or failover.unfenced = \"promote\"",
@@ -208,7 +211,14 @@ fn check_standby(answer: &Answer, fitness: &Fitness, service: &Service, findings
             "takes writes as a standby, which its primary never has",
             if mysql { "SET GLOBAL super_read_only=ON" } else { "SET GLOBAL read_only=ON" },
         ));
-    } else if fact(STARTS_READ_ONLY) == "no" {
+    }
+    if ["rpl_semi_sync_source_enabled", "rpl_semi_sync_master_enabled"].iter().any(|name| fact(name) == "ON") {
+        findings.push(error(
+            "waits for acknowledgements of standbys of its own when it applies what its primary sends",
+            "SET GLOBAL rpl_semi_sync_source_enabled=OFF (rpl_semi_sync_master_enabled at MariaDB): it is switched on with its promotion",
+        ));
+    }
+    if !answer.writable && fact(STARTS_READ_ONLY) == "no" {
         findings.push(advice(
             "would take writes after a restart",
             if mysql { "SET PERSIST super_read_only=ON" } else { "read_only=ON in its configuration" },

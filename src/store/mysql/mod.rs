@@ -5,6 +5,7 @@
 //! connection that broke.
 
 mod actions;
+mod ask;
 mod client;
 mod fence;
 mod fitness;
@@ -12,8 +13,10 @@ mod flavour;
 mod inspect;
 mod node;
 mod probe;
+mod rebuild;
 mod rights;
 mod roles;
+mod rows;
 
 use super::{BoxFuture, Inspection, Store};
 use crate::{
@@ -23,7 +26,8 @@ use crate::{
         error::StoreError,
         guard::Refusal,
         name::NodeAddress,
-        observation::{Fitness, Observation},
+        observation::{Fitness, Observation, Part, Reach},
+        view::Rebuild,
     },
     net::{ClientTls, TlsFileError},
 };
@@ -31,7 +35,11 @@ use arc_swap::ArcSwap;
 use node::Node;
 use probe::Asker;
 pub use rights::{MARIADB_GRANTS, MYSQL_GRANTS};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// The nodes of one service.
 #[derive(Debug)]
@@ -91,7 +99,10 @@ impl MysqlStore {
                 actions::catch_up(&node, *position, lineage.transactions.as_ref(), limit).await
             }
             Action::Confirm { position, .. } => fence::confirm(&node, *position).await,
-            Action::Promote { .. } => roles::promote(&node).await,
+            Action::Promote { .. } => {
+                node.semi_sync_owed.fetch_or(state.is_semi_sync(), Ordering::Relaxed);
+                roles::promote(&node).await
+            }
             Action::Demote { to, .. } => {
                 let from = state.replicate_from(&node, to)?;
                 let (_, primary) = self.node(to);
@@ -120,9 +131,36 @@ impl State {
 
     fn node(&self, address: &NodeAddress, instance: &str, manages: bool) -> Arc<Node> {
         self.nodes.get(address).cloned().unwrap_or_else(|| {
-            let manager = if manages { format!("{}:{instance}", self.service.name) } else { String::new() };
-            Arc::new(Node::new(address.clone(), &self.service, manager, self.tls.clone()))
+            let announced = if manages { format!("{}:{instance}", self.service.name) } else { String::new() };
+            Arc::new(Node::new(address.clone(), &self.service, announced, self.tls.clone()))
         })
+    }
+
+    /// Whether the service's primary, or the one before it, was semi-synchronous.
+    fn is_semi_sync(&self) -> bool {
+        self.nodes.values().any(|node| node.semi_sync.load(Ordering::Relaxed))
+    }
+
+    /// A standby that a new primary can be made semi-synchronous with, where that is owed.
+    fn owed_standby(&self, node: &Node, seen: &Observation) -> Option<Arc<Node>> {
+        let open = seen.answer().is_some_and(|answer| answer.writable && matches!(answer.part, Part::Primary { .. }));
+        if !open || !node.semi_sync_owed.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.nodes.values().find(|other| other.heartbeat_ms.load(Ordering::Relaxed) > 0).cloned()
+    }
+
+    /// How often a primary speaks when it has nothing to say is what its standbys asked it for, so it is told by them.
+    fn tell_heartbeat(&self, node: &Node, seen: &mut Observation) {
+        let Reach::Answered(answer) = &mut seen.reach else { return };
+        match (&answer.part, answer.heartbeat) {
+            (Part::Standby { .. }, period) => node.heartbeat_ms.store(period.map_or(0, millis), Ordering::Relaxed),
+            (Part::Primary { .. }, _) => {
+                node.heartbeat_ms.store(0, Ordering::Relaxed);
+                let longest = self.nodes.values().map(|other| other.heartbeat_ms.load(Ordering::Relaxed)).max();
+                answer.heartbeat = longest.filter(|ms| *ms > 0).map(Duration::from_millis);
+            }
+        }
     }
 
     /// Where other nodes replicate `to` from, and as whom.
@@ -139,12 +177,21 @@ impl State {
     }
 }
 
+fn millis(period: Duration) -> u64 {
+    u64::try_from(period.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Store for MysqlStore {
     fn probe<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Observation> {
         Box::pin(async move {
             let (state, node) = self.node(node);
             let asker = Asker { service: state.service.name.as_str(), instance: &self.instance };
-            probe::probe(&node, asker, state.service.health.timeout).await
+            let mut seen = probe::probe(&node, asker, state.service.health.timeout).await;
+            state.tell_heartbeat(&node, &mut seen);
+            if let Some(standby) = state.owed_standby(&node, &seen) {
+                tokio::spawn(roles::acknowledge(standby, node));
+            }
+            seen
         })
     }
 
@@ -165,6 +212,19 @@ impl Store for MysqlStore {
 
     fn act<'a>(&'a self, action: &'a Action) -> BoxFuture<'a, Result<Done, StoreError>> {
         Box::pin(self.carry_out(action))
+    }
+
+    fn rebuild<'a>(
+        &'a self,
+        node: &'a NodeAddress,
+        primary: &'a NodeAddress,
+    ) -> BoxFuture<'a, Result<Rebuild, StoreError>> {
+        Box::pin(async move {
+            let (state, node) = self.node(node);
+            let from = state.replicate_from(&node, primary)?;
+            let (_, primary) = self.node(primary);
+            rebuild::rebuild(&node, &primary, &from).await
+        })
     }
 
     fn inspect<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Inspection> {

@@ -4,8 +4,9 @@
 //! never delays a probe. Never a call without a deadline.
 
 use super::{
-    client::{CallError, Connection, Login, Row, Rows},
+    client::{CallError, Connection, Login},
     probe::ProbeState,
+    rows::{Row, Rows},
 };
 use crate::{
     config::Service,
@@ -16,7 +17,10 @@ use crate::{
     },
     net::{ClientTls, Endpoint},
 };
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64},
+    time::Duration,
+};
 use tokio::{sync::Mutex, time::Instant};
 
 /// The user where none is configured.
@@ -35,8 +39,6 @@ pub(super) struct Control {
     pub(super) locked: Option<u32>,
     /// What a fence of ours found executed.
     pub(super) fenced_at: Option<Transactions>,
-    /// Whether a promotion switched semi-synchronous replication off, until a standby follows.
-    pub(super) semi_sync_off: bool,
 }
 
 /// One node.
@@ -48,6 +50,14 @@ pub(super) struct Node {
     pub(super) login: Login,
     /// How long one action may take.
     pub(super) limit: Duration,
+    /// The heartbeat period of its replication as last seen, 0 if it has none.
+    pub(super) heartbeat_ms: AtomicU64,
+    /// Whether it was a semi-synchronous primary when it was last seen.
+    pub(super) semi_sync: AtomicBool,
+    /// Whether it was promoted in the place of a semi-synchronous primary, and isn't semi-synchronous yet.
+    pub(super) semi_sync_owed: AtomicBool,
+    /// When it was last tried to make it so.
+    pub(super) semi_sync_tried: Mutex<Option<Instant>>,
     pub(super) probe: Mutex<ProbeState>,
     pub(super) control: Mutex<Control>,
 }
@@ -62,6 +72,10 @@ impl Node {
             address,
             login: Login { user, password, manager },
             limit: service.health.timeout.clamp(Duration::from_secs(2), Duration::from_secs(4)),
+            heartbeat_ms: AtomicU64::new(0),
+            semi_sync: AtomicBool::new(false),
+            semi_sync_owed: AtomicBool::new(false),
+            semi_sync_tried: Mutex::default(),
             probe: Mutex::default(),
             control: Mutex::default(),
         }

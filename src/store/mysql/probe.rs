@@ -5,9 +5,11 @@
 //! out that breaks off too many (`max_connect_errors`).
 
 use super::{
-    client::{CallError, Connection, Rows},
+    ask::{Attempt, Slow, ask},
+    client::{CallError, Connection},
     flavour::{Flavour, Receiving, Replica, SemiSync},
     node::{Node, first},
+    rows::Rows,
 };
 use crate::{
     model::{
@@ -16,28 +18,20 @@ use crate::{
         transactions::Transactions,
     },
     net::ConnectError,
-    store::BoxFuture,
 };
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 
-/// How long one new connection may wait for a node that doesn't answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often what changes seldom is asked for.
-const SLOW_EVERY: Duration = Duration::from_secs(2);
 /// Starts of one server that are so close to each other are one: it tells its uptime in whole seconds.
 const SAME_START: u64 = 2;
-/// How long a look at a node takes, and what comes between two of them, at most.
-const LOOK: Duration = Duration::from_secs(2);
 /// A semi-synchronous primary that waits at least so long for an acknowledgement doesn't go on without.
-const NO_FALLBACK: Duration = Duration::from_secs(3600);
+const NO_FALLBACK: Duration = Duration::from_hours(1);
 /// What a parked standby is said to follow: where nobody listens.
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -45,45 +39,19 @@ const NOWHERE: &str = "127.0.0.1:1";
 #[derive(Debug, Default)]
 pub(super) struct ProbeState {
     /// The connection of the last good probe.
-    kept: Option<Connection>,
+    pub(super) kept: Option<Connection>,
     /// A new connection under way.
-    attempt: Option<Attempt>,
+    pub(super) attempt: Option<Attempt>,
     /// What was last asked now and then, and when.
-    slow: Option<(Instant, Slow)>,
+    pub(super) slow: Option<(Instant, Slow)>,
     /// The server that answered last, and when it started (seconds since 1970).
-    started: Option<(String, u64)>,
+    pub(super) started: Option<(String, u64)>,
     /// The primary's last word to this standby, and when it was first seen.
-    heard: Option<(String, Instant)>,
+    pub(super) heard: Option<(String, Instant)>,
     /// Until when whoever was here before us may not have seen us.
-    newcomer_until: Option<Instant>,
+    pub(super) newcomer_until: Option<Instant>,
     /// What was received and not applied at the last probe.
-    unapplied: Option<(u64, u64)>,
-}
-
-/// A new connection that may take longer than one probe.
-struct Attempt {
-    opening: BoxFuture<'static, Result<Connection, CallError>>,
-    answers: Arc<AtomicBool>,
-}
-
-impl fmt::Debug for Attempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attempt").field("answers", &self.answers).finish_non_exhaustive()
-    }
-}
-
-/// What changes seldom.
-#[derive(Clone, Debug, Default)]
-struct Slow {
-    /// All managers that announce themselves, as `service:instance`.
-    managers: Vec<String>,
-    /// Where standbys are attached from.
-    standbys: Vec<String>,
-    semi_sync: SemiSync,
-    /// How many writes wait for room on the disk.
-    waits_for_room: u64,
-    /// Why it can't be told.
-    refused: String,
+    pub(super) unapplied: Option<(u64, u64)>,
 }
 
 /// Who asks.
@@ -104,6 +72,7 @@ pub(super) async fn probe(node: &Arc<Node>, asker: Asker<'_>, limit: Duration) -
             match answer(flavour, &connection.version, &answers, &mut state, asker) {
                 Ok(mut answer) => {
                     state.kept = Some(connection);
+                    note_semi_sync(node, &answer, &state);
                     if late {
                         add(&mut answer.note, "answered late or on a new connection only");
                     }
@@ -116,100 +85,13 @@ pub(super) async fn probe(node: &Arc<Node>, asker: Asker<'_>, limit: Duration) -
     Observation { reach, took: started.elapsed() }
 }
 
-/// Rows of the questions, and what is asked now and then if it was due.
-struct Heard {
-    connection: Connection,
-    answers: Vec<Rows>,
-    slow: Option<Slow>,
-}
-
-type Asked = Result<Heard, CallError>;
-
-/// Asks on the kept connection; on a new one too when that one broke, or was silent for half of the time. The first answer counts;
-/// without any, the new connection's failure does. Also says whether the kept one was silent.
-async fn ask(
-    node: &Arc<Node>,
-    state: &mut ProbeState,
-    started: Instant,
-    limit: Duration,
-) -> Result<(Connection, Vec<Rows>, bool), CallError> {
-    let deadline = started + limit;
-    let due = state.slow.as_ref().is_none_or(|(asked, _)| *asked + SLOW_EVERY <= started);
-    let (outcome, late) = match state.kept.take() {
-        None => (fresh(node, &mut state.attempt, deadline, due).await, false),
-        Some(kept) => ask_kept(node, kept, &mut state.attempt, (started + limit / 2, deadline), due).await,
-    };
-    let heard = outcome?;
-    state.attempt = None;
-    if let Some(slow) = heard.slow {
-        state.newcomer_until.get_or_insert(started + SLOW_EVERY + LOOK);
-        state.slow = Some((started, slow));
-    }
-    Ok((heard.connection, heard.answers, late))
-}
-
-async fn ask_kept(
-    node: &Arc<Node>,
-    kept: Connection,
-    attempt: &mut Option<Attempt>,
-    (half, deadline): (Instant, Instant),
-    due: bool,
-) -> (Asked, bool) {
-    let asked = question(kept, deadline, due);
-    tokio::pin!(asked);
-    tokio::select! {
-        answered = &mut asked => match answered {
-            Ok(_) | Err(CallError::Refused { .. }) => (answered, false),
-            Err(_) => (fresh(node, attempt, deadline, due).await, false),
-        },
-        () = sleep_until(half) => {
-            let outcome = tokio::select! {
-                Ok(answered) = &mut asked => Ok(answered),
-                answered = fresh(node, attempt, deadline, due) => answered,
-            };
-            (outcome, true)
-        }
-    }
-}
-
-/// The questions of a probe on one connection.
-async fn question(mut connection: Connection, deadline: Instant, due: bool) -> Asked {
-    let flavour = Flavour::of(&connection.version);
-    let answers = connection.run(flavour.questions(), deadline).await?;
-    let slow = if due {
-        Some(match connection.run(flavour.slow_questions(), deadline).await {
-            Ok(answers) => Slow::read(&answers),
-            Err(CallError::Refused { number, text }) => {
-                Slow { refused: format!("{text} ({number})"), ..Slow::default() }
-            }
-            Err(error) => return Err(error),
-        })
-    } else {
-        None
-    };
-    Ok(Heard { connection, answers, slow })
-}
-
-/// The questions on a new connection: the one that is under way already, if there is one.
-async fn fresh(node: &Arc<Node>, attempt: &mut Option<Attempt>, deadline: Instant, due: bool) -> Asked {
-    let under_way = attempt.get_or_insert_with(|| Attempt::begin(node));
-    match timeout_at(deadline, &mut under_way.opening).await {
-        Ok(opened) => {
-            *attempt = None;
-            question(opened?, deadline, due).await
-        }
-        Err(_) if under_way.answers.load(Ordering::Relaxed) => Err(CallError::Silent),
-        Err(_) => Err(CallError::Connect(ConnectError::TimedOut)),
-    }
-}
-
-impl Attempt {
-    fn begin(node: &Arc<Node>) -> Self {
-        let answers = Arc::new(AtomicBool::new(false));
-        let (node, seen) = (node.clone(), answers.clone());
-        let deadline = Instant::now() + PATIENCE;
-        let opening = Box::pin(async move { Connection::open(&node.endpoint, &node.login, deadline, &seen).await });
-        Self { opening, answers }
+/// A primary that is closed, or was just opened, says nothing of how it is meant to be.
+fn note_semi_sync(node: &Node, answer: &Answer, state: &ProbeState) {
+    let enabled = state.slow.as_ref().is_some_and(|(_, slow)| slow.semi_sync.enabled);
+    match answer.part {
+        Part::Primary { .. } if !answer.writable => {}
+        Part::Primary { .. } => node.semi_sync.store(enabled, Ordering::Relaxed),
+        Part::Standby { .. } => node.semi_sync.store(false, Ordering::Relaxed),
     }
 }
 
@@ -227,33 +109,6 @@ pub(super) fn reach_of(error: &CallError) -> Reach {
         CallError::Connect(error @ ConnectError::Tls(_)) => Reach::Rejected(error.to_string()),
         CallError::Connect(error) => Reach::Unreachable(error.to_string()),
         error => Reach::Rejected(error.to_string()),
-    }
-}
-
-impl Slow {
-    fn read(answers: &[Rows]) -> Self {
-        let column = |index: usize| {
-            let rows = answers.get(index).into_iter().flat_map(Rows::iter);
-            rows.map(|row| row.at(0).to_owned()).collect::<Vec<_>>()
-        };
-        let none = Rows::default();
-        let rows = |index: usize| answers.get(index).unwrap_or(&none);
-        Self {
-            managers: column(0),
-            standbys: column(1),
-            semi_sync: SemiSync::read(rows(2), rows(3)),
-            waits_for_room: rows(4).first().and_then(|row| row.at(0).parse().ok()).unwrap_or(0),
-            refused: String::new(),
-        }
-    }
-
-    /// Other managers of the same service, in order.
-    fn others(&self, asker: Asker<'_>) -> Vec<String> {
-        let ours = self.managers.iter().filter_map(|name| name.strip_prefix(asker.service)?.strip_prefix(':'));
-        let mut others: Vec<String> = ours.filter(|name| *name != asker.instance).map(ToOwned::to_owned).collect();
-        others.sort_unstable();
-        others.dedup();
-        others
     }
 }
 

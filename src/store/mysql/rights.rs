@@ -5,9 +5,9 @@
 
 use super::{
     actions,
-    client::{Row, Rows},
     flavour::Flavour,
     node::Node,
+    rows::{Row, Rows},
 };
 use crate::model::error::StoreError;
 use std::collections::BTreeSet;

@@ -5,16 +5,25 @@
 
 use super::{
     actions::{executed, flavour, replica},
-    client::{CallError, Rows, quoted_secret},
+    client::{CallError, quoted_secret},
     flavour::{Flavour, Receiving, SemiSync},
     node::{Control, Node, first},
+    rows::Rows,
 };
 use crate::model::{action::Done, error::StoreError, secret::Secret};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a standby may take to say that it is connected, before that is left to the probes.
 const ATTACH: Duration = Duration::from_millis(500);
+
+/// How long a standby that acknowledges nothing is left alone.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Asks for the settings of semi-synchronous replication, by whichever names.
+const SEMI_SYNC_SETTINGS: &str = "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'";
 
 /// Where to replicate from, and as whom.
 #[derive(Debug)]
@@ -28,7 +37,8 @@ pub(super) struct From {
 }
 
 /// Makes the node a primary. A semi-synchronous one would wait for standbys that it doesn't have yet, so that is switched off, and on again
-/// when the first one follows it.
+/// when the first one follows it
+/// that was semi-synchronous before ([`acknowledge`]).
 pub(super) async fn promote(node: &Node) -> Result<Done, StoreError> {
     let mut control = node.control.lock().await;
     let flavour = flavour(node, &mut control).await?;
@@ -55,23 +65,26 @@ pub(super) async fn demote(node: &Node, primary: &Node, from: &From) -> Result<D
     let flavour = flavour(node, &mut control).await?;
     let missing = strays(node, &mut control, flavour, primary).await?;
     if !missing.is_empty() {
+        // It stays out, read-only. An operator who mends it shall not wait for our lock.
+        if control.locked.take().is_some() {
+            node.run_on(&mut control, "UNLOCK TABLES", node.limit).await?;
+        }
         return Err(refused(node, primary, &missing));
     }
     if flavour == Flavour::Mysql {
         node.run_on(&mut control, "SET GLOBAL super_read_only=ON", node.limit).await?;
-        // Ends every session that has no right to stay, in one statement.
-        node.run_on(&mut control, "SET GLOBAL offline_mode=ON; SET GLOBAL offline_mode=OFF", node.limit).await?;
+        cut_sessions(node, &mut control, flavour).await?;
     } else {
         node.run_on(&mut control, "SET GLOBAL read_only=ON", node.limit).await?;
-        cut_users(node, &mut control).await?;
+        cut_sessions(node, &mut control, flavour).await?;
         control.locked = None;
         node.run_on(&mut control, "UNLOCK TABLES", node.limit).await?;
     }
+    // What a standby applies would wait for standbys of its own.
+    switch_semi_sync(node, &mut control, false).await?;
     let was_primary = replica(node, &mut control, flavour).await?.is_none();
     follow(node, &mut control, flavour, from, was_primary).await?;
     control.fenced_at = None;
-    drop(control);
-    attached(primary).await;
     Ok(Done::Demoted)
 }
 
@@ -97,8 +110,6 @@ pub(super) async fn repoint(node: &Node, primary: &Node, from: &From) -> Result<
         }
         now => follow(node, &mut control, flavour, from, now.is_none()).await?,
     }
-    drop(control);
-    attached(primary).await;
     Ok(Done::Repointed)
 }
 
@@ -148,8 +159,13 @@ async fn follow(
     }
 }
 
-/// MariaDB: ends the sessions of every user but ours and those that standbys use.
-async fn cut_users(node: &Node, control: &mut Control) -> Result<(), StoreError> {
+/// Ends the sessions of applications: at MySQL all that have no right to stay, in one statement; at MariaDB those of every user but ours
+/// and the ones that standbys use.
+pub(super) async fn cut_sessions(node: &Node, control: &mut Control, flavour: Flavour) -> Result<(), StoreError> {
+    if flavour == Flavour::Mysql {
+        node.run_on(control, "SET GLOBAL offline_mode=ON; SET GLOBAL offline_mode=OFF", node.limit).await?;
+        return Ok(());
+    }
     let question = "SELECT DISTINCT USER FROM information_schema.PROCESSLIST WHERE COMMAND <> 'Daemon' \
                     AND USER NOT IN ('system user', 'event_scheduler') AND USER <> SUBSTRING_INDEX(USER(), '@', 1) \
                     AND USER NOT IN (SELECT USER FROM information_schema.PROCESSLIST \
@@ -165,29 +181,55 @@ async fn cut_users(node: &Node, control: &mut Control) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Switches a primary's semi-synchronous replication off, or on again where a promotion of ours switched it off.
-async fn switch_semi_sync(node: &Node, control: &mut Control, on: bool) -> Result<(), StoreError> {
-    if on && !control.semi_sync_off {
-        return Ok(());
+/// Switches a primary's semi-synchronous replication, where it has it. Returns whether it is as asked for.
+pub(super) async fn switch_semi_sync(node: &Node, control: &mut Control, on: bool) -> Result<bool, StoreError> {
+    let answers = node.run_on(control, SEMI_SYNC_SETTINGS, node.limit).await?;
+    let Some(variables) = answers.first() else { return Ok(!on) };
+    let Some(switch) = SemiSync::switch(variables) else { return Ok(!on) };
+    if SemiSync::read(variables, &Rows::default()).enabled != on {
+        let value = if on { "ON" } else { "OFF" };
+        node.run_on(control, &format!("SET GLOBAL {switch}={value}"), node.limit).await?;
+        tracing::info!(node = %node.address, %value, "semi-synchronous replication was switched");
     }
-    let question = "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'";
-    let answers = node.run_on(control, question, node.limit).await?;
-    let Some(variables) = answers.first() else { return Ok(()) };
-    let Some(switch) = SemiSync::switch(variables) else { return Ok(()) };
-    if SemiSync::read(variables, &Rows::default()).enabled == on {
-        return Ok(());
-    }
-    let value = if on { "ON" } else { "OFF" };
-    node.run_on(control, &format!("SET GLOBAL {switch}={value}"), node.limit).await?;
-    control.semi_sync_off = !on;
-    tracing::info!(node = %node.address, %value, "semi-synchronous replication was switched");
-    Ok(())
+    Ok(true)
 }
 
-/// A standby follows `primary` now: it may be semi-synchronous again. What fails here fails no role.
-async fn attached(primary: &Node) {
-    let mut control = primary.control.lock().await;
-    if let Err(error) = switch_semi_sync(primary, &mut control, true).await {
-        tracing::warn!(node = %primary.address, %error, "semi-synchronous replication is still off");
+/// Makes `primary`, which was promoted in the place of a semi-synchronous one, wait for acknowledgements, and its new standby give them: a
+/// standby says only when it connects that it will. If it doesn't, the primary goes on without rather than wait for ever. Nobody waits
+/// for this; it is tried again while it is owed, but not at once.
+pub(super) async fn acknowledge(standby: Arc<Node>, primary: Arc<Node>) {
+    let Ok(mut tried) = primary.semi_sync_tried.try_lock() else { return };
+    if tried.is_some_and(|at| at + AGAIN > Instant::now()) {
+        return;
     }
+    *tried = Some(Instant::now());
+    let limit = standby.limit * 2;
+    let outcome = timeout(limit, try_acknowledge(&standby, &primary)).await;
+    let outcome = outcome.unwrap_or_else(|_| Err(primary.passing(format!("not within {limit:?}"))));
+    match outcome {
+        Ok(()) => primary.semi_sync_owed.store(false, Ordering::Relaxed),
+        Err(error) => tracing::warn!(node = %primary.address, %error, "semi-synchronous replication is still off"),
+    }
+}
+
+async fn try_acknowledge(standby: &Node, primary: &Node) -> Result<(), StoreError> {
+    let mut ours = standby.control.lock().await;
+    let mut theirs = primary.control.lock().await;
+    let flavour = flavour(standby, &mut ours).await?;
+    let clients = "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%\\_clients'";
+    if !switch_semi_sync(primary, &mut theirs, true).await? {
+        return Ok(());
+    }
+    let again = format!("{}; {}", flavour.stop_receiving(), flavour.start());
+    let asked = standby.run_on(&mut ours, &again, standby.limit).await;
+    let end = Instant::now() + ATTACH;
+    while asked.is_ok() && Instant::now() < end {
+        let answers = primary.run_on(&mut theirs, clients, primary.limit).await?;
+        if first(&answers).is_some_and(|row| row.at(1) != "0") {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    switch_semi_sync(primary, &mut theirs, false).await?;
+    Err(standby.passing("acknowledges nothing: is it a semi-synchronous standby?"))
 }

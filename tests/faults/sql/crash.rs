@@ -1,18 +1,21 @@
 //! A primary's process dies, and comes back.
 
 use super::{
+    idle::{Idle, Readers},
     load::{Ledger, Load},
-    scene::{on_both, ready, servers, strays, takes_writes, wait_follows, wait_route, wait_writable},
+    scene::{is_named, on_both, ready, servers, strays, takes_writes, wait_follows, wait_route, wait_writable},
 };
 use crate::{
     common::{PATIENCE, mysql_server::MysqlServer, wait_for},
     rig::Rig,
-    scene::{QUICK, changes, epoch, last_operation, median, ms, noticed, stays},
+    scene::{QUICK, epoch, last_operation, median, ms, noticed},
 };
 use std::time::{Duration, Instant};
 
 /// How many sessions write.
 const SESSIONS: usize = 16;
+/// How many do nothing, have a transaction open, or read.
+const IDLE: usize = 4;
 /// How many times a crash is timed.
 const ROUNDS: usize = 5;
 
@@ -52,7 +55,9 @@ struct Crash {
 fn crash(component: &str, settings: &str) -> Crash {
     let mut nodes = servers(component, 1);
     let rig = ready(&nodes, settings);
+    let mut idle = Idle::start(rig.port, IDLE);
     let load = Load::start(rig.port, SESSIONS, "w");
+    let readers = Readers::start(rig.port, IDLE);
     load.progress(200);
     nodes[1].wait_synced(&nodes[0]);
     nodes[0].kill();
@@ -61,7 +66,10 @@ fn crash(component: &str, settings: &str) -> Crash {
     wait_route(&rig, &nodes[1]);
     load.progress(200);
     let ledger = load.finish();
+    assert!(readers.finish() > 0, "no read");
     ledger.is_clean(&nodes[1]);
+    idle.are_intact();
+    idle.were_rolled_back();
     // Only a session whose write was under way may be cut; the others keep their connection.
     assert!(ledger.cut <= ledger.unknown.len() + ledger.undone.len(), "{ledger:?}");
     let lost = ledger.lost(&nodes[1]).len();
@@ -76,37 +84,15 @@ fn crash(component: &str, settings: &str) -> Crash {
 /// The old primary returns: a standby if it holds nothing else, fenced and named if it does. How many transactions it holds alone.
 fn comes_back(rig: &Rig, nodes: &mut [MysqlServer]) -> usize {
     nodes[0].restart();
-    let alone = strays(&nodes[0], &nodes[1]);
     wait_for("it is fenced", PATIENCE, || !takes_writes(&nodes[0]));
-    if alone.is_empty() {
+    let alone = strays(&nodes[0], &nodes[1]);
+    if alone.count == 0 {
         rig.wait_ready();
         wait_follows(&nodes[0], &nodes[1]);
-        return 0;
+    } else {
+        is_named(rig, &nodes[0], &alone);
     }
-    named(rig, &nodes[0], &alone);
-    alone.split(',').map(count).sum()
-}
-
-/// `uuid:5-9` are five transactions, `uuid:5` is one.
-fn count(set: &str) -> usize {
-    let ranges = set.split(':').skip(1);
-    let numbers = ranges.map(|range| {
-        let (from, to) = range.split_once('-').unwrap_or((range, range));
-        let number = |text: &str| text.trim().parse::<usize>().expect("a number");
-        number(to) - number(from) + 1
-    });
-    numbers.sum()
-}
-
-/// It is fenced and doesn't follow, its transactions are named in status and journal, and the service is unharmed.
-fn named(rig: &Rig, old: &MysqlServer, alone: &str) {
-    let numbers = alone.split(':').nth(1).expect("a set").to_owned();
-    rig.wait("its transactions are named", |service| service.to_string().contains(&numbers));
-    stays("fenced, and no standby", Duration::from_secs(1), || !takes_writes(old) && !old.replicates());
-    wait_for("the loss is amended", PATIENCE, || !changes(rig, "amended").is_empty());
-    let amended = changes(rig, "amended").pop().expect("just seen");
-    assert_eq!(amended["lost"]["known"], true, "{amended:#}");
-    assert_eq!(rig.service()["mode"], "open", "the service is unharmed");
+    alone.count
 }
 
 /// A primary that comes back with transactions nobody else has: made here, so that it is certain.
@@ -124,20 +110,14 @@ pub fn returned_with_strays() -> String {
         load.progress(100);
         nodes[0].restart();
         wait_for("it is fenced", PATIENCE, || !takes_writes(&nodes[0]));
-        let named_set = strays(&nodes[0], &nodes[1]);
-        let alone = if named_set.is_empty() { nodes[0].executed() } else { named_set };
-        if component == "mysql9" {
-            named(&rig, &nodes[0], &alone);
-        } else {
-            let sequence = alone.rsplit('-').next().expect("a sequence").to_owned();
-            rig.wait("its transactions are named", |service| service.to_string().contains(&sequence));
-            stays("no standby", Duration::from_secs(1), || !nodes[0].replicates());
-        }
+        let alone = strays(&nodes[0], &nodes[1]);
+        assert!(alone.count > 0, "{alone:?}");
+        is_named(&rig, &nodes[0], &alone);
         load.progress(100);
         let ledger = load.finish();
         ledger.is_clean(&nodes[1]);
         assert_eq!(nodes[1].query("SELECT 1 FROM shop.ledger WHERE id = 'stray:1'").len(), 0, "never merged");
-        format!("fenced, {alone} named; {} rows lost with it", ledger.lost(&nodes[1]).len())
+        format!("fenced, {} named; {} rows lost with it", alone.said, ledger.lost(&nodes[1]).len())
     })
 }
 

@@ -56,6 +56,8 @@ pub struct Ledger {
     pub cut: usize,
     /// Every other error, and session state that was lost.
     pub errors: Vec<String>,
+    /// Logins that were refused.
+    pub turned_away: Vec<String>,
 }
 
 /// Running sessions.
@@ -107,6 +109,7 @@ impl Load {
             all.undone.extend(ledger.undone);
             all.cut += ledger.cut;
             all.errors.extend(ledger.errors);
+            all.turned_away.extend(ledger.turned_away);
         }
         all
     }
@@ -201,12 +204,12 @@ impl Session {
         }
     }
 
-    /// A login that failed: a lost connection is none yet, what a server says is an error.
+    /// A login that failed: a lost connection is none yet, what a server says is a refusal.
     fn refused(&mut self, error: &mysql::Error) {
         if let mysql::Error::MySqlError(said) = error
             && said.state != LOST
         {
-            self.ledger.errors.push(format!("{}: its login: {said}", self.name));
+            self.ledger.turned_away.push(format!("{}: {said}", self.name));
         }
     }
 
@@ -272,9 +275,16 @@ impl Ledger {
         self.acknowledged.iter().filter(|(id, _)| !held.contains(id)).collect()
     }
 
-    /// Nothing is there twice, nothing that was said to be undone, of no transaction a part, and nobody wrote as somebody else.
+    /// As [`Ledger::is_true`], and every login was let in.
     #[track_caller]
     pub fn is_clean(&self, server: &MysqlServer) {
+        assert!(self.turned_away.is_empty(), "{} logins refused: {:?}", self.turned_away.len(), self.turned_away[0]);
+        self.is_true(server);
+    }
+
+    /// Nothing is there twice, nothing that was said to be undone, of no transaction a part, and nobody wrote as somebody else.
+    #[track_caller]
+    pub fn is_true(&self, server: &MysqlServer) {
         let some = &self.errors[..self.errors.len().min(3)];
         assert!(some.is_empty(), "{} errors, such as {some:?}", self.errors.len());
         let twice = server.query("SELECT id FROM shop.ledger GROUP BY id HAVING COUNT(*) > 1 LIMIT 3");

@@ -1,6 +1,7 @@
 //! Planned switches under load.
 
 use super::{
+    idle::{Idle, Readers},
     load::Load,
     scene::{on_both, prepared, ready, servers, takes_writes, wait_follows, wait_writable},
 };
@@ -12,13 +13,19 @@ use std::time::{Duration, Instant};
 
 /// As many as the goal of the project says.
 const SESSIONS: usize = 32;
+/// How many more do nothing, or read.
+const IDLE: usize = 4;
 
 /// There and back: no error, no dropped connection, nothing lost, nothing twice, session state intact.
 pub fn planned() -> String {
     on_both(|component| {
         let nodes = servers(component, 1);
         let rig = ready(&nodes, "");
+        let mut idle = Idle::start(rig.port, IDLE);
+        // An open transaction would be waited for, and the switch refused in the end.
+        idle.commit();
         let load = Load::start(rig.port, SESSIONS, "w");
+        let readers = Readers::start(rig.port, IDLE);
         load.progress(200);
         let mut stalls = Vec::new();
         let mut begun = Vec::new();
@@ -30,15 +37,17 @@ pub fn planned() -> String {
             load.progress(200);
             wait_follows(&nodes[from], &nodes[to]);
             assert!(!takes_writes(&nodes[from]));
+            idle.are_intact();
             stalls.push(operation["client_stall_ms"].as_f64().unwrap_or(f64::NAN));
         }
         let ledger = load.finish();
+        let reads = readers.finish();
         ledger.is_clean(&nodes[0]);
         assert_eq!((ledger.cut, ledger.unknown.len(), ledger.undone.len()), (0, 0, 0), "{:?}", ledger.undone);
         assert!(ledger.lost(&nodes[0]).is_empty(), "{:?}", ledger.lost(&nodes[0]));
         let gaps: Vec<Duration> = begun.iter().map(|begun| ledger.gap(*begun)).collect();
         format!(
-            "{SESSIONS} sessions, {} rows, 0 errors, 0 lost, 0 twice, 0 cut; stalls {stalls:.0?} ms, longest silence {} ms",
+            "{SESSIONS} sessions, {} rows, {reads} reads, 0 errors, 0 lost, 0 twice, 0 cut; stalls {stalls:.0?} ms, longest silence {} ms",
             ledger.acknowledged.len(),
             gaps[0].as_millis()
         )

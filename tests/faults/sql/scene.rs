@@ -10,9 +10,10 @@ use crate::{
         wait_for,
     },
     rig::Rig,
+    scene::{changes, stays},
     table,
 };
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 /// Both flavours, as `tests/servers/install` calls them.
 pub const FLAVOURS: [&str; 2] = ["mysql9", "mariadb"];
@@ -54,6 +55,11 @@ pub fn ready(servers: &[MysqlServer], settings: &str) -> Rig {
 #[track_caller]
 pub fn prepared(servers: &[MysqlServer], settings: &str) -> Rig {
     let port = free_port();
+    Rig { pointsman: Pointsman::prepare(&configuration(port, servers, settings)), port }
+}
+
+/// The tables of the service.
+pub fn configuration(port: u16, servers: &[MysqlServer], settings: &str) -> String {
     let login = |word: &str, name: &str| format!("{word} = \"{name}\"\npassword = \"{PASSWORD}\"\n");
     let mut text = format!(
         "[services.cart]\nkind = \"mysql\"\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n\
@@ -67,7 +73,7 @@ pub fn prepared(servers: &[MysqlServer], settings: &str) -> Rig {
         write!(text, "[[services.cart.clusters]]\nname = \"{name}\"\nsite = \"{name}\"\nnodes = [\"{node}\"]\n")
             .expect("writing to a string");
     }
-    Rig { pointsman: Pointsman::prepare(&text), port }
+    text
 }
 
 /// Whether a server would take an application's writes; false for one that doesn't answer.
@@ -91,13 +97,72 @@ pub fn wait_follows(server: &MysqlServer, primary: &MysqlServer) {
     });
 }
 
-/// The transactions that `one` has executed and `other` hasn't, in MySQL's notation; empty for MariaDB, which can't subtract.
-pub fn strays(one: &MysqlServer, other: &MysqlServer) -> String {
-    if one.pick(false, true) {
-        return String::new();
+/// Transactions that only one server holds.
+#[derive(Debug, Default)]
+pub struct Strays {
+    /// In the notation of Pointsman; empty when there is none.
+    pub said: String,
+    /// How many they are.
+    pub count: usize,
+}
+
+/// The transactions that `old`, a primary that was left, holds and its heir doesn't.
+#[track_caller]
+pub fn strays(old: &MysqlServer, heir: &MysqlServer) -> Strays {
+    if old.pick(true, false) {
+        let executed = "SELECT @@GLOBAL.gtid_executed";
+        let (ours, theirs) = (asked(old, executed), asked(heir, executed));
+        let said = asked(old, &format!("SELECT GTID_SUBTRACT('{ours}', '{theirs}')"));
+        return Strays { count: said.split(',').map(transactions).sum(), said };
     }
-    let (mine, theirs) = (one.executed(), other.executed());
-    one.value(&format!("SELECT GTID_SUBTRACT('{mine}', '{theirs}')"))
+    // Its own line of history, of which the heir has a part: `0-3-17`, domain, server, sequence.
+    let line = format!("0-{}-", asked(old, "SELECT @@server_id"));
+    let last = |server: &MysqlServer| {
+        let state = asked(server, "SELECT @@GLOBAL.gtid_binlog_state");
+        let known = state.split(',').find_map(|id| id.trim().strip_prefix(&line)?.parse().ok());
+        known.unwrap_or(0_usize)
+    };
+    match (last(heir), last(old)) {
+        (theirs, ours) if ours > theirs => {
+            Strays { said: format!("{line}{}..{ours}", theirs + 1), count: ours - theirs }
+        }
+        _ => Strays::default(),
+    }
+}
+
+/// One value of a server that is being fenced or demoted, which may end those who ask.
+#[track_caller]
+fn asked(server: &MysqlServer, statement: &str) -> String {
+    let mut value = String::new();
+    wait_for(statement, PATIENCE, || {
+        let Ok(rows) = server.try_query(statement) else { return false };
+        value = rows.into_iter().flatten().next().unwrap_or_default().replace('\n', "");
+        true
+    });
+    value
+}
+
+/// `uuid:5-9` are five transactions, `uuid:5` is one.
+fn transactions(set: &str) -> usize {
+    let ranges = set.split(':').skip(1).filter(|range| !range.is_empty());
+    let numbers = ranges.map(|range| {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        let number = |text: &str| text.trim().parse::<usize>().expect("a number");
+        number(to) - number(from) + 1
+    });
+    numbers.sum()
+}
+
+/// A primary that was left is back, with its strays: fenced, no standby, all of them named, the loss known, the service unharmed.
+#[track_caller]
+pub fn is_named(rig: &Rig, old: &MysqlServer, alone: &Strays) {
+    rig.wait("its transactions are named", |service| service.to_string().contains(&alone.said));
+    stays("fenced, and no standby", Duration::from_secs(1), || !takes_writes(old) && !old.replicates());
+    wait_for("the loss is amended", PATIENCE, || !changes(rig, "amended").is_empty());
+    let amended = changes(rig, "amended").pop().expect("just seen");
+    assert_eq!(amended["lost"]["known"], true, "{amended:#}");
+    assert_eq!(amended["lost"]["count"], alone.count, "{amended:#}");
+    assert_eq!(rig.service()["mode"], "open", "the service is unharmed");
 }
 
 /// Whether the route leads to this server, open.

@@ -379,3 +379,10 @@ fn the_last_insert_id_is_kept_and_asked_for() {
     run(&mut session, "SET last_insert_id = 0", &[variable("last_insert_id", "0"), CHANGED]);
     assert_eq!(replayed(&session), ["SETUP"]);
 }
+
+#[test]
+fn what_nobody_can_set_is_not_taken_along() {
+    let mut session = Carried::default();
+    run(&mut session, "INSERT INTO t VALUES (1)", &[variable("last_gtid", "0-1-7"), variable("in_transaction", "0")]);
+    assert_eq!(replayed(&session), ["SETUP"]);
+}

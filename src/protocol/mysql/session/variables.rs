@@ -119,6 +119,11 @@ fn is_passing(name: &[u8]) -> bool {
             | b"rand_seed1"
             | b"rand_seed2"
             | b"timestamp"
+            | b"in_transaction"
+            | b"error_count"
+            | b"warning_count"
+            | b"external_user"
+            | b"proxy_user"
     ) || name.starts_with(b"session_track_")
 }
 
