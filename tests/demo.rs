@@ -78,3 +78,22 @@ fn a_server_that_dies_in_the_middle_is_a_failure() {
     assert!(!rest.iter().any(|line| line.contains("promises held")), "{rest:?}");
     wait_for("everything is gone", PATIENCE, || !folder.exists() && left_in(&folder).is_empty());
 }
+
+#[test]
+fn the_demo_of_mysql_keeps_its_promises() {
+    for (component, program_name) in [("mysql9", "mysqld"), ("mariadb", "mariadbd")] {
+        require_server!(component);
+        let mut command = Command::new(program());
+        command.args(["demo", "--stores", "mysql", "--seconds", "6", "--mysql-server"]);
+        command.arg(servers_folder().join(component).join(program_name));
+        let output = command.stdin(Stdio::null()).output().expect("its end");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{component}: {said}\n{}", String::from_utf8_lossy(&output.stderr));
+        let planned = said.lines().filter(|line| {
+            line.starts_with("demo store=mysql operation=planned errors=0 stall_ms=") && line.ends_with(" lost=0")
+        });
+        assert_eq!(planned.count(), 2, "{component}: {said}");
+        let crash = said.lines().next_back().unwrap_or_default();
+        assert!(crash.starts_with("demo store=mysql operation=crash errors=0 stall_ms="), "{component}: {said}");
+    }
+}

@@ -145,7 +145,8 @@ impl Session {
         if !stays {
             return Err(Need::Move);
         }
-        if view.cut_sessions && view.route.mode == Mode::Hold && (self.state.is_open() || self.stuck().is_some()) {
+        // An open transaction gets its time to end; the steward cuts it when that is over.
+        if view.cut_sessions && view.route.mode == Mode::Hold && !self.state.is_open() && self.stuck().is_some() {
             tracing::info!(peer = %self.handle.peer, "a session is cut because it can't move and the operator said so");
             return Err(Need::End);
         }
@@ -215,12 +216,14 @@ impl Session {
 
     /// Tells the lane whether something is open here, and operators why it can't move.
     pub(super) fn tell_lane(&mut self) {
-        let ended = self.lane.set_busy(&self.handle, self.state.is_open());
+        // A transaction that was lost with its node keeps nobody waiting.
+        let open = self.state.is_open() && self.backend.is_some();
+        let ended = self.lane.set_busy(&self.handle, open);
         if !self.state.take_news() && !ended {
             return;
         }
         let stuck = self.stuck();
-        if stuck.is_none() && self.state.is_open() {
+        if stuck.is_none() && open {
             // The steward may have said so of its transaction, and will say when that has ended.
             return;
         }

@@ -261,7 +261,7 @@ impl Session {
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Need>> {
-        if self.handle.ending() != Ending::No && !self.state.is_open() {
+        if self.handle.ending() != Ending::No && !(self.state.is_open() && self.backend.is_some()) {
             return Poll::Ready(Err(Need::End));
         }
         if self.lane.version() != self.seen

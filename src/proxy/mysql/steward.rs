@@ -166,7 +166,14 @@ fn look_at_transactions(lane: &Lane, view: &View) {
             );
             handle.end(Ending::Now);
         }
-        let Some(open) = handle.busy_for().filter(|open| *open > LONG) else { return };
+        let Some(open) = handle.busy_for() else { return };
+        if view.cut_sessions && view.route.mode == Mode::Hold && open > LONG.min(view.settings.failover.drain_timeout / 2) {
+            tracing::info!(client = %handle.peer, "a session is cut because of its transaction and the operator said so");
+            handle.end(Ending::Now);
+        }
+        if open <= LONG {
+            return;
+        }
         let why = format!("transaction open for {} s", open.as_secs());
         lane.set_stuck(handle.id(), Some(StuckSession { client: handle.peer.to_string(), why }));
     });

@@ -136,6 +136,11 @@ pub(super) async fn tune(node: &Node) -> Result<(), StoreError> {
         }
         Flavour::MariaDb => {
             let replica = replica(node, &mut control, flavour).await?;
+            if replica.is_some() {
+                // A semi-synchronous standby that is parked says goodbye to its primary first, for 5 s if that hangs.
+                let quick = "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout=1";
+                node.run_on(&mut control, quick, node.limit).await?;
+            }
             replica.and_then(|replica| replica.heartbeat).map(|period| period.as_secs_f64())
         }
     };

@@ -61,8 +61,19 @@ pub struct Lexer<'a> {
 /// Letters, digits, `_`, `$` and everything that isn't ASCII.
 #[inline]
 fn in_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+    IN_WORD[usize::from(byte)]
 }
+
+const IN_WORD: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    loop {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80;
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 impl<'a> Lexer<'a> {
     /// Starts at the beginning of `text`.
@@ -168,14 +179,15 @@ impl<'a> Lexer<'a> {
     /// What begins with a digit: letters belong to it, a fraction, and an exponent's sign.
     fn number(&mut self) {
         let hex = self.rest().first() == Some(&b'0') && matches!(self.byte(1), Some(b'x' | b'X' | b'b' | b'B'));
-        let mut exponent = false;
-        while let Some(byte) = self.byte(0) {
+        let (rest, mut len, mut exponent) = (self.rest(), 0, false);
+        while let Some(&byte) = rest.get(len) {
             if !(in_word(byte) || byte == b'.' || exponent && matches!(byte, b'+' | b'-')) {
-                return;
+                break;
             }
             exponent = !hex && matches!(byte, b'e' | b'E');
-            self.at += 1;
+            len += 1;
         }
+        self.at += len;
     }
 
     /// What follows an `@`.
