@@ -212,7 +212,7 @@ impl Machine {
                 id: switch.operation.id.clone(),
                 lineage,
                 position: received,
-                held: self.nodes.get(node).and_then(|node| node.served_position()).unwrap_or(0),
+                held: self.nodes.get(node).and_then(NodeState::served_position).unwrap_or(0),
             }),
         ]
     }

@@ -96,7 +96,8 @@ impl Machine {
     fn count_loss(&mut self, node: &NodeAddress, position: u64, lineage: &Lineage) -> Option<Draft> {
         let departed = self.durable.departed.get(node)?;
         let lost = self.lost_by_name(node, position, lineage).unwrap_or_else(|| {
-            let ours = lineage.id == departed.lineage;
+            // Where transactions have names, a count of them proves nothing.
+            let ours = lineage.id == departed.lineage && lineage.transactions.is_none();
             Loss {
                 known: ours,
                 count: if ours { position.saturating_sub(departed.position) } else { 0 },

@@ -186,7 +186,8 @@ impl Storm {
             }
             Fault::Firewall(n, length) => {
                 self.net.set(US, n + 1, Path::Rejected);
-                self.ledger.lied_until = self.now + length;
+                // What was found while it lied is acted on a moment later.
+                self.ledger.lied_until = self.now + length + SECOND;
                 length
             }
             Fault::Rough(one, other, length) => {

@@ -131,8 +131,8 @@ impl Storm {
             self.receive_named(n, of, delay);
         }
         let primary = &self.nodes[of];
-        let arrives = primary.pinged_at >= self.nodes[n].link.last_io + BEAT || primary.offset > self.nodes[n].received;
-        if arrives && !self.plan.named {
+        let is_new = primary.pinged_at >= self.nodes[n].link.last_io + BEAT || primary.offset > self.nodes[n].received;
+        if is_new && !self.plan.named {
             let first = primary.stream.partition_point(|piece| piece.end <= self.nodes[n].offset);
             let pieces = &primary.stream[first.min(primary.stream.len())..];
             let arrived = pieces.iter().take_while(|piece| piece.at + delay <= now);
