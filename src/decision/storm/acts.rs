@@ -95,6 +95,17 @@ impl Storm {
         self.index(to.as_str()).map_or(Follows::Void, Follows::Node)
     }
 
+    /// Data that nobody else has keeps a node from following anybody.
+    fn made_to_follow(&mut self, n: usize, to: &NodeAddress, done: Done) -> Result<Done, StoreError> {
+        let follows = self.follow(to);
+        if self.has_strays(n, follows) {
+            return Err(failed("it holds transactions that nobody else has".to_owned(), false));
+        }
+        self.nodes[n].follow(follows, self.now);
+        self.remember_role(n);
+        Ok(done)
+    }
+
     fn do_it(&mut self, n: usize, action: &Action) -> Result<Done, StoreError> {
         let now = self.now;
         let no = |why: &str| Err(failed(format!("{} {why}", action.node()), false));
@@ -136,24 +147,13 @@ impl Storm {
                 Ok(Done::Promoted)
             }
             Action::Demote { to, .. } => {
-                let to = self.follow(to);
-                if self.has_strays(n, to) {
-                    return no("holds transactions that nobody else has");
+                let result = self.made_to_follow(n, to, Done::Demoted);
+                if result.is_ok() {
+                    self.broken_connections(n);
                 }
-                self.nodes[n].follow(to, now);
-                self.remember_role(n);
-                self.broken_connections(n);
-                Ok(Done::Demoted)
+                result
             }
-            Action::Repoint { to, .. } => {
-                let to = self.follow(to);
-                if self.has_strays(n, to) {
-                    return no("holds transactions that nobody else has");
-                }
-                self.nodes[n].follow(to, now);
-                self.remember_role(n);
-                Ok(Done::Repointed)
-            }
+            Action::Repoint { to, .. } => self.made_to_follow(n, to, Done::Repointed),
             Action::Park { .. } if self.nodes[n].is_primary() => no("is no standby any more, so it isn't parked"),
             Action::Park { .. } => {
                 if !lied(Sabotage::ParkSkipped) {
