@@ -8,7 +8,7 @@ use pointsman::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use pointsman::model::route::{Epoch, Mode, Readying, Route, Target};
 use pointsman::model::secret::Secret;
 use pointsman::model::signal::Signal;
-use pointsman::proxy::{Proxy, Snapshot};
+use pointsman::proxy::{Proxy, ServeError, Snapshot};
 use pointsman::route::{Board, View};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,11 +48,17 @@ impl MysqlPath {
     }
 
     /// As [`MysqlPath::to`], with other settings.
-    pub fn with(server: &MysqlServer, change: impl FnOnce(&mut Service)) -> Self {
+    pub fn with(server: &MysqlServer, change: impl Fn(&mut Service)) -> Self {
         if let Ok(filter) = std::env::var("POINTSMAN_TEST_LOG") {
             // Another test of this program may have begun it already.
             let _ = pointsman::telemetry::start_logging(&filter, false);
         }
+        // Another test program may take a port between the choice and the bind: another one will do.
+        let mut tries = (0..5).map(|_| Self::try_with(server, &change));
+        tries.find_map(Result::ok).expect("a listener")
+    }
+
+    fn try_with(server: &MysqlServer, change: &impl Fn(&mut Service)) -> Result<Self, ServeError> {
         let port = free_port();
         let mut settings = settings(port);
         change(&mut settings);
@@ -67,8 +73,8 @@ impl MysqlPath {
         };
         let (board, signals) = Board::new(view, 1);
         let proxy = Proxy::start(1).expect("threads");
-        proxy.serve(&settings, &board).expect("a listener");
-        Self { proxy, board, signals, port }
+        proxy.serve(&settings, &board)?;
+        Ok(Self { proxy, board, signals, port })
     }
 
     /// How an application connects as that user.
