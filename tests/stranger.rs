@@ -62,7 +62,7 @@ fn a_user_who_may_not_ask_is_served_only_by_the_process_that_was_judged() {
     let mut server =
         RedisServer::builder("redis7").user("app on >secret ~* +get +set").user("own on >word +info").start();
     let own = Credentials { username: Some("own".into()), password: Some(Secret::new(*b"word")) };
-    let mut path = DataPath::with(&server, |settings| settings.credentials = Some(own));
+    let mut path = DataPath::with(&server, |settings| settings.credentials = Some(own.clone()));
     let mut client = path.raw();
     assert_eq!(client.command(&["AUTH", "app", "secret"]).text(), "OK");
     waits_for_a_verdict(&mut path, &mut server, &mut client);

@@ -29,7 +29,8 @@ fn one_too_many_with_tls_is_closed() {
     let server = RedisServer::start("redis7");
     let path = DataPath::with(&server, |settings| {
         settings.max_connections = 1;
-        settings.tls = Some(ListenerTls { certificate: files.server, key: files.server_key, client_ca: None });
+        settings.tls =
+            Some(ListenerTls { certificate: files.server.clone(), key: files.server_key.clone(), client_ca: None });
     });
     let _one = path.raw();
     assert!(path.raw().until_closed().is_empty(), "closed without a word");
