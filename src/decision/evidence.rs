@@ -69,8 +69,12 @@ enum Opinion {
 impl Machine {
     /// What is known of the routed primary now.
     pub(super) fn verdict(&self, now: Now) -> Verdict {
-        let Some((address, node)) = self.route.target.as_ref().and_then(|to| self.nodes.get_key_value(&to.node)) else {
-            return Verdict::Well;
+        let Some(target) = &self.route.target else { return Verdict::Well };
+        let Some((address, node)) = self.nodes.get_key_value(&target.node) else {
+            // A reload took it out of the list, and nobody asks it any more. Whatever was found before that still holds: a standby
+            // that is parked would copy what the primary came back with.
+            let words = format!("{} is routed and not configured: it isn't asked", target.node);
+            return Verdict::Suspect { words, refused: false, heard: false };
         };
         let suspect = |words: String| Verdict::Suspect { words, refused: false, heard: false };
         let Some(reach) = node.failed() else {

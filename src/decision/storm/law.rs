@@ -312,10 +312,12 @@ impl Storm {
         }
     }
 
-    /// A node came back without some of its data. What a standby within reach still has must outlive that; the rest is gone.
+    /// A node came back without some of its data. What a standby within reach still has must outlive that; the rest is gone. Where
+    /// another manager comes first, keeping that is its duty: Pointsman parks nobody beside it, and the storm's one does nothing.
     pub(super) fn data_went(&mut self, n: usize, before: &[u32]) {
         let mut kept: Vec<u32> = self.nodes[n].data.clone();
-        let undisturbed = self.now >= self.ledger.disturbed_at + 5 * SECOND;
+        let yields = self.core.machine.as_ref().is_some_and(|machine| machine.yields_to().is_some());
+        let undisturbed = self.now >= self.ledger.disturbed_at + 5 * SECOND && !yields;
         for (other, node) in self.nodes.iter().enumerate() {
             let well = node.proc == Proc::Up && node.host && node.link.copied_at.is_none();
             let follows = matches!(node.follows, Follows::Void) || node.follows == Follows::Node(n);

@@ -12,7 +12,7 @@ use crate::{
     decision::switch::Stage,
     model::{operation::Command, record::Change, view::Standing},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 fn stage(storm: &super::Storm) -> Option<Stage> {
     storm.core.machine.as_ref()?.switch.as_ref().map(|switch| switch.stage)
@@ -153,4 +153,70 @@ fn what_an_old_dump_names_as_its_parent_tells_that_it_is_old_however_little_it_l
     assert!(storm.nodes[2].data.len() >= held, "{}", storm.state());
     storm.begin(Fault::Reload(false));
     heals(&mut storm);
+}
+
+/// A reload that names these clusters only; none: all of them again.
+fn reloaded(storm: &mut super::Storm, without: Option<&str>) {
+    let mut settings = storm.plan.settings.clone();
+    settings.clusters.retain(|cluster| cluster.nodes.iter().all(|node| Some(node.address.as_str()) != without));
+    storm.settings = Arc::new(settings);
+    storm.reload(false);
+}
+
+#[test]
+fn a_strange_primary_that_leaves_the_list_empties_nobody() {
+    let mut plan = shipped(2);
+    plan.settings.failover.automatic = false;
+    plan.full_copy = 20 * MS;
+    let mut storm = steady(plan);
+    let held = storm.nodes[1].data.len();
+    storm.begin(Fault::Kill(0, Disk::Nothing, 2 * SECOND));
+    storm.run(5 * SECOND);
+    assert_eq!((standing(&storm).0, storm.nodes[1].follows), (Standing::Blocked, Follows::Void), "{}", storm.state());
+    let gone = storm.nodes[0].name.clone();
+    reloaded(&mut storm, Some(gone.as_str()));
+    storm.run(5 * SECOND);
+    let (state, note) = standing(&storm);
+    assert!(state == Standing::Blocked && note.contains("not in the configuration"), "{note}");
+    assert!(storm.nodes[1].data.len() >= held && storm.nodes[1].follows == Follows::Void, "{}", storm.state());
+    assert!(!open(&storm), "requests wait as before: {}", storm.state());
+    reloaded(&mut storm, None);
+    storm.run(2 * SECOND);
+    assert_eq!(standing(&storm).0, Standing::Blocked, "{:?}", standing(&storm));
+    storm.order(Command::Failover { to: None, dry_run: false, accept_loss: true });
+    moves(&mut storm, 1, 5 * SECOND);
+    heals(&mut storm);
+}
+
+#[test]
+fn a_healthy_primary_that_leaves_the_list_goes_on_serving() {
+    let mut storm = steady(shipped(2));
+    let gone = storm.nodes[0].name.clone();
+    reloaded(&mut storm, Some(gone.as_str()));
+    let before = storm.ledger.acknowledged();
+    stays(&mut storm, 5 * SECOND);
+    assert!(open(&storm) && storm.ledger.acknowledged() > before, "{}", storm.state());
+    let (state, note) = standing(&storm);
+    assert!(state == Standing::Blocked && note.contains("not in the configuration"), "{note}");
+    storm.order(Command::Failover { to: None, dry_run: false, accept_loss: true });
+    stays(&mut storm, SECOND);
+    reloaded(&mut storm, None);
+    heals(&mut storm);
+}
+
+#[test]
+fn beside_a_second_manager_that_comes_first_nobody_is_parked_and_that_one_answers_for_it() {
+    let mut storm = steady(shipped(2));
+    storm.nodes[1].other_manager = true;
+    storm.run(SECOND);
+    storm.kill(0);
+    storm.run(3 * SECOND);
+    assert_eq!(storm.nodes[1].follows, Follows::Node(0), "{}", storm.state());
+    storm.restart(0, Disk::Nothing, 0);
+    assert!(storm.ledger.protected.is_empty(), "what it keeps isn't ours to keep");
+    // One that is gone leaves the duty to us, and what a standby has is kept again.
+    storm.nodes[1].other_manager = false;
+    let held = storm.nodes[1].data.len();
+    moves(&mut storm, 1, 5 * SECOND);
+    assert!(storm.nodes[1].data.len() >= held && held > 0, "{}", storm.state());
 }
