@@ -44,8 +44,8 @@ pub(super) struct ProbeState {
     pub(super) attempt: Option<Attempt>,
     /// What was last asked now and then, and when.
     pub(super) slow: Option<(Instant, Slow)>,
-    /// The server that answered last, and when it started (seconds since 1970).
-    pub(super) started: Option<(String, u64)>,
+    /// The server that answered last, when it started (seconds since 1970), and how long it had run then (seconds).
+    pub(super) started: Option<(String, u64, u64)>,
     /// The primary's last word to this standby, and when it was first seen.
     pub(super) heard: Option<(String, Instant)>,
     /// Until when whoever was here before us may not have seen us.
@@ -152,7 +152,7 @@ fn answer(
     // Whoever was here before us manages until it must have seen us: else both do for that time.
     let unseen = state.newcomer_until.is_some_and(|until| Instant::now() < until);
     Ok(Answer {
-        run_id: run_id(now.get("identity"), now.number("now").unwrap_or(0).saturating_sub(uptime), state),
+        run_id: run_id(now.get("identity"), now.number("now").unwrap_or(0), uptime, state),
         version: flavour.version(version),
         part: part(replica.as_ref(), &slow, state),
         writable: !read_only && !super_read_only && !now.flag("offline_mode"),
@@ -177,13 +177,17 @@ pub(super) fn lineage(executed: Transactions) -> Lineage {
     Lineage { id: "gtid".to_owned(), transactions: Some(executed), ..Lineage::default() }
 }
 
-/// `identity/start`, the same as long as the process runs although its uptime is told in whole seconds.
-fn run_id(identity: &str, start: u64, state: &mut ProbeState) -> String {
+/// `identity/start`, the same as long as the process runs although its uptime is told in whole seconds. A later start with less uptime
+/// than before is another one, however soon it came; a clock that was set back changes the uptime and not the start.
+fn run_id(identity: &str, now: u64, uptime: u64, state: &mut ProbeState) -> String {
+    let told = now.saturating_sub(uptime);
     let start = match &state.started {
-        Some((before, known)) if before == identity && start.abs_diff(*known) <= SAME_START => *known,
-        _ => start,
+        Some((before, known, ran)) if before == identity && told.abs_diff(*known) <= SAME_START => {
+            if told > *known && uptime < *ran { told } else { *known }
+        }
+        _ => told,
     };
-    state.started = Some((identity.to_owned(), start));
+    state.started = Some((identity.to_owned(), start, uptime));
     format!("{identity}/{start}")
 }
 
@@ -244,11 +248,13 @@ mod tests {
     #[test]
     fn one_start_is_one_although_its_second_wavers() {
         let mut state = ProbeState::default();
-        assert_eq!(run_id("a", 100, &mut state), "a/100");
-        assert_eq!(run_id("a", 101, &mut state), "a/100");
-        assert_eq!(run_id("a", 98, &mut state), "a/100");
-        assert_eq!(run_id("a", 103, &mut state), "a/103", "it was started again");
-        assert_eq!(run_id("b", 103, &mut state), "b/103");
+        assert_eq!(run_id("a", 110, 10, &mut state), "a/100");
+        assert_eq!(run_id("a", 112, 11, &mut state), "a/100");
+        assert_eq!(run_id("a", 112, 14, &mut state), "a/100");
+        assert_eq!(run_id("a", 108, 8, &mut state), "a/100", "the clock was set back");
+        assert_eq!(run_id("a", 113, 10, &mut state), "a/103", "it was started again");
+        assert_eq!(run_id("a", 105, 0, &mut state), "a/105", "and again, at once");
+        assert_eq!(run_id("b", 105, 0, &mut state), "b/105");
     }
 
     #[test]
