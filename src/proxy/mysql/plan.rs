@@ -91,7 +91,9 @@ impl Session {
             Plan { reads: true, .. } if whole && !self.state.is_open() => Retry::Reads,
             _ => Retry::Never,
         };
-        if whole && plan.is_one() && !self.state.is_open() && self.lane.gate() != Gate::Guarded {
+        // What is guarded because time has run out isn't tried again either.
+        let may_wait = self.lane.gate() != Gate::Guarded || self.lane.mode() == Mode::ReadOnly;
+        if whole && plan.is_one() && !self.state.is_open() && may_wait {
             self.keep(packet);
         }
         self.state.paused = false;
@@ -180,14 +182,15 @@ impl Session {
         }
         let view = self.lane.view();
         let refused = match view.route.mode {
-            Mode::ReadOnly if plan.writes => Some((
-                error::OPTION_PREVENTS,
-                format!(
+            Mode::ReadOnly if plan.writes => {
+                let why = if self.lane.board.reads { "this is the read port of" } else { "mode read_only of" };
+                let text = format!(
                     "The MySQL server is running with the --read-only option so it cannot execute this statement \
-                     (pointsman: service {} is in mode read_only)",
+                     (pointsman: {why} service {})",
                     view.settings.name
-                ),
-            )),
+                );
+                Some((error::OPTION_PREVENTS, text))
+            }
             Mode::Closed => Some((error::SHUTDOWN, super::wait::excuse(&self.lane))),
             Mode::Hold if !self.goes_on(plan) => Some((error::SHUTDOWN, super::wait::excuse(&self.lane))),
             _ => None,
