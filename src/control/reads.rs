@@ -53,7 +53,7 @@ impl Reads {
             tracing::info!(svc = %self.svc, epoch = %route.epoch, node, "reads go to this node");
         }
         let (process, settings) = (process.map(Into::into), settings.clone());
-        self.board.publish(View { route, process, next, cut_sessions: false, slow: None, settings });
+        self.board.publish(View { process, next, ..View::new(route, settings) });
     }
 
     /// Where reads go, as operators see it.

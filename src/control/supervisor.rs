@@ -167,14 +167,7 @@ impl Supervisor {
     fn add(&mut self, config: &Config, service: &Arc<Service>) -> Result<(), String> {
         let store = self.workshop.store(config, service)?;
         let state = self.shared.coordinator.state().services.get(&service.name).cloned().unwrap_or_default();
-        let view = View {
-            route: Route::default(),
-            process: None,
-            next: None,
-            cut_sessions: false,
-            slow: None,
-            settings: service.clone(),
-        };
+        let view = View::new(Route::default(), service.clone());
         let (reads, read_signals) = if service.listen_read.is_empty() {
             (None, mpsc::channel(1).1)
         } else {

@@ -8,6 +8,7 @@
 
 pub mod certificates;
 pub mod data_path;
+pub mod http;
 pub mod instance;
 pub mod mysql_path;
 pub mod mysql_raw;
@@ -19,6 +20,7 @@ pub mod process;
 pub mod raw;
 pub mod redis_server;
 pub mod relay;
+pub mod search_server;
 pub mod skip;
 pub mod volume;
 
