@@ -123,7 +123,9 @@ impl Machine {
     fn lost_by_name(&self, node: &NodeAddress, position: u64, lineage: &Lineage) -> Option<Loss> {
         let routed = self.routed_node()?.answer.as_ref()?;
         let strays = lineage.beyond(&routed.lineage)?;
-        let whole = self.durable.departed.get(node).is_none_or(|departed| position >= departed.held);
+        // It had all that it was seen to have, and all that its heir has from it.
+        let departed = self.durable.departed.get(node);
+        let whole = departed.is_none_or(|departed| position >= departed.held.max(departed.position));
         let detail = if !whole {
             format!("{node} returned without all that it had, so more may be lost: {}", shown(&strays))
         } else if strays.is_empty() {
