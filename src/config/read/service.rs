@@ -42,6 +42,8 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let kind = kind.and_then(|field| field.choice(&mut r.sink, &kinds, &["elasticsearch"]));
     let listen = table.require(&mut r.sink, "listen", "listen = [\"127.0.0.1:6379\"], where applications connect");
     let listen = listen.and_then(|field| listeners(&field, r));
+    let listen_read =
+        table.get("listen_read").and_then(|field| listeners_for_reads(&field, kind, r)).unwrap_or_default();
     let replication =
         [("managed", Replication::Managed), ("external", Replication::External), ("none", Replication::None)];
     let later = ["mirrored"];
@@ -60,9 +62,10 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let users = users::users(&mut table, kind, r);
     let health = health(table.section(&mut r.sink, "health"), r);
     let failover = failover(table.section(&mut r.sink, "failover"), replication, r);
-    let mut places = ServicePlaces::new(listen.clone().unwrap_or_default(), replication);
+    let own = listen.iter().flatten().chain(&listen_read).cloned().collect();
+    let mut places = ServicePlaces::new(own, replication);
     let clusters = clusters::clusters(&mut table, &mut places, r);
-    for later in ["listen_read", "require_approval", "require", "indices"] {
+    for later in ["require_approval", "require", "indices"] {
         table.reserve(&mut r.sink, later);
     }
     table.finish(&mut r.sink);
@@ -70,7 +73,7 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
         name: name.into(),
         kind: kind?,
         listen: listen?,
-        listen_read: Vec::new(),
+        listen_read,
         replication,
         tune,
         deny,
@@ -104,6 +107,15 @@ fn listeners(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Vec<Listen>> {
         }
     }
     Some(all)
+}
+
+fn listeners_for_reads(field: &Field<'_>, kind: Option<Kind>, r: &mut Reader<'_>) -> Option<Vec<Listen>> {
+    if kind == Some(Kind::Elasticsearch) {
+        let message = format!("`{}` belongs to services with standbys", field.name);
+        r.sink.error(field.span.clone(), Code::Conflict, message, "a search is answered by whichever node is well");
+        return None;
+    }
+    listeners(field, r)
 }
 
 /// Commands in upper case, a subcommand after one blank. Whether they exist is checked where the table of commands is.
