@@ -8,7 +8,7 @@ BENCH ?=
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 
-.PHONY: demo test faults simulate lint bench bench-mysql fuzz suites suites-mysql clean-servers
+.PHONY: demo test faults simulate lint bench bench-mysql bench-elastic fuzz suites suites-mysql suites-elastic clean-servers
 
 # `make demo STORES="redis mysql"`, `make demo STORES=mysql MYSQL=mariadb`.
 demo:
@@ -49,6 +49,12 @@ bench-mysql:
 	tests/servers/install mysql9 mariadb haproxy sysbench
 	cargo build --release --quiet
 	benches/mysql_side_by_side $(BENCH)
+
+# HTTP to a mock and to a real OpenSearch by wrk, directly and through every proxy. `make bench-elastic BENCH="--quick --count"`.
+bench-elastic:
+	tests/servers/install opensearch2 haproxy nginx envoy wrk
+	cargo build --release --quiet
+	benches/elastic_side_by_side $(BENCH)
 
 # Every fuzz target for a while, with the nightly compiler that cargo-fuzz needs (rustup toolchain install nightly).
 fuzz: export PATH := $(CURDIR)/target/tools/bin:$(PATH)
