@@ -131,6 +131,13 @@ impl Service {
         self.clusters.iter().find(|cluster| cluster.name.as_str() == name)
     }
 
+    /// What is probed and what a route leads to, in order of preference: every node, or, where a cluster serves as a whole, its
+    /// first node, which stands for it.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&Cluster, &Node)> {
+        let most = if self.kind == Kind::Elasticsearch { 1 } else { usize::MAX };
+        self.clusters.iter().flat_map(move |cluster| cluster.nodes.iter().take(most).map(move |node| (cluster, node)))
+    }
+
     /// Every node of every cluster, in order of preference.
     pub fn nodes(&self) -> impl Iterator<Item = (&Cluster, &Node)> {
         self.clusters.iter().flat_map(|cluster| cluster.nodes.iter().map(move |node| (cluster, node)))

@@ -225,7 +225,8 @@ impl Driver {
                 Effect::Publish { route, next, cut_sessions, slow } => {
                     let process = self.machine.process().map(Into::into);
                     let settings = self.settings.clone();
-                    self.publish(View { route, process, next, cut_sessions, slow, settings });
+                    let peers = self.desk.board.view().peers.clone();
+                    self.publish(View { route, process, next, cut_sessions, slow, peers, settings });
                 }
                 Effect::Act { ticket, action, limit } => {
                     let about = self.desk.about();

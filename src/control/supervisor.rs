@@ -167,14 +167,7 @@ impl Supervisor {
     fn add(&mut self, config: &Config, service: &Arc<Service>) -> Result<(), String> {
         let store = self.workshop.store(config, service)?;
         let state = self.shared.coordinator.state().services.get(&service.name).cloned().unwrap_or_default();
-        let view = View {
-            route: Route::default(),
-            process: None,
-            next: None,
-            cut_sessions: false,
-            slow: None,
-            settings: service.clone(),
-        };
+        let view = View::new(Route::default(), service.clone());
         let (board, signals) = Board::new(view, self.workers);
         let moved = state.last_switch;
         let machine = Machine::new(service.clone(), state, self.workers);

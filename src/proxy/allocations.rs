@@ -164,9 +164,5 @@ fn board(node: SocketAddr) -> Arc<Board> {
     };
     let target = Target { cluster: ClusterName::from("a"), node: NodeAddress::from(node.to_string()) };
     let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target) };
-    Board::new(
-        View { route, process: None, next: None, cut_sessions: false, slow: None, settings: Arc::new(settings) },
-        1,
-    )
-    .0
+    Board::new(View::new(route, Arc::new(settings)), 1).0
 }

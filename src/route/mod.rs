@@ -10,6 +10,7 @@ pub use pause::Pause;
 use crate::{
     config::Service,
     model::{
+        observation::Peer,
         route::{Readying, Route, Target},
         signal::{Signal, StuckSession},
     },
@@ -43,8 +44,17 @@ pub struct View {
     /// Each write waits so long before it is sent: the next node doesn't catch up otherwise, and a short pause for each is less than a
     /// long hold for all. Where the data path has no such pause it is ignored.
     pub slow: Option<Duration>,
+    /// Where clusters serve as a whole: every node of every cluster, as last probed. Else empty.
+    pub peers: Arc<[Peer]>,
     /// Limits, denied commands and time-outs; replaced by a reload.
     pub settings: Arc<Service>,
+}
+
+impl View {
+    /// A route with nothing under way.
+    pub fn new(route: Route, settings: Arc<Service>) -> Self {
+        Self { route, process: None, next: None, cut_sessions: false, slow: None, peers: Arc::default(), settings }
+    }
 }
 
 /// Counts of one worker for one service. The worker alone writes; control and the metrics page read.

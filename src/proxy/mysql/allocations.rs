@@ -200,6 +200,6 @@ fn board(node: SocketAddr) -> Arc<Board> {
     };
     let target = Target { cluster: ClusterName::from("a"), node: NodeAddress::from(node.to_string()) };
     let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target) };
-    let view = View { route, process: None, next: None, cut_sessions: false, slow: None, settings: Arc::new(settings) };
+    let view = View::new(route, Arc::new(settings));
     Board::new(view, 1).0
 }
