@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 STORES ?= redis
 MYSQL ?= mysql9
+SEARCH ?= opensearch2
 SERVERS := $(or $(POINTSMAN_SERVERS),$(CURDIR)/target/servers)
 BENCH ?=
 FUZZ_SECONDS ?= 60
@@ -10,12 +11,13 @@ SEEDS ?= 10000
 
 .PHONY: demo test faults simulate lint bench bench-mysql bench-elastic fuzz suites suites-mysql suites-elastic clean-servers
 
-# `make demo STORES="redis mysql"`, `make demo STORES=mysql MYSQL=mariadb`.
+# `make demo STORES="redis mysql elasticsearch"`, `make demo STORES=mysql MYSQL=mariadb`, `make demo STORES=elasticsearch SEARCH=elasticsearch7`.
 demo:
-	tests/servers/install $(if $(filter redis,$(STORES)),redis7) $(if $(filter mysql,$(STORES)),$(MYSQL))
+	tests/servers/install $(if $(filter redis,$(STORES)),redis7) $(if $(filter mysql,$(STORES)),$(MYSQL)) \
+	  $(if $(filter elasticsearch,$(STORES)),$(SEARCH))
 	cargo build --release --quiet
 	target/release/pointsman demo --stores "$(STORES)" --redis-server $(SERVERS)/redis7/redis-server \
-	  --mysql-server $(SERVERS)/$(MYSQL)/$(if $(filter mariadb,$(MYSQL)),mariadbd,mysqld)
+	  --mysql-server $(SERVERS)/$(MYSQL)/$(if $(filter mariadb,$(MYSQL)),mariadbd,mysqld) --search-node $(SERVERS)/$(SEARCH)/node
 
 # Everything on real servers; a test whose server is missing is skipped and named at the end. Leaves nothing running, and checks it.
 test:
