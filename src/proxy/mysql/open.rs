@@ -22,7 +22,7 @@ use crate::{
         login::{LOGIN_MAX, put_attribute},
         node_login::{Ask, Channel, Node, NodeLogin, NodeLoginError, Progress},
         packet,
-        session::tracking::SETUP,
+        session::tracking::{READ_ONLY, SETUP},
     },
 };
 use bytes::{Buf, BytesMut};
@@ -187,14 +187,14 @@ async fn enter(
 /// Makes a fresh session at the node one that can be followed.
 pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError> {
     let served = lane.view().process.clone().filter(|_| lane.leads_to(&backend.node));
-    let mut questions = vec![SETUP];
+    let mut questions = setup(lane).to_vec();
     let mariadb = lane.manners().is_some_and(|manners| manners.is_mariadb());
     if served.is_some() {
         questions.push(process::question(mariadb));
     }
     let answers = ask::ask_all(backend, &questions).await?;
     let Some(served) = served else { return Ok(()) };
-    let row = answers.into_iter().nth(1).and_then(|answer| answer.row).unwrap_or_default();
+    let row = answers.into_iter().next_back().and_then(|answer| answer.row).unwrap_or_default();
     if process::is_served(&served, &row) {
         return Ok(());
     }
@@ -202,8 +202,13 @@ pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError
 }
 
 /// Turns session tracking on again, after the server has reset the session.
-pub async fn track(backend: &mut Backend) -> Result<(), AskError> {
-    ask::ask_all(backend, &[SETUP]).await.map(|_| ())
+pub async fn track(lane: &Lane, backend: &mut Backend) -> Result<(), AskError> {
+    ask::ask_all(backend, setup(lane)).await.map(|_| ())
+}
+
+/// What every fresh session at a node is told first.
+fn setup(lane: &Lane) -> &'static [&'static str] {
+    if lane.board.reads { &[READ_ONLY, SETUP] } else { &[SETUP] }
 }
 
 /// One login under way.
