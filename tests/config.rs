@@ -94,7 +94,17 @@ fn every_optional_part_of_the_reference_is_valid_and_shows_the_default() {
     let loaded = without_secrets(&all);
     assert_eq!(loaded.render_all(false), "");
     let (full, bare) = (loaded.config.expect("valid"), without_secrets(&text).config.expect("valid"));
-    let examples = ["deny", "on_call", "tls.", "node_tls.", "workers", "users.shop", "idle_in_transaction", "indices"];
+    let examples = [
+        "listen_read",
+        "deny",
+        "on_call",
+        "tls.",
+        "node_tls.",
+        "workers",
+        "users.shop",
+        "idle_in_transaction",
+        "indices",
+    ];
     let different: Vec<String> = diff(&bare, &full)
         .into_iter()
         .filter(|change| {

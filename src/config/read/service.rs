@@ -42,6 +42,8 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let kind = kind.and_then(|field| field.choice(&mut r.sink, &kinds, &[]));
     let listen = table.require(&mut r.sink, "listen", "listen = [\"127.0.0.1:6379\"], where applications connect");
     let listen = listen.and_then(|field| listeners(&field, r));
+    let listen_read =
+        table.get("listen_read").and_then(|field| listeners_for_reads(&field, kind, r)).unwrap_or_default();
     let replication = replication(&mut table, kind, r);
     let tune = table.get("tune").filter(|field| !search::lacks(field, kind, r));
     let tune = tune.and_then(|field| field.boolean(&mut r.sink)).unwrap_or_default();
@@ -58,17 +60,16 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let search = search::search(&mut table, kind, r);
     let health = health(table.section(&mut r.sink, "health"), r);
     let failover = failover(table.section(&mut r.sink, "failover"), replication, r);
-    let mut places = ServicePlaces::new(listen.clone().unwrap_or_default(), replication);
+    let own = listen.iter().flatten().chain(&listen_read).cloned().collect();
+    let mut places = ServicePlaces::new(own, replication);
     let clusters = clusters::clusters(&mut table, kind, &mut places, r);
-    for later in ["listen_read", "require_approval"] {
-        table.reserve(&mut r.sink, later);
-    }
+    table.reserve(&mut r.sink, "require_approval");
     table.finish(&mut r.sink);
     Some(Service {
         name: name.into(),
         kind: kind?,
         listen: listen?,
-        listen_read: Vec::new(),
+        listen_read,
         replication,
         tune,
         deny,
@@ -114,6 +115,15 @@ fn listeners(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Vec<Listen>> {
         }
     }
     Some(all)
+}
+
+fn listeners_for_reads(field: &Field<'_>, kind: Option<Kind>, r: &mut Reader<'_>) -> Option<Vec<Listen>> {
+    if kind == Some(Kind::Elasticsearch) {
+        let message = format!("`{}` belongs to services with standbys", field.name);
+        r.sink.error(field.span.clone(), Code::Conflict, message, "a search is answered by whichever node is well");
+        return None;
+    }
+    listeners(field, r)
 }
 
 /// Commands in upper case, a subcommand after one blank. Whether they exist is checked where the table of commands is.
