@@ -325,8 +325,12 @@ impl Workshop for Wiring {
         store(config, service)
     }
 
-    fn open(&self, service: &Service, board: &Arc<Board>) -> Result<(), String> {
-        self.proxy(|proxy| proxy.serve(service, board))
+    fn open(&self, service: &Service, board: &Arc<Board>, reads: Option<&Arc<Board>>) -> Result<(), String> {
+        self.proxy(|proxy| {
+            proxy.serve(service, board)?;
+            let opened = reads.map_or(Ok(()), |reads| proxy.serve_reads(service, reads));
+            opened.inspect_err(|_| proxy.remove(&service.name))
+        })
     }
 
     fn change(&self, service: &Service) -> Result<(), String> {

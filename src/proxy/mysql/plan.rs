@@ -93,7 +93,9 @@ impl Session {
         };
         // Rows of a bulk execution are executed one by one.
         let one = plan.is_one() && command != com::STMT_BULK_EXECUTE;
-        if whole && one && !self.state.is_open() && self.lane.gate() != Gate::Guarded {
+        // What is guarded because time has run out isn't tried again either.
+        let may_wait = self.lane.gate() != Gate::Guarded || self.lane.mode() == Mode::ReadOnly;
+        if whole && one && !self.state.is_open() && may_wait {
             self.keep(packet);
         }
         self.state.paused = false;
@@ -183,14 +185,15 @@ impl Session {
         }
         let view = self.lane.view();
         let refused = match view.route.mode {
-            Mode::ReadOnly if plan.writes => Some((
-                error::OPTION_PREVENTS,
-                format!(
+            Mode::ReadOnly if plan.writes => {
+                let why = if self.lane.board.reads { "this is the read port of" } else { "mode read_only of" };
+                let text = format!(
                     "The MySQL server is running with the --read-only option so it cannot execute this statement \
-                     (pointsman: service {} is in mode read_only)",
+                     (pointsman: {why} service {})",
                     view.settings.name
-                ),
-            )),
+                );
+                Some((error::OPTION_PREVENTS, text))
+            }
             Mode::Closed => Some((error::SHUTDOWN, super::wait::excuse(&self.lane))),
             Mode::Hold if !self.goes_on(plan) => Some((error::SHUTDOWN, super::wait::excuse(&self.lane))),
             _ => None,

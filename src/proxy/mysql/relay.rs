@@ -303,6 +303,8 @@ impl Session {
         let text = ErrPacket::read(packet.get(HEADER..)?).ok()?.text;
         let first = before == 0 && !answering.delivered;
         let read_only = match number {
+            // On the read port a node is read only, and stays so.
+            _ if self.lane.board.reads => false,
             1836 => true,
             1290 => text.windows(9).any(|word| word == b"read-only"),
             _ => false,
