@@ -164,7 +164,7 @@ fn look_at_transactions(lane: &Lane, view: &View) {
                 service = %view.settings.name, client = %handle.peer,
                 "a session ends because its transaction was idle for longer than idle_in_transaction"
             );
-            handle.end(Ending::Now);
+            handle.end(Ending::Idle);
         }
         let Some(open) = handle.busy_for() else { return };
         if view.cut_sessions && view.route.mode == Mode::Hold && open > LONG.min(view.settings.failover.drain_timeout / 2) {
