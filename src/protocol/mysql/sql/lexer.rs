@@ -278,7 +278,6 @@ impl<'a> Iterator for Lexer<'a> {
                     self.word();
                     Token::Word(self.slice(from))
                 }
-                Class::Symbol => self.symbol(first),
                 Class::Digit => {
                     self.number();
                     Token::Number(self.slice(from))
@@ -290,7 +289,7 @@ impl<'a> Iterator for Lexer<'a> {
                     Token::Assign
                 }
                 Class::Comment if self.skip_comment() => continue,
-                Class::Colon | Class::Comment => self.symbol(first),
+                Class::Symbol | Class::Colon | Class::Comment => self.symbol(first),
             });
         }
     }

@@ -142,20 +142,20 @@ const fn count(text: &[u8]) -> usize {
     words
 }
 
-/// Places in the table of harmless words: a power of two, so many that nearly every word stands in its own.
-const PLACES: usize = 2048;
+/// Places in the table of harmless words: a power of two, so many that most words stand in their own.
+const PLACES: usize = 1024;
 
 /// The harmless words, packed; each in its place or, if that is taken, in the next free one behind it.
 static SPREAD: [u128; PLACES] = table();
 
-const _: () = assert!(COUNT < PLACES / 4);
+const _: () = assert!(COUNT < PLACES / 2);
 
 /// Where a packed word is looked for first.
 #[inline]
 const fn place(word: u128) -> usize {
     #[expect(clippy::cast_possible_truncation, reason = "all of its bits are mixed into those that are left")]
     let folded = (word ^ word >> 64) as u64;
-    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 53) as usize % PLACES
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % PLACES
 }
 
 const fn table() -> [u128; PLACES] {
