@@ -78,6 +78,9 @@ fn take_view(lane: &Rc<Lane>) {
     if same && before.next == view.next && before.cut_sessions == view.cut_sessions {
         return;
     }
+    if before.route.target != view.route.target || before.process != view.process {
+        lane.witness.dismiss();
+    }
     if view.route.mode == Mode::Hold {
         lane.outage.began();
     }
