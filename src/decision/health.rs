@@ -110,6 +110,8 @@ pub(super) struct NodeState {
     pub(super) former: Option<Box<(Answer, Samples)>>,
     /// When its link to its primary was first seen down, after this process had been seen with it up.
     pub(super) link_lost: Option<Duration>,
+    /// When our fence was last set there: what was asked before knows nothing of it.
+    pub(super) fenced: Option<Duration>,
     /// When the last failure was counted.
     counted: Option<Duration>,
     fails: u32,
@@ -138,6 +140,7 @@ impl NodeState {
             sick_for: 0,
             former: None,
             link_lost: None,
+            fenced: None,
             counted: None,
             fails: 0,
             goods: 0,

@@ -9,7 +9,7 @@ use super::{
     worker::{Message, Port, work},
 };
 use crate::{
-    config::{Failover, Health, Replication, Service},
+    config::{Failover, Health, Replication, Search, Service},
     model::{
         name::{ClusterName, Kind, NodeAddress, ServiceName},
         route::{Epoch, Mode, Route, Target},
@@ -158,6 +158,7 @@ fn board(node: SocketAddr) -> Arc<Board> {
         users: Vec::new(),
         replication_user: None,
         idle_in_transaction: None,
+        search: Search::default(),
         health: Health::default(),
         failover: Failover::defaults(Replication::None),
         clusters: Vec::new(),

@@ -5,7 +5,7 @@
 
 use super::Threads;
 use crate::{
-    config::{Failover, Health, Replication, Service, User},
+    config::{Failover, Health, Replication, Search, Service, User},
     model::{
         name::{ClusterName, Kind, NodeAddress, ServiceName},
         route::{Epoch, Mode, Route, Target},
@@ -194,6 +194,7 @@ fn board(node: SocketAddr) -> Arc<Board> {
         users: vec![user],
         replication_user: None,
         idle_in_transaction: None,
+        search: Search::default(),
         health: Health::default(),
         failover: Failover::defaults(Replication::None),
         clusters: Vec::new(),

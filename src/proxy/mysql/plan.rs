@@ -91,9 +91,11 @@ impl Session {
             Plan { reads: true, .. } if whole && !self.state.is_open() => Retry::Reads,
             _ => Retry::Never,
         };
+        // Rows of a bulk execution are executed one by one.
+        let one = plan.is_one() && command != com::STMT_BULK_EXECUTE;
         // What is guarded because time has run out isn't tried again either.
         let may_wait = self.lane.gate() != Gate::Guarded || self.lane.mode() == Mode::ReadOnly;
-        if whole && plan.is_one() && !self.state.is_open() && may_wait {
+        if whole && one && !self.state.is_open() && may_wait {
             self.keep(packet);
         }
         self.state.paused = false;
@@ -157,12 +159,13 @@ impl Session {
         &mut self,
         instead: &[u8],
         there: usize,
+        whole: bool,
         payload: &[u8],
         plan: &Plan,
         retry: Retry,
     ) -> Taken {
         let command = payload.first().copied().unwrap_or_default();
-        self.state.sent(command, payload, true, plan.statement);
+        self.state.sent(command, payload, whole, plan.statement);
         match self.send(instead, command, retry) {
             Taken::Done(_) => Taken::Done(there),
             other => other,

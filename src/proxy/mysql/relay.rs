@@ -85,7 +85,10 @@ impl Session {
             None if whole => Phase::Idle,
             answer => Phase::Request { framer, ended: found.ended, answer },
         };
-        if !matches!(self.phase, Phase::Idle) {
+        if matches!(self.phase, Phase::Idle) {
+            // No answer will say that something is open now.
+            self.tell_lane();
+        } else {
             self.lane.began(&self.handle);
             if self.state.is_open() {
                 self.handle.set_idle(false);
