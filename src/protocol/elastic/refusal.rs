@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 
-use super::api::{Class, Request};
+use super::api::{Request, Retry};
 use super::cursor::Mixed;
 use crate::model::route::Mode;
 use crate::protocol::http::{BadChunk, BadHead};
@@ -68,9 +68,9 @@ impl Refusal {
         )
     }
 
-    /// The answer was lost, and the request can't be sent again.
+    /// The answer was lost, and the request can't be sent again from here. What only reads may be asked again by the client.
     pub fn lost(cluster: &str, request: &Request) -> Self {
-        if request.changes || request.class == Class::Cursor {
+        if request.changes || request.retry == Retry::Never {
             let reason =
                 format!("the answer of cluster [{cluster}] was lost: the request may or may not have been executed");
             return refusal(500, "outcome_unknown_exception", reason);
