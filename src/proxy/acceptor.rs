@@ -3,7 +3,7 @@
 //! One thread with its own runtime, so that a busy worker never delays an accept. Input: listeners. Output: connections in the
 //! workers' inboxes, or the store's own refusal when a service has too many. Never: reads.
 
-use super::{Arrival, Counted, listen::Listener, mysql, redis, worker::Hand};
+use super::{Arrival, Counted, elastic, listen::Listener, mysql, redis, worker::Hand};
 use crate::{
     config::Listen,
     model::name::{Kind, ServiceName},
@@ -67,6 +67,7 @@ impl Door {
         match self.board.view().settings.kind {
             Kind::Redis if self.tls.load().is_none() => redis::TOO_MANY,
             Kind::Mysql => mysql::TOO_MANY,
+            Kind::Elasticsearch if self.tls.load().is_none() => elastic::TOO_MANY,
             Kind::Redis | Kind::Elasticsearch => b"",
         }
     }
