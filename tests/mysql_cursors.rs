@@ -131,7 +131,7 @@ fn a_cursor_is_not_called_a_transaction_nor_ended_as_one() {
         let named = |why: &str| path.board.stuck().iter().any(|session| session.why.contains(why));
         wait_for("the transaction is named", PATIENCE, || named("transaction open"));
         assert!(named("open cursor"), "{component}: {:?}", path.board.stuck());
-        wait_for("the transaction is ended", PATIENCE, || path.board.sum(|gauge| &gauge.clients) == 1);
+        wait_for("the transaction's session is ended", PATIENCE, || path.board.sum(|gauge| &gauge.clients) == 1);
         assert_eq!(numbers(&fetch(&mut app, id, 2)), [4, 5]);
     });
 }

@@ -217,16 +217,24 @@ fn after_a_planned_switch_the_old_primary_serves_reads() {
     reads.rig.raw().command(&["SET", "k", "v"]);
     reads.wait("spare");
     replica.wait_synced();
-    let mut raw = reads.raw();
+    let (mut raw, mut hears) = (reads.raw(), reads.raw());
+    hears.command(&["SUBSCRIBE", "news"]);
+    let mut news = |text: &str| {
+        reads.rig.raw().command(&["PUBLISH", "news", text]);
+        hears.expect(format!("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${}\r\n{text}\r\n", text.len()));
+    };
     while_they_read(reads.port, || {
+        news("before");
         reads.rig.switch("spare");
         reads.wait("main");
+        news("between");
         wait_asked(&mut raw, &primary);
         assert_eq!(asked(&mut reads.rig.raw()), replica.port());
         reads.rig.wait_ready();
         reads.rig.switch("main");
         reads.wait("spare");
         wait_asked(&mut raw, &replica);
+        news("behind");
     });
     assert_eq!(raw.command(&["SET", "k", "x"]).text(), READONLY);
 }

@@ -212,6 +212,7 @@ fn who_cannot_move_keeps_the_primary_and_not_a_node_that_was_left() {
     port.world.order(2, Command::Restore("spare".into()));
     port.run(Duration::from_secs(30));
     assert_eq!((port.node(), port.modes(0).last()), ("a:1", Some(&Mode::ReadOnly)));
+    assert!(port.shown.last().expect("a view").next.is_none(), "no second connections for as long as that takes");
     port.stuck = false;
     port.until("b:1");
 }

@@ -19,6 +19,8 @@ pub enum Ending {
     No,
     /// When nothing is under way in it.
     AtSafePoint,
+    /// At once, since its transaction was idle for too long: its application is told.
+    Idle,
     /// At once.
     Now,
 }

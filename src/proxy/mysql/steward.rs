@@ -78,6 +78,9 @@ fn take_view(lane: &Rc<Lane>) {
     if same && before.next == view.next && before.cut_sessions == view.cut_sessions {
         return;
     }
+    if before.route.target != view.route.target || before.process != view.process {
+        lane.witness.dismiss();
+    }
     if view.route.mode == Mode::Hold {
         lane.outage.began();
     }
@@ -164,7 +167,7 @@ fn look_at_transactions(lane: &Lane, view: &View) {
                 service = %view.settings.name, client = %handle.peer,
                 "a session ends because its transaction was idle for longer than idle_in_transaction"
             );
-            handle.end(Ending::Now);
+            handle.end(Ending::Idle);
         }
         let Some(open) = handle.busy_for() else { return };
         if view.cut_sessions && view.route.mode == Mode::Hold && open > LONG.min(view.settings.failover.drain_timeout / 2) {
