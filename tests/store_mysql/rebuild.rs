@@ -49,8 +49,8 @@ async fn rebuilt(component: &str) {
     let folder = tempfile::tempdir().unwrap();
     for command in &found.commands {
         println!("{command}");
-        // There is no Pointsman here that could be paused.
-        if !command.starts_with("pointsman ") {
+        // There is no Pointsman here that could be paused; and the server is started below.
+        if !command.starts_with("pointsman ") && !command.starts_with('#') {
             shell(component, &format!("cd {} && {command}", folder.path().display()));
         }
         if command.contains("CLONE INSTANCE") {
