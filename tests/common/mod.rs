@@ -23,6 +23,7 @@ pub mod redis_server;
 pub mod relay;
 pub mod search_server;
 pub mod skip;
+pub mod terminal;
 pub mod volume;
 
 use std::path::PathBuf;
