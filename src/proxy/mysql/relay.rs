@@ -4,16 +4,18 @@
 //! nothing more is read for it meanwhile, so that a slow reader slows only itself. Never: a copy of rows.
 
 use super::{
+    ask,
     file::FileEnd,
     plan::{Retry, Taken},
     session::{Need, Phase, Session},
 };
 use crate::{
     protocol::mysql::{
-        capability::Capabilities,
+        capability::{Capabilities, command as com},
         error::{self, ErrPacket},
         packet::{Framer, HEADER},
         response::{Found, ResponseScanner},
+        session::tracking::SETUP,
     },
     proxy::counters::Outcome,
 };
@@ -35,13 +37,30 @@ pub struct Answering {
     begun: Instant,
     /// An error ended it.
     failed: bool,
+    /// The answer to [`SETUP`] comes first, and is Pointsman's own.
+    setup: bool,
 }
 
 impl Answering {
     /// The answer to a command that is sent now.
     pub fn new(command: u8, capabilities: Capabilities, retry: Retry) -> Self {
         let scanner = ResponseScanner::new(command, capabilities);
-        Self { scanner, retry, delivered: false, begun: Instant::now(), failed: false }
+        Self { scanner, retry, delivered: false, begun: Instant::now(), failed: false, setup: false }
+    }
+
+    /// Where the application's own answer begins; `None` while that can't be told. An error if the node refused the setup.
+    fn behind_setup(&mut self, buf: &[u8], node: Capabilities) -> Result<Option<usize>, ()> {
+        if !self.setup {
+            return Ok(Some(0));
+        }
+        match ResponseScanner::new(com::QUERY, node).next(buf).map(|step| step.found) {
+            Ok(Found::Ok { len, .. }) => {
+                self.setup = false;
+                Ok(Some(len))
+            }
+            Ok(Found::Nothing { .. }) => Ok(None),
+            Ok(_) | Err(_) => Err(()),
+        }
     }
 }
 
@@ -62,20 +81,32 @@ impl Session {
 
     /// Sends what `buf` has of the command at its front, which is all of it or its beginning. Returns how many bytes were taken.
     pub(super) fn send(&mut self, buf: &[u8], command: u8, retry: Retry) -> Taken {
-        let Some(backend) = &self.backend else { return Taken::Need(Need::Backend) };
+        let Some(backend) = &mut self.backend else { return Taken::Need(Need::Backend) };
         let mut framer = Framer::default();
         let found = framer.next(buf);
         let bytes = buf.get(..found.len).unwrap_or_default();
-        let answering = Answering::new(command, backend.capabilities, retry);
-        let answer = (!answering.scanner.ended()).then_some(answering);
-        let Ok(taken) = backend.line.writer.try_write(bytes) else {
+        let mut answering = Answering::new(command, backend.capabilities, retry);
+        let answered = !answering.scanner.ended();
+        answering.setup = answered && std::mem::take(&mut backend.setup_due);
+        let mut both = Vec::new();
+        let together = if answering.setup {
+            both = self.lane.desk.pool.take();
+            ask::query(&mut both, backend.capabilities, SETUP.as_bytes());
+            both.extend_from_slice(bytes);
+            &*both
+        } else {
+            bytes
+        };
+        let Ok(taken) = backend.line.writer.try_write(together) else {
             // Nothing of it was taken: the connection was dead before.
             return Taken::Need(self.lost_idle().unwrap_or(Need::Backend));
         };
-        if let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+        if let Some(rest) = together.get(taken..).filter(|rest| !rest.is_empty()) {
             self.to_node = self.lane.desk.pool.take();
             self.to_node.extend_from_slice(rest);
         }
+        self.lane.desk.pool.give(both);
+        let answer = answered.then_some(answering);
         let whole = found.ended && self.to_node.is_empty();
         if answer.is_none() {
             self.forget_kept();
@@ -172,9 +203,23 @@ impl Session {
     /// Passes an answer on, or what there is of it.
     fn answer(&mut self, buf: &mut [u8]) -> Result<(), Need> {
         let Phase::Answer(mut answering) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Ok(()) };
-        // `passed` is the end of what the application was given, `at` of what was looked at.
-        let (mut at, mut passed) = (0, 0);
         let node = self.backend.as_ref().map(|backend| backend.capabilities).unwrap_or_default();
+        let start = match answering.behind_setup(buf, node) {
+            Ok(Some(start)) => start,
+            Ok(None) => {
+                self.tail = self.lane.desk.pool.take();
+                self.tail.extend_from_slice(buf);
+                self.phase = Phase::Answer(answering);
+                return Ok(());
+            }
+            Err(()) => {
+                self.backend = None;
+                self.cut("pointsman: the node doesn't tell what changes in a session");
+                return Ok(());
+            }
+        };
+        // `passed` is the end of what the application was given, `at` of what was looked at.
+        let (mut at, mut passed) = (start, start);
         let mut infile = false;
         loop {
             let rest = buf.get(at..).unwrap_or_default();
@@ -201,7 +246,7 @@ impl Session {
                 }
                 Found::Err { len, number } => {
                     answering.failed = true;
-                    if let Some(need) = self.refused(number, packet(len), at + passed, &answering) {
+                    if let Some(need) = self.refused(number, packet(len), at + passed - 2 * start, &answering) {
                         self.phase = Phase::Answer(answering);
                         return Err(need);
                     }
