@@ -304,10 +304,10 @@ impl Lane {
         self.busy.borrow().values().for_each(&mut act);
     }
 
-    /// Notes that a session has something open, or no more. Returns true if it has no more.
-    pub fn set_busy(&self, handle: &Rc<Handle>, busy: bool) -> bool {
+    /// Notes that a session has something open (a transaction?), or no more. Returns true if it has no more.
+    pub fn set_busy(&self, handle: &Rc<Handle>, busy: bool, transaction: bool) -> bool {
         if busy || handle.busy_for().is_some() {
-            handle.set_idle(busy);
+            handle.set_idle(busy && transaction);
         }
         let changed = handle.set_busy(busy);
         if changed && busy {

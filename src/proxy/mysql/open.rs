@@ -23,7 +23,7 @@ use crate::{
         login::{LOGIN_MAX, put_attribute},
         node_login::{Ask, Channel, Node, NodeLogin, NodeLoginError, Progress},
         packet,
-        session::tracking::SETUP,
+        session::tracking::{READ_ONLY, SETUP},
     },
 };
 use bytes::{Buf, BytesMut};
@@ -226,11 +226,15 @@ pub(super) async fn log_in(
 /// Makes a fresh session at the node one that can be followed, and sees that it is one at the process that is served.
 async fn prepare(lane: &Lane, backend: &mut Backend, ready: Ready) -> Result<(), OpenError> {
     let Some(served) = lane.view().process.clone().filter(|_| lane.leads_to(&backend.node)) else {
-        return if ready == Ready::Now { Ok(track(backend).await?) } else { Ok(()) };
+        return match ready {
+            Ready::WithFirstCommand if !lane.board.reads => Ok(()),
+            _ => Ok(track(lane, backend).await?),
+        };
     };
     let mariadb = lane.manners().is_some_and(|manners| manners.is_mariadb());
     let node = backend.node.clone();
-    let questions = [SETUP, process::identity(mariadb)];
+    let mut questions = setup(lane).to_vec();
+    questions.push(process::identity(mariadb));
     let (answers, living) =
         tokio::join!(ask::ask_all(backend, &questions), lane.witness.ask(lane, &node, &served, mariadb));
     if !process::is_identity(&served, &last_row(answers?)) {
@@ -252,10 +256,15 @@ fn last_row(mut answers: Vec<Answer>) -> Vec<Option<Vec<u8>>> {
 }
 
 /// Turns session tracking on again, after the server has reset the session.
-pub async fn track(backend: &mut Backend) -> Result<(), AskError> {
-    ask::ask_all(backend, &[SETUP]).await?;
+pub async fn track(lane: &Lane, backend: &mut Backend) -> Result<(), AskError> {
+    ask::ask_all(backend, setup(lane)).await?;
     backend.setup_due = false;
     Ok(())
+}
+
+/// What every fresh session at a node is told first.
+fn setup(lane: &Lane) -> &'static [&'static str] {
+    if lane.board.reads { &[READ_ONLY, SETUP] } else { &[SETUP] }
 }
 
 /// One login under way.

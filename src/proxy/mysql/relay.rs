@@ -4,6 +4,7 @@
 //! nothing more is read for it meanwhile, so that a slow reader slows only itself. Never: a copy of rows.
 
 use super::{
+    answering::Answering,
     ask,
     file::FileEnd,
     plan::{Retry, Taken},
@@ -11,10 +12,10 @@ use super::{
 };
 use crate::{
     protocol::mysql::{
-        capability::{Capabilities, command as com},
+        capability::Capabilities,
         error::{self, ErrPacket},
         packet::{Framer, HEADER},
-        response::{Found, ResponseScanner},
+        response::Found,
         session::tracking::SETUP,
     },
     proxy::counters::Outcome,
@@ -23,46 +24,7 @@ use std::{
     rc::Rc,
     sync::atomic::Ordering::Relaxed,
     task::{Context, Poll, ready},
-    time::Instant,
 };
-
-/// An answer that is awaited.
-pub struct Answering {
-    scanner: ResponseScanner,
-    /// What may be done if the node is lost now.
-    pub retry: Retry,
-    /// The application has some of it already.
-    pub delivered: bool,
-    /// When the command was read.
-    begun: Instant,
-    /// An error ended it.
-    failed: bool,
-    /// The answer to [`SETUP`] comes first, and is Pointsman's own.
-    setup: bool,
-}
-
-impl Answering {
-    /// The answer to a command that is sent now.
-    pub fn new(command: u8, capabilities: Capabilities, retry: Retry) -> Self {
-        let scanner = ResponseScanner::new(command, capabilities);
-        Self { scanner, retry, delivered: false, begun: Instant::now(), failed: false, setup: false }
-    }
-
-    /// Where the application's own answer begins; `None` while that can't be told. An error if the node refused the setup.
-    fn behind_setup(&mut self, buf: &[u8], node: Capabilities) -> Result<Option<usize>, ()> {
-        if !self.setup {
-            return Ok(Some(0));
-        }
-        match ResponseScanner::new(com::QUERY, node).next(buf).map(|step| step.found) {
-            Ok(Found::Ok { len, .. }) => {
-                self.setup = false;
-                Ok(Some(len))
-            }
-            Ok(Found::Nothing { .. }) => Ok(None),
-            Ok(_) | Err(_) => Err(()),
-        }
-    }
-}
 
 impl Session {
     /// Handles commands at the front of `buf` until one is under way. Returns how many bytes are done with.
@@ -116,7 +78,10 @@ impl Session {
             None if whole => Phase::Idle,
             answer => Phase::Request { framer, ended: found.ended, answer },
         };
-        if !matches!(self.phase, Phase::Idle) {
+        if matches!(self.phase, Phase::Idle) {
+            // No answer will say that something is open now.
+            self.tell_lane();
+        } else {
             self.lane.began(&self.handle);
             if self.state.is_open() {
                 self.handle.set_idle(false);
@@ -345,6 +310,8 @@ impl Session {
         let text = ErrPacket::read(packet.get(HEADER..)?).ok()?.text;
         let first = before == 0 && !answering.delivered;
         let read_only = match number {
+            // On the read port a node is read only, and stays so.
+            _ if self.lane.board.reads => false,
             1836 => true,
             1290 => text.windows(9).any(|word| word == b"read-only"),
             _ => false,

@@ -5,6 +5,7 @@
 //! an idle session is small. Never: two commands in flight, or bytes kept while nothing is under way.
 
 use super::{
+    answering::Answering,
     door::{Guest, Login},
     file::FileEnd,
     handle::{Ending, Handle},
@@ -12,7 +13,6 @@ use super::{
     line::Line,
     local,
     open::Backend,
-    relay::Answering,
     state::State,
     threads::Thread,
 };
@@ -30,6 +30,9 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
+
+/// What an application is told whose transaction was idle for too long.
+const IDLE: &str = "pointsman: the session was ended and its transaction rolled back, because it was idle for longer than idle_in_transaction";
 
 /// What [`Session::poll`] can't do itself.
 #[derive(Debug)]
@@ -260,6 +263,12 @@ impl Session {
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Need>> {
+        if self.handle.ending() == Ending::Idle {
+            // As servers say it: as no command's answer.
+            self.say(|out| local::error(out, 0, error::IDLE_TIMEOUT, IDLE));
+            self.ending = true;
+            return Poll::Ready(Ok(()));
+        }
         if self.handle.ending() != Ending::No && !(self.state.is_open() && self.backend.is_some()) {
             return Poll::Ready(Err(Need::End));
         }
