@@ -156,35 +156,42 @@ impl Session {
         };
         let fresh = scratch.get_mut(..many).unwrap_or_default();
         if self.tail.is_empty() {
-            return Poll::Ready(self.answer(fresh));
+            return Poll::Ready(self.answer_behind_setup(fresh));
         }
         let mut whole = std::mem::take(&mut self.tail);
         whole.extend_from_slice(fresh);
-        let result = self.answer(&mut whole);
+        let result = self.answer_behind_setup(&mut whole);
         self.lane.desk.pool.give(whole);
         Poll::Ready(result)
+    }
+
+    /// Passes an answer on that may stand behind one of Pointsman's own.
+    fn answer_behind_setup(&mut self, buf: &mut [u8]) -> Result<(), Need> {
+        let node = self.backend.as_ref().map(|backend| backend.capabilities).unwrap_or_default();
+        let start = match &mut self.phase {
+            Phase::Answer(answering) => answering.behind_setup(buf, node),
+            _ => Ok(Some(0)),
+        };
+        match start {
+            Ok(Some(start)) => return self.answer(buf.get_mut(start..).unwrap_or_default()),
+            Ok(None) => {
+                self.tail = self.lane.desk.pool.take();
+                self.tail.extend_from_slice(buf);
+            }
+            Err(()) => {
+                self.backend = None;
+                self.cut("pointsman: the node doesn't tell what changes in a session");
+            }
+        }
+        Ok(())
     }
 
     /// Passes an answer on, or what there is of it.
     fn answer(&mut self, buf: &mut [u8]) -> Result<(), Need> {
         let Phase::Answer(mut answering) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Ok(()) };
-        let node = self.backend.as_ref().map(|backend| backend.capabilities).unwrap_or_default();
-        let start = match answering.behind_setup(buf, node) {
-            Ok(Some(start)) => start,
-            Ok(None) => {
-                self.tail = self.lane.desk.pool.take();
-                self.tail.extend_from_slice(buf);
-                self.phase = Phase::Answer(answering);
-                return Ok(());
-            }
-            Err(()) => {
-                self.backend = None;
-                self.cut("pointsman: the node doesn't tell what changes in a session");
-                return Ok(());
-            }
-        };
         // `passed` is the end of what the application was given, `at` of what was looked at.
-        let (mut at, mut passed) = (start, start);
+        let (mut at, mut passed) = (0, 0);
+        let node = self.backend.as_ref().map(|backend| backend.capabilities).unwrap_or_default();
         let mut infile = false;
         loop {
             let rest = buf.get(at..).unwrap_or_default();
@@ -211,7 +218,7 @@ impl Session {
                 }
                 Found::Err { len, number } => {
                     answering.failed = true;
-                    if let Some(need) = self.refused(number, packet(len), at + passed - 2 * start, &answering) {
+                    if let Some(need) = self.refused(number, packet(len), at + passed, &answering) {
                         self.phase = Phase::Answer(answering);
                         return Err(need);
                     }
