@@ -64,7 +64,7 @@ impl Storm {
             Reached::Unreachable => (timeout, Reach::Unreachable("timed out".into())),
         };
         let took = Duration::from_micros(after);
-        self.ours(after, Item::Probed(n, Box::new(Observation { reach, took })));
+        self.ours(after, Item::Probed(n, Box::new(Observation::new(reach, took))));
     }
 
     pub(super) fn asked(&mut self, n: usize, until: Us) {
@@ -82,7 +82,7 @@ impl Storm {
         };
         let began = until.saturating_sub(micros(self.settings.health.timeout));
         let took = Duration::from_micros((self.now + after).saturating_sub(began));
-        self.ours(after, Item::Probed(n, Box::new(Observation { reach, took })));
+        self.ours(after, Item::Probed(n, Box::new(Observation::new(reach, took))));
     }
 
     pub(super) fn probed(&mut self, n: usize, mut observation: Observation) {
@@ -135,6 +135,7 @@ impl Storm {
             self_fence: (1..FENCE)
                 .contains(&node.to_write)
                 .then(|| SelfFence { standbys: node.to_write, lag: Duration::from_secs(10) }),
+            unfit: String::new(),
             sick: if node.sick { "writes are refused (MISCONF)".into() } else { String::new() },
             note: String::new(),
         }
