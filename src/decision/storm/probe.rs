@@ -134,7 +134,7 @@ impl Storm {
             heartbeat: Some(Duration::from_secs(self.plan.heartbeat)),
             self_fence: (1..FENCE)
                 .contains(&node.to_write)
-                .then(|| SelfFence { standbys: node.to_write, lag: Duration::from_secs(10) }),
+                .then(|| SelfFence { standbys: node.to_write, lag: Duration::from_secs(11) }),
             sick: if node.sick { "writes are refused (MISCONF)".into() } else { String::new() },
             note: String::new(),
         }
