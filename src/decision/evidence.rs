@@ -120,8 +120,7 @@ impl Machine {
 
     fn judge(&self, address: &NodeAddress, node: &NodeState, cause: Cause, failure: String, now: Now) -> Verdict {
         let refused = cause == Cause::Refused;
-        let suspect =
-            |why: &str, hearing| Verdict::Suspect { words: format!("{failure}; {why}"), refused, hearing };
+        let suspect = |why: &str, hearing| Verdict::Suspect { words: format!("{failure}; {why}"), refused, hearing };
         if node.health != Health::Down {
             return Verdict::Suspect { words: failure, refused, hearing: Hearing::Untold };
         }
