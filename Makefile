@@ -3,19 +3,21 @@
 SHELL := /bin/bash
 STORES ?= redis
 MYSQL ?= mysql9
+SEARCH ?= opensearch2
 SERVERS := $(or $(POINTSMAN_SERVERS),$(CURDIR)/target/servers)
 BENCH ?=
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 
-.PHONY: demo test faults simulate lint bench bench-mysql fuzz suites suites-mysql clean-servers
+.PHONY: demo test faults simulate lint bench bench-mysql bench-elastic fuzz suites suites-mysql suites-elastic clean-servers
 
-# `make demo STORES="redis mysql"`, `make demo STORES=mysql MYSQL=mariadb`.
+# `make demo STORES="redis mysql elasticsearch"`, `make demo STORES=mysql MYSQL=mariadb`, `make demo STORES=elasticsearch SEARCH=elasticsearch7`.
 demo:
-	tests/servers/install $(if $(filter redis,$(STORES)),redis7) $(if $(filter mysql,$(STORES)),$(MYSQL))
+	tests/servers/install $(if $(filter redis,$(STORES)),redis7) $(if $(filter mysql,$(STORES)),$(MYSQL)) \
+	  $(if $(filter elasticsearch,$(STORES)),$(SEARCH))
 	cargo build --release --quiet
 	target/release/pointsman demo --stores "$(STORES)" --redis-server $(SERVERS)/redis7/redis-server \
-	  --mysql-server $(SERVERS)/$(MYSQL)/$(if $(filter mariadb,$(MYSQL)),mariadbd,mysqld)
+	  --mysql-server $(SERVERS)/$(MYSQL)/$(if $(filter mariadb,$(MYSQL)),mariadbd,mysqld) --search-node $(SERVERS)/$(SEARCH)/node
 
 # Everything on real servers; a test whose server is missing is skipped and named at the end. Leaves nothing running, and checks it.
 test:
@@ -50,6 +52,12 @@ bench-mysql:
 	cargo build --release --quiet
 	benches/mysql_side_by_side $(BENCH)
 
+# HTTP to a mock and to a real OpenSearch by wrk, directly and through every proxy. `make bench-elastic BENCH="--quick --count"`.
+bench-elastic:
+	tests/servers/install opensearch2 haproxy nginx envoy wrk
+	cargo build --release --quiet
+	benches/elastic_side_by_side $(BENCH)
+
 # Every fuzz target for a while, with the nightly compiler that cargo-fuzz needs (rustup toolchain install nightly).
 fuzz: export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 fuzz:
@@ -69,6 +77,12 @@ suites-mysql:
 	tests/servers/install mysql9 mariadb mysql-drivers
 	cargo build --release --quiet
 	status=0; for server in mysql9 mariadb; do tests/suites/mysql_drivers --server $$server || status=1; done; exit $$status
+
+# The Go clients' own tests, and the REST tests of OpenSearch and Elasticsearch through the Python clients, all of them with sniffing on.
+suites-elastic:
+	tests/servers/install opensearch2 elasticsearch7 search-clients
+	cargo build --release --quiet
+	status=0; for server in opensearch2 elasticsearch7; do tests/suites/search_clients --server $$server || status=1; done; exit $$status
 
 clean-servers:
 	rm -rf $(CURDIR)/target/servers $(CURDIR)/target/suites

@@ -65,7 +65,7 @@ impl Watchers {
             let readings = tokio::spawn(target.readings(board.clone(), fitness.clone()));
             (node.clone(), Watcher { probe, fitness, tasks: [probes.abort_handle(), readings.abort_handle()] })
         };
-        Self { nodes: settings.nodes().map(|(_, node)| watch(&node.address)).collect() }
+        Self { nodes: settings.endpoints().map(|(_, node)| watch(&node.address)).collect() }
     }
 
     /// Probes the node as soon as its last probe has ended.

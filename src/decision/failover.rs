@@ -294,7 +294,7 @@ impl Machine {
         let own = routed.map(|target| target.cluster.as_str());
         let nodes = self
             .settings
-            .nodes()
+            .endpoints()
             .map(|(cluster, node)| Target { cluster: cluster.name.as_str().into(), node: node.address.clone() });
         let mut heirs: Vec<Target> = nodes
             .filter(|heir| to.is_none_or(|to| heir.cluster == *to) && routed.is_none_or(|from| from.node != heir.node))

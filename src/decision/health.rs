@@ -242,9 +242,18 @@ impl NodeState {
     /// How long ago `primary`'s position was the one that this standby has received. Of a primary that doesn't answer: how
     /// long before its last answer, which is what a failover would lose.
     pub(super) fn lag(&self, primary: &Self, now: Duration) -> Option<Duration> {
+        self.behind(primary, self.answer.as_ref()?.received, now)
+    }
+
+    /// The same of what it has applied: how old what is read there may be.
+    pub(super) fn age_of_data(&self, primary: &Self, now: Duration) -> Option<Duration> {
+        self.behind(primary, self.answer.as_ref()?.applied, now)
+    }
+
+    fn behind(&self, primary: &Self, position: u64, now: Duration) -> Option<Duration> {
         let at = if self.fresh().is_some() { self.seen } else { now };
         let at = if primary.fresh().is_some() { at } else { primary.received.newest()? };
-        primary.received.age(self.answer.as_ref()?.received, at)
+        primary.received.age(position, at)
     }
 
     /// How long ago this standby had received what it has applied now.

@@ -243,7 +243,7 @@ impl Machine {
     /// Nodes of the configuration; what is known of those that stay is kept.
     fn know_nodes(&mut self) {
         let mut before = std::mem::take(&mut self.nodes);
-        for (cluster, node) in self.settings.nodes() {
+        for (cluster, node) in self.settings.endpoints() {
             let address = NodeAddress::from(node.address.as_str());
             let mut state = before.remove(&address).unwrap_or_else(|| NodeState::new("".into(), None));
             state.cluster = ClusterName::from(cluster.name.as_str());

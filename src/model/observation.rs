@@ -1,6 +1,10 @@
 //! What a probe of one node found.
 
-use super::{name::NodeAddress, transactions::Transactions};
+use super::{
+    name::{ClusterName, NodeAddress},
+    transactions::Transactions,
+    view::Health,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -19,16 +23,38 @@ pub enum Reach {
     Rejected(String),
 }
 
-/// One probe of one node.
+/// One node of a cluster that serves as a whole, where a probe of the cluster asks all of its nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its cluster.
+    pub cluster: ClusterName,
+    /// Its address.
+    pub node: NodeAddress,
+    /// As of the last probe: requests go to those that are up, and to any where none is.
+    pub health: Health,
+    /// The server's version, if it answered.
+    pub version: String,
+    /// Why it isn't up, or what else an operator should see of it.
+    pub note: String,
+}
+
+/// One probe of one node, or of a cluster that serves as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     /// What came of it.
     pub reach: Reach,
     /// How long the probe took.
     pub took: Duration,
+    /// Of a cluster that serves as a whole: each of its nodes. Else empty.
+    pub peers: Vec<Peer>,
 }
 
 impl Observation {
+    /// Of one node that is asked for itself.
+    pub fn new(reach: Reach, took: Duration) -> Self {
+        Self { reach, took, peers: Vec::new() }
+    }
+
     /// The answer, if there was one.
     pub fn answer(&self) -> Option<&Answer> {
         match &self.reach {
@@ -122,6 +148,9 @@ pub struct Answer {
     /// Why it refuses writes although it is alive and a primary, or would if it were one (its disk is full, say); empty if
     /// it doesn't. Another node may do better. Not a full memory, which is the application's business.
     pub sick: String,
+    /// Why the route may not be moved here although it answers (its state is below what the service requires, say); empty if it may.
+    /// The routed one serves on, whatever this says.
+    pub unfit: String,
     /// Anything else an operator should see, e.g. a failing background save.
     pub note: String,
 }
@@ -134,4 +163,6 @@ pub struct Fitness {
     pub facts: Arc<BTreeMap<String, String>>,
     /// Rights that our login lacks there, each with the statement that mends it.
     pub missing_rights: Vec<String>,
+    /// How many items each collection holds, for people: never compared. Elasticsearch: documents of each index; else empty.
+    pub counts: Arc<BTreeMap<String, u64>>,
 }

@@ -10,6 +10,7 @@ pub use pause::Pause;
 use crate::{
     config::Service,
     model::{
+        observation::Peer,
         route::{Readying, Route, Target},
         signal::{Signal, StuckSession},
     },
@@ -43,8 +44,17 @@ pub struct View {
     /// Each write waits so long before it is sent: the next node doesn't catch up otherwise, and a short pause for each is less than a
     /// long hold for all. Where the data path has no such pause it is ignored.
     pub slow: Option<Duration>,
+    /// Where clusters serve as a whole: every node of every cluster, as last probed. Else empty.
+    pub peers: Arc<[Peer]>,
     /// Limits, denied commands and time-outs; replaced by a reload.
     pub settings: Arc<Service>,
+}
+
+impl View {
+    /// A route with nothing under way.
+    pub fn new(route: Route, settings: Arc<Service>) -> Self {
+        Self { route, process: None, next: None, cut_sessions: false, slow: None, peers: Arc::default(), settings }
+    }
 }
 
 /// Counts of one worker for one service. The worker alone writes; control and the metrics page read.
@@ -64,11 +74,13 @@ pub struct Gauge {
     pub stuck: AtomicU64,
 }
 
-/// One service's board.
+/// One service's board; a service with a read port has a second one for it.
 #[derive(Debug)]
 pub struct Board {
     /// Whether the routed node keeps writes waiting because an application has told it to.
     pub pause: Pause,
+    /// True for the board of a service's read port: a node that refuses writes for its role is what it should be there.
+    pub reads: bool,
     view: ArcSwap<View>,
     changed: watch::Sender<()>,
     mailbox: mpsc::Sender<Signal>,
@@ -79,9 +91,19 @@ pub struct Board {
 impl Board {
     /// A board for `workers` workers, and the mailbox's other end for control.
     pub fn new(view: View, workers: usize) -> (Arc<Self>, mpsc::Receiver<Signal>) {
+        Self::make(view, workers, false)
+    }
+
+    /// The same for the read port of a service.
+    pub fn for_reads(view: View, workers: usize) -> (Arc<Self>, mpsc::Receiver<Signal>) {
+        Self::make(view, workers, true)
+    }
+
+    fn make(view: View, workers: usize, reads: bool) -> (Arc<Self>, mpsc::Receiver<Signal>) {
         let (mailbox, signals) = mpsc::channel(MAILBOX);
         let board = Self {
             pause: Pause::default(),
+            reads,
             view: ArcSwap::from_pointee(view),
             changed: watch::Sender::new(()),
             mailbox,

@@ -8,7 +8,9 @@
 
 pub mod certificates;
 pub mod data_path;
+pub mod http;
 pub mod instance;
+pub mod mysql_orders;
 pub mod mysql_path;
 pub mod mysql_raw;
 pub mod mysql_server;
@@ -19,6 +21,7 @@ pub mod process;
 pub mod raw;
 pub mod redis_server;
 pub mod relay;
+pub mod search_server;
 pub mod skip;
 pub mod volume;
 

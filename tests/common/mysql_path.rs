@@ -63,14 +63,7 @@ impl MysqlPath {
         let mut settings = settings(port);
         change(&mut settings);
         let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target(server)) };
-        let view = View {
-            route,
-            process: None,
-            next: None,
-            cut_sessions: false,
-            slow: None,
-            settings: Arc::new(settings.clone()),
-        };
+        let view = View::new(route, Arc::new(settings.clone()));
         let (board, signals) = Board::new(view, 1);
         let proxy = Proxy::start(1).expect("threads");
         proxy.serve(&settings, &board)?;

@@ -64,7 +64,7 @@ impl Storm {
             Reached::Unreachable => (timeout, Reach::Unreachable("timed out".into())),
         };
         let took = Duration::from_micros(after);
-        self.ours(after, Item::Probed(n, Box::new(Observation { reach, took })));
+        self.ours(after, Item::Probed(n, Box::new(Observation::new(reach, took))));
     }
 
     pub(super) fn asked(&mut self, n: usize, until: Us) {
@@ -82,7 +82,7 @@ impl Storm {
         };
         let began = until.saturating_sub(micros(self.settings.health.timeout));
         let took = Duration::from_micros((self.now + after).saturating_sub(began));
-        self.ours(after, Item::Probed(n, Box::new(Observation { reach, took })));
+        self.ours(after, Item::Probed(n, Box::new(Observation::new(reach, took))));
     }
 
     pub(super) fn probed(&mut self, n: usize, mut observation: Observation) {
@@ -136,6 +136,7 @@ impl Storm {
                 standbys: node.to_write,
                 lag: Duration::from_secs(if node.semi_sync { 0 } else { 11 }),
             }),
+            unfit: String::new(),
             sick: if node.sick { "writes are refused (MISCONF)".into() } else { String::new() },
             note: String::new(),
         }

@@ -32,7 +32,7 @@ impl World {
     pub(super) fn observe(&mut self, address: &NodeAddress) -> Observation {
         let took = Duration::from_millis(1);
         let Some(node) = self.nodes.get(address).filter(|node| node.up) else {
-            return Observation { reach: Reach::Refused, took };
+            return Observation::new(Reach::Refused, took);
         };
         let part = match &node.follows {
             None => Part::Primary { standbys: Vec::new() },
@@ -60,9 +60,10 @@ impl World {
             yields: false,
             heartbeat: None,
             sick: String::new(),
+            unfit: String::new(),
             note: String::new(),
         };
-        Observation { reach: Reach::Answered(Box::new(answer)), took }
+        Observation::new(Reach::Answered(Box::new(answer)), took)
     }
 
     pub(super) fn try_action(&mut self, action: &Action) -> Result<Done, StoreError> {

@@ -82,7 +82,7 @@ pub(super) async fn probe(node: &Arc<Node>, asker: Asker<'_>, limit: Duration) -
             }
         }
     };
-    Observation { reach, took: started.elapsed() }
+    Observation::new(reach, started.elapsed())
 }
 
 /// A primary that is closed, or was just opened, says nothing of how it is meant to be.
@@ -168,6 +168,7 @@ fn answer(
         heartbeat: replica.as_ref().and_then(|replica| replica.heartbeat),
         self_fence: self_fence(&slow.semi_sync),
         sick: sick(slow.waits_for_room),
+        unfit: String::new(),
         note,
     })
 }

@@ -69,7 +69,7 @@ pub(super) async fn probe(node: &Node, service: &str, instance: &str, limit: Dur
             }
         }
     };
-    Observation { reach, took: started.elapsed() }
+    Observation::new(reach, started.elapsed())
 }
 
 type Asked = Result<(Connection, Vec<Reply>), CallError>;
@@ -205,6 +205,7 @@ fn answer(
         heartbeat: seconds(5),
         self_fence: own_fence.map(|(standbys, lag)| SelfFence { standbys, lag: lag + Duration::from_secs(1) }),
         sick,
+        unfit: String::new(),
         note: notes(replies.get(3).and_then(error), starved, replies.get(8), was_silent),
     })
 }
