@@ -3,19 +3,21 @@
 SHELL := /bin/bash
 STORES ?= redis
 MYSQL ?= mysql9
+SEARCH ?= opensearch2
 SERVERS := $(or $(POINTSMAN_SERVERS),$(CURDIR)/target/servers)
 BENCH ?=
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 
-.PHONY: demo test faults simulate lint bench bench-mysql fuzz suites suites-mysql clean-servers
+.PHONY: demo test faults simulate lint bench bench-mysql bench-elastic fuzz suites suites-mysql suites-elastic clean-servers
 
-# `make demo STORES="redis mysql"`, `make demo STORES=mysql MYSQL=mariadb`.
+# `make demo STORES="redis mysql elasticsearch"`, `make demo STORES=mysql MYSQL=mariadb`, `make demo STORES=elasticsearch SEARCH=elasticsearch7`.
 demo:
-	tests/servers/install $(if $(filter redis,$(STORES)),redis7) $(if $(filter mysql,$(STORES)),$(MYSQL))
+	tests/servers/install $(if $(filter redis,$(STORES)),redis7) $(if $(filter mysql,$(STORES)),$(MYSQL)) \
+	  $(if $(filter elasticsearch,$(STORES)),$(SEARCH))
 	cargo build --release --quiet
 	target/release/pointsman demo --stores "$(STORES)" --redis-server $(SERVERS)/redis7/redis-server \
-	  --mysql-server $(SERVERS)/$(MYSQL)/$(if $(filter mariadb,$(MYSQL)),mariadbd,mysqld)
+	  --mysql-server $(SERVERS)/$(MYSQL)/$(if $(filter mariadb,$(MYSQL)),mariadbd,mysqld) --search-node $(SERVERS)/$(SEARCH)/node
 
 # Everything on real servers; a test whose server is missing is skipped and named at the end. Leaves nothing running, and checks it.
 test:
@@ -49,6 +51,12 @@ bench-mysql:
 	tests/servers/install mysql9 mariadb haproxy sysbench
 	cargo build --release --quiet
 	benches/mysql_side_by_side $(BENCH)
+
+# HTTP to a mock and to a real OpenSearch by wrk, directly and through every proxy. `make bench-elastic BENCH="--quick --count"`.
+bench-elastic:
+	tests/servers/install opensearch2 haproxy nginx envoy wrk
+	cargo build --release --quiet
+	benches/elastic_side_by_side $(BENCH)
 
 # Every fuzz target for a while, with the nightly compiler that cargo-fuzz needs (rustup toolchain install nightly).
 fuzz: export PATH := $(CURDIR)/target/tools/bin:$(PATH)

@@ -1,8 +1,9 @@
-//! Plain timing of the Redis scanners and of classification, in nanoseconds a command: `cargo bench --bench scan`.
+//! Plain timing of the scanners and of classification, in nanoseconds a command or statement: `cargo bench --bench scan`.
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use pointsman::protocol::mysql::sql::{self, Dialect};
 use pointsman::protocol::redis::command::{DenyList, classify, find};
 use pointsman::protocol::redis::scan::{Limits, ReplyScanner, RequestScanner, Scan};
 
@@ -35,7 +36,37 @@ fn requests(bytes: &[u8], mut each: impl FnMut(&pointsman::protocol::redis::scan
     seen
 }
 
+/// Statements as applications send them.
+const STATEMENTS: [(&str, &str); 8] = [
+    ("BEGIN", "BEGIN"),
+    ("SELECT 1", "SELECT 1"),
+    ("point select", "SELECT c FROM sbtest1 WHERE id=50123"),
+    ("range select", "SELECT c FROM sbtest1 WHERE id BETWEEN 50123 AND 50222"),
+    ("sum", "SELECT SUM(k) FROM sbtest1 WHERE id BETWEEN 50123 AND 50222"),
+    ("quoted names", "SELECT `users`.* FROM `users` WHERE `users`.`id` = 1 LIMIT 1"),
+    (
+        "join",
+        "SELECT u.id, u.name, COUNT(o.id) AS orders FROM users u LEFT JOIN orders o ON o.user_id = u.id \
+         WHERE u.created_at > '2024-01-01' AND u.active = 1 GROUP BY u.id ORDER BY orders DESC LIMIT 20",
+    ),
+    ("update", "UPDATE sbtest1 SET k=k+1 WHERE id=50123"),
+];
+
 fn main() {
+    mysql();
+    redis();
+}
+
+fn mysql() {
+    for (name, text) in STATEMENTS {
+        time(&format!("SQL: {name}, {} bytes", text.len()), 1, || {
+            black_box(sql::classify(black_box(text.as_bytes()), true, Dialect::default()));
+            1
+        });
+    }
+}
+
+fn redis() {
     let get = b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000012345\r\n".repeat(16);
     let set = b"*3\r\n$3\r\nSET\r\n$16\r\nkey:000000012345\r\n$3\r\nxxx\r\n".repeat(16);
     let deny = DenyList::default();

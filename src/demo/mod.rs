@@ -15,6 +15,7 @@ macro_rules! say {
 }
 
 mod crash;
+mod elastic;
 mod mysql;
 mod process;
 mod redis;
@@ -27,7 +28,7 @@ use clap::Args;
 use std::{path::PathBuf, process::ExitCode};
 
 /// The kinds that can be shown.
-const KINDS: [&str; 2] = ["redis", "mysql"];
+const KINDS: [&str; 3] = ["redis", "mysql", "elasticsearch"];
 
 /// What `pointsman demo` takes.
 #[derive(Debug, Args)]
@@ -38,10 +39,13 @@ pub struct Options {
     /// The mysqld or mariadbd to start; mariadb-install-db is looked for beside it.
     #[arg(long, default_value = "mysqld")]
     mysql_server: PathBuf,
+    /// The program that runs one node of OpenSearch or Elasticsearch: home, cluster, HTTP port, transport port, transport ports of all nodes.
+    #[arg(long, default_value = "node")]
+    search_node: PathBuf,
     /// How long the load runs before the crash, in seconds; a switch at a third and one back at two thirds.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(6..=3600))]
     seconds: u64,
-    /// The kinds of stores to show, one after the other: redis, mysql.
+    /// The kinds of stores to show, one after the other: redis, mysql, elasticsearch.
     #[arg(long, default_value = "redis")]
     stores: String,
 }
@@ -49,7 +53,7 @@ pub struct Options {
 /// Runs the demo; the code is 0 only if nothing failed, nothing was lost in a planned switch, and every switch was done.
 pub fn main(options: &Options) -> ExitCode {
     if let Some(store) = options.stores.split_whitespace().find(|store| !KINDS.contains(store)) {
-        eprintln!("pointsman: demo: this version shows {}, not {store}", KINDS.join(" and "));
+        eprintln!("pointsman: demo: this version shows {}, not {store}", KINDS.join(", "));
         return ExitCode::from(2);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

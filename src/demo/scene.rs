@@ -13,7 +13,7 @@ use std::{
 use tokio::process::Command;
 
 /// How long each thing may take to come up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// From one look to the next.
 const LOOK: Duration = Duration::from_millis(20);
 

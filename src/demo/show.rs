@@ -1,14 +1,6 @@
 //! The show: a line a second, two switches, a crash, and the lines for scripts at the end.
 
-use super::{
-    Options,
-    crash::{Crash, crash},
-    mysql::Mysql,
-    redis::Redis,
-    scene::Scene,
-    store::Show,
-    tally::Tally,
-};
+use super::{Options, elastic::Elastic, mysql::Mysql, redis::Redis, scene::Scene, store::Show, tally::Tally};
 use std::{
     cell::Cell,
     io::IsTerminal,
@@ -68,6 +60,7 @@ async fn whole(options: &Options, verdict: &Cell<Option<bool>>) -> Result<bool, 
         }
         let (scene, held) = match store {
             "mysql" => one::<Mysql>(options, &mut lines).await?,
+            "elasticsearch" => one::<Elastic>(options, &mut lines).await?,
             _ => one::<Redis>(options, &mut lines).await?,
         };
         (kept, last) = (kept && held, Some(scene));
@@ -91,14 +84,14 @@ async fn one<S: Show>(options: &Options, lines: &mut Vec<String>) -> Result<(Sce
     say!("starting {} and a Pointsman in front of them …", S::SERVERS);
     let mut scene = Scene::start::<S>(options).await?;
     let tally = Rc::new(Tally::default());
-    let mut load = S::start(scene.port, &tally).await.map_err(|error| format!("the load: {error}"))?;
+    let mut load = S::start(&scene, &tally).await.map_err(|error| format!("the load: {error}"))?;
     say!("applications connect to 127.0.0.1:{}; {}", scene.port, load.clients());
     let felt = perform(&mut scene, &load, &tally, options.seconds).await?;
     load.stop(LAST_ONES).await;
-    let lost = load.lost().await.map_err(|error| format!("reading back: {error}"))?;
+    let lost = load.lost(felt.len() as u64).await.map_err(|error| format!("reading back: {error}"))?;
     say!("read back at the end: {}; lost {lost}", load.summary());
     scene.wait_ready().await?;
-    let crash: Crash = crash::<S::Writer>(&mut scene, &tally).await?;
+    let crash = S::crash(&mut scene, options, &tally).await?;
     for words in tally.words.borrow().iter() {
         say!("  ! {words}");
     }
@@ -134,16 +127,16 @@ async fn perform<S: Show>(scene: &mut Scene, load: &S, tally: &Tally, seconds: u
         );
         (before, since) = (commands, Instant::now());
         if second == seconds / 3 {
-            felt.push(switch(scene, load, tally, "spare").await?);
+            felt.push(switch(scene, load, tally, "spare", 1).await?);
         } else if second == seconds * 2 / 3 {
-            felt.push(switch(scene, load, tally, "main").await?);
+            felt.push(switch(scene, load, tally, "main", 2).await?);
         }
     }
     Ok(felt)
 }
 
-/// One planned switch under the load.
-async fn switch<S: Show>(scene: &Scene, load: &S, tally: &Tally, to: &str) -> Result<Felt, String> {
+/// One planned switch under the load, the `number`th.
+async fn switch<S: Show>(scene: &Scene, load: &S, tally: &Tally, to: &str, number: u64) -> Result<Felt, String> {
     say!("     $ pointsman switchover demo --to {to}");
     let errors = tally.errors.get();
     tally.take_stall();
@@ -152,7 +145,7 @@ async fn switch<S: Show>(scene: &Scene, load: &S, tally: &Tally, to: &str) -> Re
     let took = begin.elapsed();
     tokio::time::sleep(AFTERWARDS).await;
     let stall = tally.take_stall();
-    let lost = load.lost().await.map_err(|error| format!("reading back: {error}"))?;
+    let lost = load.lost(number).await.map_err(|error| format!("reading back: {error}"))?;
     // Code 0 also means that there was nothing to do: only a route that moved counts.
     let done = code == 0 && report["epoch_after"].as_u64() > report["epoch_before"].as_u64();
     let word = if done { "done" } else { "NOT done" };
@@ -170,8 +163,11 @@ async fn switch<S: Show>(scene: &Scene, load: &S, tally: &Tally, to: &str) -> Re
 /// Keeps the scene for whoever looks at it; a signal ends it.
 async fn linger(scene: &Scene, options: &Options) {
     let admin = scene.admin();
-    let mysql = options.stores.split_whitespace().next_back() == Some("mysql");
-    let client = if mysql { Mysql::by_hand(scene.port) } else { Redis::by_hand(scene.port) };
+    let client = match options.stores.split_whitespace().next_back() {
+        Some("mysql") => Mysql::by_hand(scene.port),
+        Some("elasticsearch") => Elastic::by_hand(scene.port),
+        _ => Redis::by_hand(scene.port),
+    };
     say!("\nIt all still runs, until Ctrl-C. In another terminal:");
     say!("  export POINTSMAN_ADMIN={admin}");
     say!("  pointsman status --watch");

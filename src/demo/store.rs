@@ -2,7 +2,7 @@
 //!
 //! Each kind implements these two traits in a folder of its own; the show knows no kind by name.
 
-use super::{Options, scene::Scene, tally::Tally};
+use super::{Options, crash::Crash, scene::Scene, tally::Tally};
 use std::{rc::Rc, time::Duration};
 
 /// A kind of store under its load.
@@ -11,24 +11,24 @@ pub(super) trait Show: Sized {
     const STORE: &'static str;
     /// What is started, in words.
     const SERVERS: &'static str;
-    /// Its client for the crash.
-    type Writer: Writer;
-
     /// Starts the servers `main` and its standby `spare`, and gives what the configuration's service says beside its listener and
     /// clusters.
     async fn set_up(scene: &mut Scene, options: &Options) -> Result<String, String>;
 
     /// Connects every client and starts them. Must run inside a `LocalSet`.
-    async fn start(port: u16, tally: &Rc<Tally>) -> Result<Self, String>;
+    async fn start(scene: &Scene, tally: &Rc<Tally>) -> Result<Self, String>;
 
     /// How many clients there are, and what they do.
     fn clients(&self) -> String;
 
-    /// Reads back what was acknowledged, through Pointsman; how much of it is gone or wrong.
-    async fn lost(&self) -> Result<u64, String>;
+    /// Reads back what was acknowledged; how much of it is gone or wrong, after so many planned switches.
+    async fn lost(&self, switches: u64) -> Result<u64, String>;
 
     /// Stops the load; what is still on its way may arrive for at most `patience`.
     async fn stop(&mut self, patience: Duration);
+
+    /// Kills the server called `main`, which must be the routed one, under a load of its own; what that load felt.
+    async fn crash(scene: &mut Scene, options: &Options, tally: &Rc<Tally>) -> Result<Crash, String>;
 
     /// What was done, in words, for the end.
     fn summary(&self) -> String;

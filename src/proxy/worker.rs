@@ -21,22 +21,31 @@ use std::{
 };
 use tokio::{runtime, sync::mpsc, task::LocalSet};
 
+/// A way into a service: what is served through it has a board and sessions of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Port {
+    /// The service.
+    pub name: ServiceName,
+    /// True for its read port.
+    pub reads: bool,
+}
+
 /// What a worker is told.
 pub enum Message {
-    /// Serve this service.
+    /// Serve this port.
     Serve {
-        name: ServiceName,
+        port: Port,
         board: Arc<Board>,
         counters: Arc<Counters>,
         tls: Option<ClientTls>,
         threads: Arc<mysql::Threads>,
     },
     /// Use these TLS files towards the nodes.
-    NodeTls { name: ServiceName, tls: Option<ClientTls> },
+    NodeTls { port: Port, tls: Option<ClientTls> },
     /// Serve this connection, which counts as long as the two live.
-    Connection { name: ServiceName, arrival: Arrival, counted: [Counted; 2] },
-    /// Serve this service no more.
-    Remove { name: ServiceName },
+    Connection { port: Port, arrival: Arrival, counted: [Counted; 2] },
+    /// Serve this port no more.
+    Remove { port: Port },
     /// Invite clients to leave, where their protocol has words for it.
     Retire,
     /// End all sessions at safe points.
@@ -57,10 +66,10 @@ impl Hand {
     }
 
     /// Gives it a connection.
-    pub fn give(&self, name: ServiceName, arrival: Arrival, counted: Counted) {
+    pub fn give(&self, port: Port, arrival: Arrival, counted: Counted) {
         let counted = [counted, Counted::new(&self.load)];
         // A worker that is gone drops the connection, which is all that can be done with it.
-        let _ = self.inbox.send(Message::Connection { name, arrival, counted });
+        let _ = self.inbox.send(Message::Connection { port, arrival, counted });
     }
 }
 
@@ -92,7 +101,7 @@ impl Worker {
     }
 }
 
-/// One service on this worker, of one kind or another.
+/// One port of a service on this worker, of one kind or another.
 #[derive(Clone)]
 enum Lane {
     Redis(Rc<redis::Lane>),
@@ -140,10 +149,10 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
     tokio::task::spawn_local(Rc::clone(&turn).flush_forever());
     let desk = Rc::new(mysql::Desk::default());
     let http = Rc::new(elastic::Desk::default());
-    let mut lanes: HashMap<ServiceName, Lane> = HashMap::new();
+    let mut lanes: HashMap<Port, Lane> = HashMap::new();
     while let Some(message) = messages.recv().await {
         match message {
-            Message::Serve { name, board, counters, tls, threads } => {
+            Message::Serve { port, board, counters, tls, threads } => {
                 let kind = board.view().settings.kind;
                 let lane = match kind {
                     Kind::Redis => {
@@ -162,20 +171,20 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
                         Lane::Elastic(lane)
                     }
                 };
-                lanes.insert(name, lane);
+                lanes.insert(port, lane);
             }
-            Message::NodeTls { name, tls } => {
-                if let Some(lane) = lanes.get(&name) {
+            Message::NodeTls { port, tls } => {
+                if let Some(lane) = lanes.get(&port) {
                     lane.set_node_tls(tls);
                 }
             }
-            Message::Connection { name, arrival, counted } => {
-                if let Some(lane) = lanes.get(&name) {
+            Message::Connection { port, arrival, counted } => {
+                if let Some(lane) = lanes.get(&port) {
                     lane.greet(arrival, counted);
                 }
             }
-            Message::Remove { name } => {
-                if let Some(lane) = lanes.remove(&name) {
+            Message::Remove { port } => {
+                if let Some(lane) = lanes.remove(&port) {
                     lane.end_sessions(true);
                 }
             }

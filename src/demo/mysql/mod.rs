@@ -6,6 +6,7 @@ mod servers;
 
 use super::{
     Options,
+    crash::{Crash, crash},
     scene::Scene,
     store::{Show, Writer, Written},
     tally::Tally,
@@ -29,14 +30,13 @@ pub(super) struct Mysql(Load);
 impl Show for Mysql {
     const STORE: &'static str = "mysql";
     const SERVERS: &'static str = "two MySQL servers";
-    type Writer = Inserter;
 
     async fn set_up(scene: &mut Scene, options: &Options) -> Result<String, String> {
         servers::start(scene, &options.mysql_server).await
     }
 
-    async fn start(port: u16, tally: &Rc<Tally>) -> Result<Self, String> {
-        Load::start(port, tally).await.map(Self).map_err(|error| error.to_string())
+    async fn start(scene: &Scene, tally: &Rc<Tally>) -> Result<Self, String> {
+        Load::start(scene.port, tally).await.map(Self).map_err(|error| error.to_string())
     }
 
     fn clients(&self) -> String {
@@ -46,12 +46,16 @@ impl Show for Mysql {
         )
     }
 
-    async fn lost(&self) -> Result<u64, String> {
+    async fn lost(&self, _switches: u64) -> Result<u64, String> {
         self.0.lost().await.map_err(|error| error.to_string())
     }
 
     async fn stop(&mut self, _patience: Duration) {
         self.0.stop().await;
+    }
+
+    async fn crash(scene: &mut Scene, _options: &Options, tally: &Rc<Tally>) -> Result<Crash, String> {
+        crash::<Inserter>(scene, tally).await
     }
 
     fn summary(&self) -> String {

@@ -5,6 +5,7 @@ mod resp;
 
 use super::{
     Options,
+    crash::{Crash, crash},
     scene::Scene,
     store::{Show, Writer, Written},
     tally::Tally,
@@ -23,7 +24,6 @@ pub(super) struct Redis(Load);
 impl Show for Redis {
     const STORE: &'static str = "redis";
     const SERVERS: &'static str = "two Redis servers";
-    type Writer = Client;
 
     async fn set_up(scene: &mut Scene, options: &Options) -> Result<String, String> {
         let [main, spare] = scene.servers;
@@ -33,8 +33,8 @@ impl Show for Redis {
         Ok(String::new())
     }
 
-    async fn start(port: u16, tally: &Rc<Tally>) -> Result<Self, String> {
-        Load::start(port, tally).await.map(Self).map_err(|error| error.to_string())
+    async fn start(scene: &Scene, tally: &Rc<Tally>) -> Result<Self, String> {
+        Load::start(scene.port, tally).await.map(Self).map_err(|error| error.to_string())
     }
 
     fn clients(&self) -> String {
@@ -42,12 +42,16 @@ impl Show for Redis {
         format!("{clients} clients write, count in transactions, publish, subscribe, block on a queue")
     }
 
-    async fn lost(&self) -> Result<u64, String> {
+    async fn lost(&self, _switches: u64) -> Result<u64, String> {
         self.0.lost().await.map_err(|error| error.to_string())
     }
 
     async fn stop(&mut self, patience: Duration) {
         self.0.stop(patience).await;
+    }
+
+    async fn crash(scene: &mut Scene, _options: &Options, tally: &Rc<Tally>) -> Result<Crash, String> {
+        crash::<Client>(scene, tally).await
     }
 
     fn summary(&self) -> String {
