@@ -13,7 +13,7 @@ use crate::{
     protocol::redis::command::DenyList,
     proxy::{self, Proxy},
     route::Board,
-    store::{Store, mysql::MysqlStore, redis::RedisStore},
+    store::{Store, elastic::ElasticStore, mysql::MysqlStore, redis::RedisStore},
     telemetry::{Metrics, Traffic, start_logging},
 };
 use std::{
@@ -54,7 +54,7 @@ pub fn store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, 
     match service.kind {
         Kind::Redis => told(service, RedisStore::new(service.clone(), &instance(config))),
         Kind::Mysql => told(service, MysqlStore::new(service.clone(), &instance(config))),
-        Kind::Elasticsearch => Err(unsupported(service)),
+        Kind::Elasticsearch => told(service, ElasticStore::new(service.clone())),
     }
 }
 
@@ -63,12 +63,8 @@ pub fn visiting_store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn
     match service.kind {
         Kind::Redis => told(service, RedisStore::visitor(service.clone(), &instance(config))),
         Kind::Mysql => told(service, MysqlStore::visitor(service.clone(), &instance(config))),
-        Kind::Elasticsearch => Err(unsupported(service)),
+        Kind::Elasticsearch => told(service, ElasticStore::new(service.clone())),
     }
-}
-
-fn unsupported(service: &Service) -> String {
-    format!("services.{}: {} is not supported yet", service.name, service.kind.as_str())
 }
 
 fn told<S: Store + 'static>(service: &Service, built: Result<S, TlsFileError>) -> Result<Arc<dyn Store>, String> {
@@ -325,8 +321,12 @@ impl Workshop for Wiring {
         store(config, service)
     }
 
-    fn open(&self, service: &Service, board: &Arc<Board>) -> Result<(), String> {
-        self.proxy(|proxy| proxy.serve(service, board))
+    fn open(&self, service: &Service, board: &Arc<Board>, reads: Option<&Arc<Board>>) -> Result<(), String> {
+        self.proxy(|proxy| {
+            proxy.serve(service, board)?;
+            let opened = reads.map_or(Ok(()), |reads| proxy.serve_reads(service, reads));
+            opened.inspect_err(|_| proxy.remove(&service.name))
+        })
     }
 
     fn change(&self, service: &Service) -> Result<(), String> {

@@ -3,9 +3,11 @@
 mod common;
 
 use common::certificates::Certificates;
+use common::mysql_orders::Orders;
 use common::mysql_path::MysqlPath;
 use common::mysql_server::{MysqlServer, PASSWORD, SHOP, rows};
-use common::servers_folder;
+use common::{PATIENCE, servers_folder, wait_for};
+use mysql::prelude::Queryable;
 use pointsman::config::{ListenerTls, NodeTls};
 use std::process::Command;
 
@@ -68,5 +70,47 @@ fn nodes_are_spoken_to_by_tls_where_that_is_configured() {
         };
         assert_ne!(cipher(&secured), "", "{component}");
         assert_eq!(cipher(&MysqlPath::to(&server)), "", "{component}");
+    }
+}
+
+/// Nodes that let nobody in without TLS: probes, the switch, sessions, and the replication of the demoted primary.
+#[test]
+fn a_whole_service_is_switched_by_tls_only() {
+    require_server!("mysql9");
+    require_server!("mariadb");
+    for component in ["mysql9", "mariadb"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Certificates::write(folder.path());
+        let main = MysqlServer::builder(component).tls(&files).start();
+        let spare = MysqlServer::builder(component).tls(&files).replica_of(&main).start();
+        if main.pick(false, true) {
+            for statement in ["STOP SLAVE", "CHANGE MASTER TO MASTER_SSL=1", "START SLAVE"] {
+                spare.query(statement);
+            }
+        }
+        for server in [&main, &spare] {
+            server.query("SET GLOBAL require_secure_transport=ON");
+        }
+        main.query("CREATE TABLE shop.t (n INT PRIMARY KEY)");
+        let orders = Orders::with(&main, &spare, &format!("node_tls = {{ ca = {:?} }}", files.ca), "");
+        let mut app = orders.connect();
+        for (n, to) in ["spare", "main"].iter().enumerate() {
+            app.query_drop(format!("INSERT INTO t VALUES ({n})")).expect("a row");
+            orders.pointsman.cli_expect(&["switchover", "orders", "--to", to], 0);
+            orders.ready();
+        }
+        assert_eq!(rows(&mut app, "SELECT COUNT(*) FROM t").expect("a row"), [["2"]]);
+        spare.wait_synced(&main);
+        // Another authority's certificates are refused by name, and nothing is taken for a dead node.
+        let strange = tempfile::tempdir().expect("a folder");
+        let others = Certificates::write(strange.path());
+        std::fs::copy(&others.ca, &files.ca).expect("another authority");
+        let mut pointsman = orders.pointsman;
+        pointsman.kill();
+        pointsman.launch_only();
+        wait_for("it says so", PATIENCE, || pointsman.log().contains("isn't signed by an authority in node_tls.ca"));
+        let said = || pointsman.api("/v1/services/orders", None).1.to_string();
+        wait_for("status says so", PATIENCE, || said().contains("isn't signed by an authority in node_tls.ca"));
+        assert_eq!(main.value("SELECT @@read_only"), "0", "{component}: nobody was promoted or fenced");
     }
 }

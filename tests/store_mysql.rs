@@ -13,5 +13,7 @@ mod rebuild;
 mod setup;
 #[path = "store_mysql/switch.rs"]
 mod switch;
+#[path = "store_mysql/tls.rs"]
+mod tls;
 #[path = "store_mysql/writer.rs"]
 mod writer;

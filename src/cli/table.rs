@@ -92,6 +92,7 @@ fn row(view: &ServiceView, cluster: &ClusterView, first: bool) -> [String; 9] {
         (_, Some(lag)) => format!("{lag:.1} s"),
     };
     let mut notes: Vec<String> = if first { service_notes(view) } else { Vec::new() };
+    notes.extend(reads(view, cluster));
     notes.extend(cluster.nodes.iter().filter(|node| !node.note.is_empty()).map(|node| node.note.clone()));
     [
         of_service(view.name.to_string()),
@@ -114,6 +115,12 @@ fn ready(view: &ServiceView) -> String {
     let mut names: Vec<_> = view.switchover_ready.reasons.iter().map(|refusal| refusal.name.as_str()).collect();
     names.dedup();
     if names.is_empty() { "no".to_owned() } else { format!("no: {}", names.join(", ")) }
+}
+
+/// That the read port leads to this cluster; to which of its nodes, where there are several.
+fn reads(view: &ServiceView, cluster: &ClusterView) -> Option<String> {
+    let route = view.read_route.as_ref().filter(|route| route.cluster == cluster.name)?;
+    Some(if cluster.nodes.len() > 1 { format!("reads at {}", route.node) } else { "reads".to_owned() })
 }
 
 fn service_notes(view: &ServiceView) -> Vec<String> {
@@ -153,7 +160,7 @@ mod tests {
         guard::{Guard, Refusal},
         name::Kind,
         route::Epoch,
-        view::{Connections, Readiness},
+        view::{Connections, NodeView, Readiness, RouteView},
     };
 
     fn cluster(name: &str, role: Role) -> ClusterView {
@@ -170,6 +177,18 @@ mod tests {
         }
     }
 
+    fn node(address: &str) -> NodeView {
+        NodeView {
+            address: address.into(),
+            health: Health::Up,
+            role: Role::Standby,
+            version: String::new(),
+            note: String::new(),
+            lag_seconds: None,
+            probe_seconds: None,
+        }
+    }
+
     fn cart(note: &str) -> ServiceView {
         ServiceView {
             name: "cart".into(),
@@ -179,6 +198,7 @@ mod tests {
             state: Standing::Steady,
             note: note.into(),
             route: None,
+            read_route: None,
             switchover_ready: Readiness { ready: true, ..Readiness::default() },
             failover_ready: Readiness::default(),
             clusters: vec![cluster("main", Role::Primary), cluster("spare", Role::Standby)],
@@ -195,6 +215,16 @@ Service  Cluster  Site  Role     Health  Lag    Connections  Ready  Note
 cart     main     east  primary  up      -      50           yes
          spare    east  standby  up      0.2 s";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn where_reads_go_is_said_in_that_clusters_row() {
+        let mut view = cart("");
+        view.read_route = Some(RouteView { cluster: "spare".into(), node: "10.0.1.5:6379".into(), since: None });
+        let text = render(&[view.clone()], 80, false);
+        assert!(text.ends_with("         spare    east  standby  up      0.2 s                      reads"), "{text}");
+        view.clusters[1].nodes = ["10.0.1.4:6379", "10.0.1.5:6379"].map(node).into();
+        assert!(render(&[view], 120, false).ends_with("reads at 10.0.1.5:6379"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::schema::{
-    Admin, Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser,
+    Admin, Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser, Search,
     Service, Telemetry, User,
 };
 use super::units::{show_duration, show_size};
@@ -135,7 +135,7 @@ fn items(service: &Service) -> Items {
     #[rustfmt::skip]
     let Service {
         name: _, kind, listen, listen_read, replication, tune, deny, max_connections, client_buffer, on_call, tls,
-        node_tls, credentials, users, replication_user, idle_in_transaction, health, failover, clusters,
+        node_tls, credentials, users, replication_user, idle_in_transaction, search, health, failover, clusters,
     } = service;
     let mut all = Items::new();
     let (live, fixed) = (Effect::Live, Effect::NeedsRestart);
@@ -177,6 +177,11 @@ fn items(service: &Service) -> Items {
     }
     if let Some(limit) = idle_in_transaction {
         put(&mut all, live, "idle_in_transaction", show_duration(*limit));
+    }
+    if service.serves_as_whole() {
+        let Search { require, indices } = search;
+        put(&mut all, live, "require", word(require));
+        put(&mut all, live, "indices", if indices.is_empty() { "(all)".to_owned() } else { indices.join(", ") });
     }
     put_health(&mut all, health);
     put_failover(&mut all, failover);

@@ -18,5 +18,6 @@ pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{
     Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat,
-    Node, NodeIdentity, NodeTls, Replication, ReplicationUser, SecondOpinion, Service, Telemetry, Unfenced, User,
+    Node, NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Telemetry,
+    Unfenced, User,
 };

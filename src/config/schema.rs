@@ -86,13 +86,13 @@ pub enum LogFormat {
 pub struct Service {
     /// 1 to 63 letters, digits, `-` and `_`, beginning with a letter or digit.
     pub name: ServiceName,
-    /// The kind of store; Redis and MySQL (which also means MariaDB) are accepted by this version.
+    /// The kind of store. Redis also means Valkey, MySQL MariaDB, Elasticsearch OpenSearch.
     pub kind: Kind,
     /// Where applications connect; at least one, unique over the whole file.
     pub listen: Vec<Listen>,
     /// Where applications read from lag-bounded standbys; may be empty.
     pub listen_read: Vec<Listen>,
-    /// Who moves the roles of the nodes. Default managed.
+    /// Who moves the roles of the nodes. Default managed; of Elasticsearch always none.
     pub replication: Replication,
     /// Whether Pointsman may set what detection needs on the nodes (ping and heartbeat periods). Default false.
     pub tune: bool,
@@ -117,6 +117,8 @@ pub struct Service {
     pub replication_user: Option<ReplicationUser>,
     /// How long a transaction of MySQL may be idle before its session is ended, 100 ms to a day; `None` is no limit.
     pub idle_in_transaction: Option<Duration>,
+    /// What a cluster of Elasticsearch must be like before the route may be moved to it.
+    pub search: Search,
     /// How the nodes are probed.
     pub health: Health,
     /// How routes move.
@@ -131,10 +133,15 @@ impl Service {
         self.clusters.iter().find(|cluster| cluster.name.as_str() == name)
     }
 
+    /// Whether a cluster's nodes serve together, any of them any request, so that only the cluster has a role and a health.
+    pub fn serves_as_whole(&self) -> bool {
+        self.kind == Kind::Elasticsearch
+    }
+
     /// What is probed and what a route leads to, in order of preference: every node, or, where a cluster serves as a whole, its
     /// first node, which stands for it.
     pub fn endpoints(&self) -> impl Iterator<Item = (&Cluster, &Node)> {
-        let most = if self.kind == Kind::Elasticsearch { 1 } else { usize::MAX };
+        let most = if self.serves_as_whole() { 1 } else { usize::MAX };
         self.clusters.iter().flat_map(move |cluster| cluster.nodes.iter().take(most).map(move |node| (cluster, node)))
     }
 
@@ -232,6 +239,27 @@ pub struct ReplicationUser {
     pub name: String,
     /// Its password, never empty. `None` only when the file was loaded without secrets.
     pub password: Option<Secret>,
+}
+
+/// What only services of kind elasticsearch have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Search {
+    /// The least state of a cluster that the route may be moved to. Default yellow.
+    pub require: Require,
+    /// Patterns of the indices that count for that state and that are compared before a switch, at most 64; empty means all.
+    pub indices: Vec<String>,
+}
+
+/// `require`: the state that a cluster reports of its shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Require {
+    /// Any, as long as the cluster has a master: some shards may serve nothing.
+    Red,
+    /// Every primary shard serves.
+    #[default]
+    Yellow,
+    /// Every shard serves, replicas too.
+    Green,
 }
 
 /// `[services.NAME.health]`: how nodes are probed.

@@ -11,7 +11,7 @@ use crate::{
         route::Epoch,
         view::{Connections, Rebuild, ServiceView},
     },
-    route::Board,
+    route::{Board, Gauge},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::{
@@ -57,6 +57,8 @@ pub(super) struct Desk {
     pub rebuilds: mpsc::Sender<RebuildRequest>,
     /// Its board, for settings and counts.
     pub board: Arc<Board>,
+    /// That of its read port, if it has one.
+    pub reads: Option<Arc<Board>>,
     /// What its driver last showed.
     pub shown: ArcSwap<ServiceView>,
     /// The last operations, oldest first, as they stand.
@@ -84,11 +86,18 @@ impl Desk {
     pub fn view(&self) -> ServiceView {
         let mut view = ServiceView::clone(&self.shown.load());
         view.connections = Connections {
-            client: self.board.sum(|gauge| &gauge.clients),
-            shared_upstream: self.board.sum(|gauge| &gauge.shared_upstreams),
-            pinned_upstream: self.board.sum(|gauge| &gauge.pinned_upstreams),
+            client: self.sum(|gauge| &gauge.clients),
+            read_client: self.reads.as_ref().map_or(0, |reads| reads.sum(|gauge| &gauge.clients)),
+            shared_upstream: self.sum(|gauge| &gauge.shared_upstreams),
+            pinned_upstream: self.sum(|gauge| &gauge.pinned_upstreams),
         };
         view
+    }
+
+    /// The sum of one count over the workers, the read port's with it.
+    pub fn sum(&self, count: impl Fn(&Gauge) -> &AtomicU64) -> u64 {
+        let boards = std::iter::once(&self.board).chain(&self.reads);
+        boards.map(|board| board.sum(&count)).sum()
     }
 
     /// What a log line of this moment is about.

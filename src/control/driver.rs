@@ -10,6 +10,7 @@ use super::{
     effects::{self, Job},
     feed::{Event as Shown, Feed},
     orders::Orders,
+    reads::Reads,
     recorder::Recorder,
     said,
     watch::{Seen, Watchers},
@@ -71,6 +72,8 @@ pub(super) struct Change {
 pub(super) struct Inputs {
     /// From the workers.
     pub signals: mpsc::Receiver<Signal>,
+    /// From the workers, of the read port.
+    pub read_signals: mpsc::Receiver<Signal>,
     /// From operators.
     pub orders: mpsc::Receiver<OrderRequest>,
     /// From operators who ask what only the store can tell.
@@ -86,6 +89,7 @@ pub(super) struct Driver {
     settings: Arc<Service>,
     store: Arc<dyn Store>,
     watchers: Watchers,
+    reads: Option<Reads>,
     orders: Orders,
     jobs: mpsc::Sender<Job>,
     results: mpsc::Sender<Happened>,
@@ -113,8 +117,10 @@ impl Driver {
         let orders = Orders::new(desk.clone(), recorder.coordinator().clone(), feed.clone(), metrics);
         let jobs = effects::writer(recorder, results.clone());
         let watchers = Watchers::new(&store, &settings, &desk.board, &results);
+        let reads = desk.reads.clone().map(|board| Reads::new(desk.name.clone(), board));
         Self {
             desk,
+            reads,
             machine,
             ticks: rhythm(settings.health.interval),
             settings,
@@ -143,6 +149,7 @@ impl Driver {
                     None => return,
                 },
                 Some(signal) = inputs.signals.recv() => self.step(Event::Signal(signal)).await,
+                Some(signal) = inputs.read_signals.recv() => self.heard_by_reads(signal).await,
                 Some(happened) = self.inbox.recv() => self.happened(happened).await,
                 Some(request) = inputs.orders.recv() => self.ordered(request).await,
                 Some(request) = inputs.rebuilds.recv() => effects::rebuild(self.store.clone(), self.routed(), request),
@@ -170,7 +177,24 @@ impl Driver {
             self.carry_out(effects).await;
         }
         self.admit();
+        self.lead_reads();
         self.show();
+    }
+
+    /// A worker's signal from the read port. Of a node's trouble the core hears as of any other sign, which has the node probed;
+    /// answers are for the read route alone, and no evidence or acknowledgement of anything else.
+    async fn heard_by_reads(&mut self, signal: Signal) {
+        match self.reads.as_mut().and_then(|reads| reads.hears(signal)) {
+            Some(sign) => self.step(Event::Signal(sign)).await,
+            None => self.lead_reads(),
+        }
+    }
+
+    fn lead_reads(&mut self) {
+        let now = self.now();
+        if let Some(reads) = &mut self.reads {
+            reads.follow(&self.machine, &self.settings, now);
+        }
     }
 
     /// Tells the workers when another process may be served than they know of.
@@ -276,7 +300,8 @@ impl Driver {
     /// Shows the service to the handles, and to followers when more than measurements changed or a second went by.
     fn show(&mut self) {
         let now = self.now();
-        let view = self.machine.view(now);
+        let read_route = self.reads.as_ref().and_then(Reads::shown);
+        let view = ServiceView { read_route, ..self.machine.view(now) };
         let before = self.desk.shown.load_full();
         let due = now.mono >= self.shown_at + SHOW_MEASUREMENTS && *before != view;
         let changed = due || without_measurements(&before) != without_measurements(&view);

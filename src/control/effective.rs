@@ -52,6 +52,8 @@ fn service(service: &Service) -> Value {
             "name": login.name, "password": login.password.as_ref().map(|_| "***"),
         })),
         "idle_in_transaction": service.idle_in_transaction.map(show_duration),
+        "require": service.serves_as_whole().then(|| word(&service.search.require)),
+        "indices": service.serves_as_whole().then_some(&service.search.indices),
         "health": {
             "interval": show_duration(health.interval), "timeout": show_duration(health.timeout), "fall": health.fall,
             "rise": health.rise, "hang_window": show_duration(health.hang_window),

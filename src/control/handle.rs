@@ -107,7 +107,7 @@ impl Handle {
 
     /// Requests that wait in a hold now.
     pub fn held(&self, name: &ServiceName) -> u64 {
-        self.desk(name).map_or(0, |desk| desk.board.sum(|gauge| &gauge.held))
+        self.desk(name).map_or(0, |desk| desk.sum(|gauge| &gauge.held))
     }
 
     /// Gives an order and waits for its end, at most `wait` (absent: however long it takes). With a key, the same request

@@ -12,6 +12,7 @@ mod effects;
 mod feed;
 mod handle;
 mod orders;
+mod reads;
 mod recorder;
 mod reload;
 mod said;

@@ -168,6 +168,12 @@ impl Supervisor {
         let store = self.workshop.store(config, service)?;
         let state = self.shared.coordinator.state().services.get(&service.name).cloned().unwrap_or_default();
         let view = View::new(Route::default(), service.clone());
+        let (reads, read_signals) = if service.listen_read.is_empty() {
+            (None, mpsc::channel(1).1)
+        } else {
+            let (board, signals) = Board::for_reads(view.clone(), self.workers);
+            (Some(board), signals)
+        };
         let (board, signals) = Board::new(view, self.workers);
         let moved = state.last_switch;
         let machine = Machine::new(service.clone(), state, self.workers);
@@ -179,15 +185,17 @@ impl Supervisor {
             orders,
             rebuilds,
             board: board.clone(),
+            reads: reads.clone(),
             shown: ArcSwap::from_pointee(machine.view(now)),
             operations: ArcSwap::default(),
             steps: AtomicU64::new(0),
         });
-        self.workshop.open(service, &board)?;
+        self.workshop.open(service, &board, reads.as_ref())?;
         self.metrics.service(&service.name, service.kind, moved);
         let (changes, change_inbox) = mpsc::channel(1);
         let driver = Driver::new(desk.clone(), machine, store, self.recorder.clone(), self.metrics.clone(), self.start);
-        let inputs = Inputs { signals, orders: order_inbox, rebuilds: rebuild_inbox, changes: change_inbox };
+        let inputs =
+            Inputs { signals, read_signals, orders: order_inbox, rebuilds: rebuild_inbox, changes: change_inbox };
         let name = service.name.clone();
         self.drivers.spawn(async move {
             driver.run(inputs).await;

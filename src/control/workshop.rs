@@ -18,8 +18,9 @@ pub trait Workshop: Send + Sync {
     /// Builds the store of a service, with passwords and certificates as they are in the files now.
     fn store(&self, config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, String>;
 
-    /// Opens a new service to applications: all of its listeners, or none and the reason.
-    fn open(&self, service: &Service, board: &Arc<Board>) -> Result<(), String>;
+    /// Opens a new service to applications: all of its listeners, or none and the reason. `reads` is the board of its read port,
+    /// if it has one.
+    fn open(&self, service: &Service, board: &Arc<Board>, reads: Option<&Arc<Board>>) -> Result<(), String>;
 
     /// Applies changed settings: listeners are added and closed, certificates read again; sessions stay. On an error
     /// nothing has changed.

@@ -238,7 +238,7 @@ impl Machine {
     }
 
     /// Whether the candidate's history is the primary's: a beginning of it, and nothing of its own.
-    fn history_guard(&self, purpose: Purpose, to: &Target, answer: &Answer) -> Option<Refusal> {
+    pub(super) fn history_guard(&self, purpose: Purpose, to: &Target, answer: &Answer) -> Option<Refusal> {
         let then = self.primary_then().filter(|_| self.strange.is_none());
         let known = then.map(|primary| &primary.lineage).or(self.durable.lineage.as_ref())?;
         let author = then.map_or(&self.durable.process, |primary| &primary.run_id);

@@ -110,6 +110,8 @@ pub(super) struct NodeState {
     pub(super) former: Option<Box<(Answer, Samples)>>,
     /// When its link to its primary was first seen down, after this process had been seen with it up.
     pub(super) link_lost: Option<Duration>,
+    /// When our fence was last set there: what was asked before knows nothing of it.
+    pub(super) fenced: Option<Duration>,
     /// When the last failure was counted.
     counted: Option<Duration>,
     fails: u32,
@@ -138,6 +140,7 @@ impl NodeState {
             sick_for: 0,
             former: None,
             link_lost: None,
+            fenced: None,
             counted: None,
             fails: 0,
             goods: 0,
@@ -239,9 +242,18 @@ impl NodeState {
     /// How long ago `primary`'s position was the one that this standby has received. Of a primary that doesn't answer: how
     /// long before its last answer, which is what a failover would lose.
     pub(super) fn lag(&self, primary: &Self, now: Duration) -> Option<Duration> {
+        self.behind(primary, self.answer.as_ref()?.received, now)
+    }
+
+    /// The same of what it has applied: how old what is read there may be.
+    pub(super) fn age_of_data(&self, primary: &Self, now: Duration) -> Option<Duration> {
+        self.behind(primary, self.answer.as_ref()?.applied, now)
+    }
+
+    fn behind(&self, primary: &Self, position: u64, now: Duration) -> Option<Duration> {
         let at = if self.fresh().is_some() { self.seen } else { now };
         let at = if primary.fresh().is_some() { at } else { primary.received.newest()? };
-        primary.received.age(self.answer.as_ref()?.received, at)
+        primary.received.age(position, at)
     }
 
     /// How long ago this standby had received what it has applied now.

@@ -19,6 +19,7 @@ mod orders;
 mod parking;
 mod pending;
 mod planning;
+mod reading;
 mod recovery;
 mod returning;
 mod roles;
@@ -35,6 +36,7 @@ mod view;
 mod world;
 
 pub use machine::Machine;
+pub use reading::{ReadRoute, ReadView};
 
 use crate::{
     config::Service,

@@ -66,7 +66,8 @@ impl Machine {
     fn way_back(&self, node: &NodeAddress) -> Option<Action> {
         let fence = self.durable.fences.get(node)?;
         let unfence = Action::Unfence { node: node.clone(), saved: fence.saved.clone() };
-        let answer = self.nodes.get(node)?.fresh()?;
+        let state = self.nodes.get(node)?;
+        let answer = state.fresh()?;
         let routed = &self.route.target.as_ref()?.node;
         let primary = || self.nodes.get(routed)?.fresh().filter(|answer| matches!(answer.part, Part::Primary { .. }));
         match &answer.part {
@@ -86,7 +87,8 @@ impl Machine {
             Part::Primary { .. } if fence.position.is_none() => Some(Action::Fence { node: node.clone() }),
             // Never a standby, but by an operator: what it alone holds would be lost, or come back. A restart forgets the fence.
             Part::Primary { .. } if self.strays_at(node).is_some() => {
-                (!answer.fenced).then(|| Action::Fence { node: node.clone() })
+                let told = state.fenced.is_none_or(|fenced| state.asked > fenced);
+                (told && !answer.fenced).then(|| Action::Fence { node: node.clone() })
             }
             Part::Primary { .. } => primary().map(|_| Action::Demote { node: node.clone(), to: routed.clone() }),
         }
@@ -121,7 +123,9 @@ impl Machine {
     fn lost_by_name(&self, node: &NodeAddress, position: u64, lineage: &Lineage) -> Option<Loss> {
         let routed = self.routed_node()?.answer.as_ref()?;
         let strays = lineage.beyond(&routed.lineage)?;
-        let whole = self.durable.departed.get(node).is_none_or(|departed| position >= departed.held);
+        // It had all that it was seen to have, and all that its heir has from it.
+        let departed = self.durable.departed.get(node);
+        let whole = departed.is_none_or(|departed| position >= departed.held.max(departed.position));
         let detail = if !whole {
             format!("{node} returned without all that it had, so more may be lost: {}", shown(&strays))
         } else if strays.is_empty() {
@@ -252,6 +256,9 @@ impl Machine {
             Ok(Done::Fenced { position, lineage, saved }) => {
                 self.return_error.clear();
                 self.clean_up_at = now.mono;
+                if let Some(state) = self.nodes.get_mut(node) {
+                    state.fenced = Some(now.mono);
+                }
                 let mut drafts: Vec<Draft> = self.count_loss(node, position, &lineage).into_iter().collect();
                 let fenced = Change::Fenced { node: node.clone(), saved, position };
                 drafts.push(self.draft(RecordKind::Decision, fenced, "it returned after a failover"));

@@ -3,6 +3,7 @@
 mod admission;
 mod crash;
 mod fitness;
+mod reading;
 mod seeds;
 mod sets;
 

@@ -11,7 +11,7 @@ use crate::model::{
 use std::time::Duration;
 
 impl Machine {
-    /// What `status` shows. `connections` is left at zero: the driver fills it in from the board.
+    /// What `status` shows. `connections` and `read_route` are left out: the driver fills them in.
     pub fn view(&self, now: Now) -> ServiceView {
         let (state, note) = self.standing(now);
         let route = if self.starting { &self.durable.route } else { &self.route };
@@ -27,6 +27,7 @@ impl Machine {
                 node: target.node,
                 since: self.durable.since,
             }),
+            read_route: None,
             switchover_ready: self.ready(Purpose::Switchover { cut: false }, now),
             failover_ready: self.ready(Purpose::Failover { by_hand: false }, now),
             clusters: self.settings.clusters.iter().map(|cluster| self.cluster_view(cluster, now)).collect(),

@@ -162,4 +162,6 @@ pub struct Fitness {
     pub facts: Arc<BTreeMap<String, String>>,
     /// Rights that our login lacks there, each with the statement that mends it.
     pub missing_rights: Vec<String>,
+    /// How many items each collection holds, for people: never compared. Elasticsearch: documents of each index; else empty.
+    pub counts: Arc<BTreeMap<String, u64>>,
 }

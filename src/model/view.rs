@@ -135,6 +135,9 @@ pub struct ClusterView {
 pub struct Connections {
     /// Applications' connections.
     pub client: u64,
+    /// Those of them that are on the read port.
+    #[serde(default)]
+    pub read_client: u64,
     /// Upstream connections that many clients share.
     pub shared_upstream: u64,
     /// Upstream connections of one client each.
@@ -158,6 +161,9 @@ pub struct ServiceView {
     pub note: String,
     /// Where the traffic goes; absent until a primary is known.
     pub route: Option<RouteView>,
+    /// Where the read port leads; absent where there is none, and until a node is known.
+    #[serde(default)]
+    pub read_route: Option<RouteView>,
     /// Would a planned switch be let through?
     pub switchover_ready: Readiness,
     /// Would a failover?

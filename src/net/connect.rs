@@ -3,7 +3,12 @@
 //! Input: `host:port` as configured, TLS settings, a time limit. Output: a [`Stream`], or a [`ConnectError`]. The name is
 //! resolved again at each connect; the last good answer is kept for when the resolver fails. It never retries.
 
-use super::{options, stream::Stream, tls::ClientTls, tls_stream::TlsStream};
+use super::{
+    options,
+    stream::Stream,
+    tls::{self, ClientTls},
+    tls_stream::TlsStream,
+};
 use arc_swap::ArcSwapOption;
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -93,7 +98,7 @@ impl Endpoint {
         let session = tls.session(&self.address).map_err(ConnectError::Tls)?;
         match timeout_at(deadline, TlsStream::handshake(tcp, session)).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
-            Ok(Err(error)) => Err(ConnectError::Tls(error.to_string())),
+            Ok(Err(error)) => Err(ConnectError::Tls(tls::why(&error))),
             Err(_) => Err(ConnectError::Silent),
         }
     }

@@ -6,7 +6,7 @@
 use super::{stream::Stream, tls_stream::TlsStream};
 use crate::config::{ListenerTls, NodeTls};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
+    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
     crypto::{CryptoProvider, ring},
     server::WebPkiClientVerifier,
 };
@@ -111,6 +111,19 @@ impl ServerTls {
     pub async fn accept(&self, socket: TcpStream) -> io::Result<Stream> {
         let session = ServerConnection::new(self.config.clone()).map_err(io::Error::other)?;
         Ok(Stream::Tls(Box::new(TlsStream::handshake(socket, session.into()).await?)))
+    }
+}
+
+/// Why a handshake with a node failed, in words for operators.
+pub(super) fn why(error: &io::Error) -> String {
+    use CertificateError::{BadSignature, UnknownIssuer};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        // An authority of the same name has another key.
+        Some(rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {
+            "the node's certificate isn't signed by an authority in node_tls.ca".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -3,13 +3,13 @@
 //! One thread with its own runtime, so that a busy worker never delays an accept. Input: listeners. Output: connections in the
 //! workers' inboxes, or the store's own refusal when a service has too many. Never: reads.
 
-use super::{Arrival, Counted, listen::Listener, mysql, redis, worker::Hand};
-use crate::{
-    config::Listen,
-    model::name::{Kind, ServiceName},
-    net::ServerTls,
-    route::Board,
+use super::{
+    Arrival, Counted, elastic,
+    listen::Listener,
+    mysql, redis,
+    worker::{Hand, Port},
 };
+use crate::{config::Listen, model::name::Kind, net::ServerTls, route::Board};
 use arc_swap::ArcSwapOption;
 use std::{
     cell::RefCell,
@@ -32,9 +32,9 @@ use tokio::{
 /// A pause after a failed accept: the process has no descriptor left, most likely.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The way into one service.
+/// A way into one service.
 pub struct Door {
-    name: ServiceName,
+    port: Port,
     board: Arc<Board>,
     tls: ArcSwapOption<ServerTls>,
     hands: Vec<Hand>,
@@ -42,10 +42,25 @@ pub struct Door {
 }
 
 impl Door {
-    /// A door to `hands`.
-    pub fn new(name: ServiceName, board: Arc<Board>, tls: Option<ServerTls>, hands: Vec<Hand>) -> Self {
-        let tls = ArcSwapOption::from_pointee(tls);
-        Self { name, board, tls, hands, sessions: Arc::default() }
+    /// A door to `hands`; `sessions` counts those of all doors of its service, which has one limit for them.
+    pub fn new(
+        port: Port,
+        board: Arc<Board>,
+        tls: Option<ServerTls>,
+        hands: Vec<Hand>,
+        sessions: Arc<AtomicUsize>,
+    ) -> Self {
+        Self { port, board, tls: ArcSwapOption::from_pointee(tls), hands, sessions }
+    }
+
+    /// The count of its service's sessions.
+    pub fn count(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.sessions)
+    }
+
+    /// Which way in it is.
+    pub fn port(&self) -> &Port {
+        &self.port
     }
 
     /// Takes other TLS settings for connections from now on.
@@ -53,7 +68,7 @@ impl Door {
         self.tls.store(tls.map(Arc::new));
     }
 
-    /// Sessions now.
+    /// Sessions of its service now.
     pub fn sessions(&self) -> usize {
         self.sessions.load(Relaxed)
     }
@@ -67,6 +82,7 @@ impl Door {
         match self.board.view().settings.kind {
             Kind::Redis if self.tls.load().is_none() => redis::TOO_MANY,
             Kind::Mysql => mysql::TOO_MANY,
+            Kind::Elasticsearch if self.tls.load().is_none() => elastic::TOO_MANY,
             Kind::Redis | Kind::Elasticsearch => b"",
         }
     }
@@ -75,7 +91,7 @@ impl Door {
         let counted = Counted::new(&self.sessions);
         let least = self.hands.iter().min_by_key(|hand| hand.load());
         match (least, arrival(self.tls.load().as_deref().cloned())) {
-            (Some(hand), Ok(arrival)) => hand.give(self.name.clone(), arrival, counted),
+            (Some(hand), Ok(arrival)) => hand.give(self.port.clone(), arrival, counted),
             (_, Err(error)) => tracing::debug!(%error, "a connection was lost before it was served"),
             (None, _) => {}
         }
@@ -91,7 +107,7 @@ struct Opening {
 /// The accepting thread.
 pub struct Acceptor {
     inbox: mpsc::UnboundedSender<Opening>,
-    open: RefCell<Vec<(ServiceName, Listen, AbortHandle)>>,
+    open: RefCell<Vec<(Port, Listen, AbortHandle)>>,
 }
 
 impl Acceptor {
@@ -122,20 +138,20 @@ impl Acceptor {
             let (ready, answer) = std::sync::mpsc::channel();
             let sent = self.inbox.send(Opening { door: Arc::clone(door), listener, ready });
             if let (Ok(()), Ok(Some(task))) = (sent, answer.recv()) {
-                self.open.borrow_mut().push((door.name.clone(), listen, task));
+                self.open.borrow_mut().push((door.port.clone(), listen, task));
             }
         }
     }
 
-    /// Where a service is listened for.
-    pub fn listening(&self, name: &ServiceName) -> Vec<Listen> {
-        self.open.borrow().iter().filter(|(of, ..)| of == name).map(|(_, listen, _)| listen.clone()).collect()
+    /// Where a port is listened for.
+    pub fn listening(&self, port: &Port) -> Vec<Listen> {
+        self.open.borrow().iter().filter(|(of, ..)| of == port).map(|(_, listen, _)| listen.clone()).collect()
     }
 
-    /// Closes some listeners of a service.
-    pub fn close(&self, name: &ServiceName, which: impl Fn(&Listen) -> bool) {
+    /// Closes some listeners of a port.
+    pub fn close(&self, port: &Port, which: impl Fn(&Listen) -> bool) {
         self.open.borrow_mut().retain(|(of, listen, task)| {
-            let close = of == name && which(listen);
+            let close = of == port && which(listen);
             if close {
                 task.abort();
                 if let Listen::Unix(path) = listen {
@@ -151,14 +167,14 @@ async fn accept_tcp(listener: TcpListener, door: Arc<Door>) {
     loop {
         match listener.accept().await {
             Ok((mut stream, peer)) if door.is_full() => {
-                tracing::warn!(service = %door.name, %peer, "too many connections");
+                tracing::warn!(service = %door.port.name, %peer, "too many connections");
                 let _ = stream.write_all(door.refusal()).await;
             }
             Ok((stream, peer)) => {
                 door.pass(|tls| Ok(Arrival::Tcp(stream.into_std()?, peer.to_string().into(), tls)));
             }
             Err(error) => {
-                tracing::warn!(service = %door.name, %error, "a connection could not be accepted");
+                tracing::warn!(service = %door.port.name, %error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -169,12 +185,12 @@ async fn accept_unix(listener: UnixListener, door: Arc<Door>) {
     loop {
         match listener.accept().await {
             Ok((mut stream, _)) if door.is_full() => {
-                tracing::warn!(service = %door.name, "too many connections");
+                tracing::warn!(service = %door.port.name, "too many connections");
                 let _ = stream.write_all(door.refusal()).await;
             }
             Ok((stream, _)) => door.pass(|_| Ok(Arrival::Unix(stream.into_std()?))),
             Err(error) => {
-                tracing::warn!(service = %door.name, %error, "a connection could not be accepted");
+                tracing::warn!(service = %door.port.name, %error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -6,10 +6,10 @@
 use super::{
     Arrival, Counted,
     counters::Counters,
-    worker::{Message, work},
+    worker::{Message, Port, work},
 };
 use crate::{
-    config::{Failover, Health, Replication, Service},
+    config::{Failover, Health, Replication, Search, Service},
     model::{
         name::{ClusterName, Kind, NodeAddress, ServiceName},
         route::{Epoch, Mode, Route, Target},
@@ -97,10 +97,10 @@ fn answer(mut stream: TcpStream) {
 
 /// Tells the worker to serve applications that get their commands through the channel which is returned.
 fn applications(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_mpsc::Sender<Load> {
-    let name = ServiceName::from("cart");
+    let port = Port { name: ServiceName::from("cart"), reads: false };
     let tell = |message| assert!(inbox.send(message).is_ok(), "a worker");
     tell(Message::Serve {
-        name: name.clone(),
+        port: port.clone(),
         board: board(node),
         counters: Arc::<Counters>::default(),
         tls: None,
@@ -115,7 +115,7 @@ fn applications(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std
         accepted.set_nonblocking(true).expect("a socket");
         let arrival = Arrival::Tcp(accepted, peer.to_string().into(), None);
         let counted = [Counted::new(&Arc::default()), Counted::new(&Arc::default())];
-        tell(Message::Connection { name: name.clone(), arrival, counted });
+        tell(Message::Connection { port: port.clone(), arrival, counted });
     }
     let (sender, loads) = std_mpsc::channel();
     thread::spawn(move || {
@@ -158,6 +158,7 @@ fn board(node: SocketAddr) -> Arc<Board> {
         users: Vec::new(),
         replication_user: None,
         idle_in_transaction: None,
+        search: Search::default(),
         health: Health::default(),
         failover: Failover::defaults(Replication::None),
         clusters: Vec::new(),

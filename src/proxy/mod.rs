@@ -9,6 +9,7 @@ mod allocations;
 mod arrival;
 mod conn;
 mod counters;
+mod elastic;
 mod limits;
 mod listen;
 mod mysql;
@@ -21,7 +22,7 @@ pub use limits::raise_descriptors;
 pub use listen::ListenError;
 
 use crate::{
-    config::Service,
+    config::{Listen, Service},
     model::name::ServiceName,
     net::{ClientTls, ServerTls, TlsFileError},
     route::Board,
@@ -38,7 +39,7 @@ use std::{
     },
     time::Duration,
 };
-use worker::{Message, Worker};
+use worker::{Message, Port, Worker};
 
 /// How long sessions get to end at safe points when the grace is over.
 const CUT: Duration = Duration::from_secs(1);
@@ -65,7 +66,8 @@ impl std::error::Error for ServeError {}
 
 /// What the proxy knows of one service.
 struct Served {
-    door: Arc<Door>,
+    /// Its own, and that of its read port if it has one.
+    doors: Vec<Arc<Door>>,
     counters: Vec<Arc<Counters>>,
 }
 
@@ -91,47 +93,77 @@ impl Proxy {
 
     /// Opens the listeners of a service and serves it by what its board says. Nothing is served if one listener fails.
     pub fn serve(&self, settings: &Service, board: &Arc<Board>) -> Result<(), ServeError> {
-        let (server_tls, client_tls) = load_tls(settings)?;
-        let listeners = listen::open_all(&settings.listen).map_err(ServeError::Listen)?;
-        let name = ServiceName::from(settings.name.as_str());
         let counters: Vec<Arc<Counters>> = self.workers.iter().map(|_| Arc::default()).collect();
-        let threads = Arc::<mysql::Threads>::default();
-        for (worker, counters) in self.workers.iter().zip(&counters) {
-            let (board, counters, tls) = (Arc::clone(board), Arc::clone(counters), client_tls.clone());
-            worker.tell(Message::Serve { name: name.clone(), board, counters, tls, threads: Arc::clone(&threads) });
-        }
-        let hands = self.workers.iter().map(Worker::hand).collect();
-        let door = Arc::new(Door::new(name.clone(), Arc::clone(board), server_tls, hands));
-        self.acceptor.open(&door, listeners);
-        self.services.borrow_mut().insert(name, Served { door, counters });
+        let port = Port { name: settings.name.clone(), reads: false };
+        let door = self.open(port, (settings, &settings.listen), board, &counters, Arc::default())?;
+        self.services.borrow_mut().insert(settings.name.clone(), Served { doors: vec![door], counters });
         Ok(())
     }
 
-    /// Applies changed settings: listeners, TLS files (read again). What the board carries needs no call. On an error nothing
-    /// is changed.
+    /// Opens the read port of a service that is served, by what a board of its own says. Its connections and commands are
+    /// counted with those of the service. Nothing is served if one listener fails.
+    pub fn serve_reads(&self, settings: &Service, board: &Arc<Board>) -> Result<(), ServeError> {
+        let mut services = self.services.borrow_mut();
+        let Some(Served { doors, counters }) = services.get_mut(&settings.name) else { return Ok(()) };
+        let sessions = doors.first().map(|door| door.count()).unwrap_or_default();
+        let port = Port { name: settings.name.clone(), reads: true };
+        doors.push(self.open(port, (settings, &settings.listen_read), board, counters, sessions)?);
+        Ok(())
+    }
+
+    fn open(
+        &self,
+        port: Port,
+        (settings, places): (&Service, &[Listen]),
+        board: &Arc<Board>,
+        counters: &[Arc<Counters>],
+        sessions: Arc<AtomicUsize>,
+    ) -> Result<Arc<Door>, ServeError> {
+        let (server_tls, tls) = load_tls(settings)?;
+        let listeners = listen::open_all(places).map_err(ServeError::Listen)?;
+        // The ids of MySQL's connections are a port's own, as they are a server's.
+        let threads = Arc::<mysql::Threads>::default();
+        for (worker, counters) in self.workers.iter().zip(counters) {
+            let (port, board, counters) = (port.clone(), Arc::clone(board), Arc::clone(counters));
+            worker.tell(Message::Serve { port, board, counters, tls: tls.clone(), threads: Arc::clone(&threads) });
+        }
+        let hands = self.workers.iter().map(Worker::hand).collect();
+        let door = Arc::new(Door::new(port, Arc::clone(board), server_tls, hands, sessions));
+        self.acceptor.open(&door, listeners);
+        Ok(door)
+    }
+
+    /// Applies changed settings: listeners, TLS files (read again). What the boards carry needs no call, and where the read port
+    /// listens doesn't change. On an error nothing is changed.
     pub fn update(&self, settings: &Service) -> Result<(), ServeError> {
         let services = self.services.borrow();
-        let name = ServiceName::from(settings.name.as_str());
-        let Some(served) = services.get(&name) else { return Ok(()) };
+        let Some(served) = services.get(&settings.name) else { return Ok(()) };
         let (server_tls, client_tls) = load_tls(settings)?;
-        let known = self.acceptor.listening(&name);
+        let main = served.doors.iter().find(|door| !door.port().reads);
+        let known = main.map(|door| self.acceptor.listening(door.port())).unwrap_or_default();
         let fresh: Vec<_> = settings.listen.iter().filter(|one| !known.contains(one)).cloned().collect();
         let listeners = listen::open_all(&fresh).map_err(ServeError::Listen)?;
-        served.door.set_tls(server_tls);
-        for worker in &self.workers {
-            worker.tell(Message::NodeTls { name: name.clone(), tls: client_tls.clone() });
+        for door in &served.doors {
+            door.set_tls(server_tls.clone());
+            for worker in &self.workers {
+                worker.tell(Message::NodeTls { port: door.port().clone(), tls: client_tls.clone() });
+            }
         }
-        self.acceptor.close(&name, |listen| !settings.listen.contains(listen));
-        self.acceptor.open(&served.door, listeners);
+        if let Some(door) = main {
+            self.acceptor.close(door.port(), |listen| !settings.listen.contains(listen));
+            self.acceptor.open(door, listeners);
+        }
         Ok(())
     }
 
     /// Closes a service's listeners and ends its sessions.
     pub fn remove(&self, name: &ServiceName) {
-        self.acceptor.close(name, |_| true);
-        self.services.borrow_mut().remove(name);
-        for worker in &self.workers {
-            worker.tell(Message::Remove { name: name.clone() });
+        let Some(served) = self.services.borrow_mut().remove(name) else { return };
+        for door in &served.doors {
+            self.acceptor.close(door.port(), |_| true);
+            for worker in &self.workers {
+                worker.tell(Message::Remove { port: door.port().clone() });
+            }
         }
     }
 
@@ -146,6 +178,9 @@ impl Proxy {
 
     /// Serves on, new connections too, until no session is left or `grace` has passed; then cuts sessions at safe points.
     pub async fn shutdown(&self, grace: Duration) {
+        for worker in &self.workers {
+            worker.tell(Message::Retire);
+        }
         self.until_empty(grace).await;
         for worker in &self.workers {
             worker.tell(Message::End);
@@ -158,7 +193,8 @@ impl Proxy {
     }
 
     async fn until_empty(&self, limit: Duration) {
-        let doors: Vec<_> = self.services.borrow().values().map(|served| Arc::clone(&served.door)).collect();
+        let doors: Vec<_> =
+            self.services.borrow().values().flat_map(|served| served.doors.iter().map(Arc::clone)).collect();
         let empty = async {
             while doors.iter().any(|door| door.sessions() > 0) {
                 tokio::time::sleep(Duration::from_millis(5)).await;

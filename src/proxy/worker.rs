@@ -3,7 +3,7 @@
 //! Input: connections and orders, through one inbox. Output: sessions, each a task whose panic ends only itself. Never: a lock,
 //! or work for another worker.
 
-use super::{Arrival, Counted, counters::Counters, mysql, redis};
+use super::{Arrival, Counted, counters::Counters, elastic, mysql, redis};
 use crate::{
     model::name::{Kind, ServiceName},
     net::ClientTls,
@@ -21,22 +21,33 @@ use std::{
 };
 use tokio::{runtime, sync::mpsc, task::LocalSet};
 
+/// A way into a service: what is served through it has a board and sessions of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Port {
+    /// The service.
+    pub name: ServiceName,
+    /// True for its read port.
+    pub reads: bool,
+}
+
 /// What a worker is told.
 pub enum Message {
-    /// Serve this service.
+    /// Serve this port.
     Serve {
-        name: ServiceName,
+        port: Port,
         board: Arc<Board>,
         counters: Arc<Counters>,
         tls: Option<ClientTls>,
         threads: Arc<mysql::Threads>,
     },
     /// Use these TLS files towards the nodes.
-    NodeTls { name: ServiceName, tls: Option<ClientTls> },
+    NodeTls { port: Port, tls: Option<ClientTls> },
     /// Serve this connection, which counts as long as the two live.
-    Connection { name: ServiceName, arrival: Arrival, counted: [Counted; 2] },
-    /// Serve this service no more.
-    Remove { name: ServiceName },
+    Connection { port: Port, arrival: Arrival, counted: [Counted; 2] },
+    /// Serve this port no more.
+    Remove { port: Port },
+    /// Invite clients to leave, where their protocol has words for it.
+    Retire,
     /// End all sessions at safe points.
     End,
 }
@@ -55,10 +66,10 @@ impl Hand {
     }
 
     /// Gives it a connection.
-    pub fn give(&self, name: ServiceName, arrival: Arrival, counted: Counted) {
+    pub fn give(&self, port: Port, arrival: Arrival, counted: Counted) {
         let counted = [counted, Counted::new(&self.load)];
         // A worker that is gone drops the connection, which is all that can be done with it.
-        let _ = self.inbox.send(Message::Connection { name, arrival, counted });
+        let _ = self.inbox.send(Message::Connection { port, arrival, counted });
     }
 }
 
@@ -90,11 +101,12 @@ impl Worker {
     }
 }
 
-/// One service on this worker, of one kind or another.
+/// One port of a service on this worker, of one kind or another.
 #[derive(Clone)]
 enum Lane {
     Redis(Rc<redis::Lane>),
     Mysql(Rc<mysql::Lane>),
+    Elastic(Rc<elastic::Lane>),
 }
 
 impl Lane {
@@ -102,6 +114,7 @@ impl Lane {
         match self {
             Self::Redis(lane) => lane.set_node_tls(tls),
             Self::Mysql(lane) => lane.set_node_tls(tls),
+            Self::Elastic(lane) => lane.set_node_tls(tls),
         }
     }
 
@@ -109,6 +122,14 @@ impl Lane {
         match self {
             Self::Redis(lane) => lane.end_sessions(now),
             Self::Mysql(lane) => lane.end_sessions(now),
+            Self::Elastic(lane) => lane.end_sessions(now),
+        }
+    }
+
+    fn retire(&self) {
+        match self {
+            Self::Redis(_) | Self::Mysql(_) => {}
+            Self::Elastic(lane) => lane.retire(),
         }
     }
 
@@ -117,6 +138,7 @@ impl Lane {
         match self {
             Self::Redis(lane) => redis::greet(Rc::clone(lane), arrival, counted),
             Self::Mysql(lane) => mysql::greet(Rc::clone(lane), arrival, counted),
+            Self::Elastic(lane) => elastic::greet(Rc::clone(lane), arrival, counted),
         }
     }
 }
@@ -126,10 +148,11 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
     let turn = Rc::new(redis::Turn::default());
     tokio::task::spawn_local(Rc::clone(&turn).flush_forever());
     let desk = Rc::new(mysql::Desk::default());
-    let mut lanes: HashMap<ServiceName, Lane> = HashMap::new();
+    let http = Rc::new(elastic::Desk::default());
+    let mut lanes: HashMap<Port, Lane> = HashMap::new();
     while let Some(message) = messages.recv().await {
         match message {
-            Message::Serve { name, board, counters, tls, threads } => {
+            Message::Serve { port, board, counters, tls, threads } => {
                 let kind = board.view().settings.kind;
                 let lane = match kind {
                     Kind::Redis => {
@@ -142,26 +165,30 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
                         mysql::follow(&lane);
                         Lane::Mysql(lane)
                     }
-                    // The configuration accepts no service of this kind.
-                    Kind::Elasticsearch => continue,
+                    Kind::Elasticsearch => {
+                        let lane = elastic::Lane::new(index, Rc::clone(&http), board, counters, tls);
+                        elastic::follow(&lane);
+                        Lane::Elastic(lane)
+                    }
                 };
-                lanes.insert(name, lane);
+                lanes.insert(port, lane);
             }
-            Message::NodeTls { name, tls } => {
-                if let Some(lane) = lanes.get(&name) {
+            Message::NodeTls { port, tls } => {
+                if let Some(lane) = lanes.get(&port) {
                     lane.set_node_tls(tls);
                 }
             }
-            Message::Connection { name, arrival, counted } => {
-                if let Some(lane) = lanes.get(&name) {
+            Message::Connection { port, arrival, counted } => {
+                if let Some(lane) = lanes.get(&port) {
                     lane.greet(arrival, counted);
                 }
             }
-            Message::Remove { name } => {
-                if let Some(lane) = lanes.remove(&name) {
+            Message::Remove { port } => {
+                if let Some(lane) = lanes.remove(&port) {
                     lane.end_sessions(true);
                 }
             }
+            Message::Retire => lanes.values().for_each(Lane::retire),
             Message::End => lanes.values().for_each(|lane| lane.end_sessions(false)),
         }
     }

@@ -74,11 +74,13 @@ pub struct Gauge {
     pub stuck: AtomicU64,
 }
 
-/// One service's board.
+/// One service's board; a service with a read port has a second one for it.
 #[derive(Debug)]
 pub struct Board {
     /// Whether the routed node keeps writes waiting because an application has told it to.
     pub pause: Pause,
+    /// True for the board of a service's read port: a node that refuses writes for its role is what it should be there.
+    pub reads: bool,
     view: ArcSwap<View>,
     changed: watch::Sender<()>,
     mailbox: mpsc::Sender<Signal>,
@@ -89,9 +91,19 @@ pub struct Board {
 impl Board {
     /// A board for `workers` workers, and the mailbox's other end for control.
     pub fn new(view: View, workers: usize) -> (Arc<Self>, mpsc::Receiver<Signal>) {
+        Self::make(view, workers, false)
+    }
+
+    /// The same for the read port of a service.
+    pub fn for_reads(view: View, workers: usize) -> (Arc<Self>, mpsc::Receiver<Signal>) {
+        Self::make(view, workers, true)
+    }
+
+    fn make(view: View, workers: usize, reads: bool) -> (Arc<Self>, mpsc::Receiver<Signal>) {
         let (mailbox, signals) = mpsc::channel(MAILBOX);
         let board = Self {
             pause: Pause::default(),
+            reads,
             view: ArcSwap::from_pointee(view),
             changed: watch::Sender::new(()),
             mailbox,

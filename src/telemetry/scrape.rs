@@ -59,6 +59,10 @@ fn service(scraped: &mut Scraped, view: &ServiceView) {
     if let Some(route) = &view.route {
         scraped.route_info.set(&[svc, store, ("member", route.cluster.as_str()), ("node", route.node.as_str())], 1.0);
     }
+    if let Some(route) = &view.read_route {
+        let labels = [svc, store, ("member", route.cluster.as_str()), ("node", route.node.as_str())];
+        scraped.read_route_info.set(&labels, 1.0);
+    }
     for mode in Mode::ALL {
         scraped.service_mode.set(&[svc, store, ("mode", mode.as_str())], flag(mode == view.mode));
     }
@@ -66,6 +70,7 @@ fn service(scraped: &mut Scraped, view: &ServiceView) {
         scraped.service_ready.set(&[svc, store, ("operation", operation)], flag(readiness.ready));
     }
     scraped.client_connections.set(&[svc, store], number(view.connections.client));
+    scraped.read_client_connections.set(&[svc, store], number(view.connections.read_client));
     for (sharing, count) in [("shared", view.connections.shared_upstream), ("pinned", view.connections.pinned_upstream)]
     {
         scraped.upstream_connections.set(&[svc, store, ("sharing", sharing)], number(count));
@@ -128,6 +133,7 @@ mod tests {
             state: crate::model::view::Standing::Steady,
             note: String::new(),
             route: None,
+            read_route: None,
             switchover_ready: Readiness { ready: true, ..Readiness::default() },
             failover_ready: Readiness::default(),
             clusters: vec![],

@@ -4,7 +4,7 @@ use super::ports::free_port;
 use super::raw::Raw;
 use super::redis_server::RedisServer;
 use super::{PATIENCE, wait_for};
-use pointsman::config::{Failover, Health, Listen, Replication, Service};
+use pointsman::config::{Failover, Health, Listen, Replication, Search, Service};
 use pointsman::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use pointsman::model::route::{Epoch, Mode, Readying, Route, Target};
 use pointsman::model::signal::Signal;
@@ -45,6 +45,7 @@ pub fn settings(port: u16) -> Service {
         users: Vec::new(),
         replication_user: None,
         idle_in_transaction: None,
+        search: Search::default(),
         health: Health::default(),
         failover: Failover::defaults(Replication::Managed),
         clusters: Vec::new(),

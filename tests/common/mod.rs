@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod data_path;
 pub mod http;
 pub mod instance;
+pub mod mysql_orders;
 pub mod mysql_path;
 pub mod mysql_raw;
 pub mod mysql_server;

@@ -43,9 +43,14 @@ pub struct Answer {
     pub found: Vec<Found>,
 }
 
-/// A TCP connection.
+/// A TCP connection to a server.
 pub fn tcp(server: &MysqlServer) -> Box<dyn Stream> {
-    let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("connect");
+    tcp_to(server.port())
+}
+
+/// A TCP connection to whoever listens on that port.
+pub fn tcp_to(port: u16) -> Box<dyn Stream> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
     stream.set_nodelay(true).expect("no delay");
     Box::new(stream)
@@ -124,6 +129,34 @@ impl Connection {
         Answer { bytes, found }
     }
 
+    /// Sends a command that isn't answered.
+    pub fn send(&mut self, payload: &[u8]) {
+        let mut out = Vec::new();
+        packet::write(&mut out, 0, payload);
+        self.stream.write_all(&out).expect("write");
+    }
+
+    /// True if the other side hangs up, whatever it says before.
+    pub fn ends(&mut self) -> bool {
+        let mut some = [0; 512];
+        (0..100).any(|_| matches!(self.stream.read(&mut some), Ok(0)))
+    }
+
+    /// Prepares a statement; the server's id of it.
+    #[track_caller]
+    pub fn prepare(&mut self, sql: &str) -> u32 {
+        let answer = self.command(&[&[command::STMT_PREPARE], sql.as_bytes()].concat());
+        match answer.found[..] {
+            [Found::Prepared { statement, .. }] => statement,
+            _ => panic!("{sql}: {}", answer.bytes.escape_ascii()),
+        }
+    }
+
+    /// Runs a prepared statement: its id, the flags of cursors, and what stands behind the number of iterations.
+    pub fn execute(&mut self, id: u32, cursor: u8, rest: &[u8]) -> Answer {
+        self.command(&[&[command::STMT_EXECUTE], &id.to_le_bytes()[..], &[cursor, 1, 0, 0, 0], rest].concat())
+    }
+
     /// A statement.
     pub fn query(&mut self, sql: &str) -> Answer {
         self.command(&query(self.node.capabilities, sql.as_bytes()))
@@ -159,6 +192,24 @@ impl Connection {
                 Found::Err { .. } => panic!("{sql}: {}", rest.escape_ascii()),
                 _ => {}
             }
+        }
+    }
+}
+
+impl Answer {
+    /// The number of the error in it; 0 if there is none.
+    pub fn error(&self) -> u16 {
+        match self.found.last() {
+            Some(Found::Err { number, .. }) => *number,
+            _ => 0,
+        }
+    }
+
+    /// The status flags at its end; none if there are none.
+    pub fn status(&self) -> u16 {
+        match self.found.last() {
+            Some(Found::Ok { status, .. }) => *status,
+            _ => 0,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::config::problem::Code;
 use crate::config::schema::{Credentials, ListenerTls, NodeIdentity, NodeTls};
 use crate::config::table::{Field, Table};
 use crate::config::units::shown;
+use crate::model::name::Kind;
 use crate::model::secret::Secret;
 
 /// A password file holds one password, not a disk image.
@@ -21,8 +22,20 @@ const MAX_SECRET: u64 = 4096;
 /// The permission bit that lets everyone read a file.
 const OTHERS_READ: u32 = 0o004;
 
-pub(super) fn credentials(mut table: Table<'_>, r: &mut Reader<'_>) -> Credentials {
-    let username = table.get("username").and_then(|field| field.text(&mut r.sink));
+pub(super) fn credentials(mut table: Table<'_>, kind: Option<Kind>, r: &mut Reader<'_>) -> Credentials {
+    let basic = kind == Some(Kind::Elasticsearch);
+    let field = table.get("username");
+    let username = field.as_ref().and_then(|field| field.text(&mut r.sink));
+    if basic && field.is_none() {
+        let message = format!("`username` is missing in `{}`", table.name);
+        r.sink.error(table.span.clone(), Code::Missing, message, "this kind of store has no default user");
+    }
+    if let (true, Some(field), Some(name)) = (basic, &field, &username)
+        && name.contains(':')
+    {
+        let message = format!("{} can't be sent: a colon ends the name in basic authentication", shown(name));
+        r.sink.error(field.span.clone(), Code::BadValue, message, "");
+    }
     let password = password(&mut table, r);
     table.finish(&mut r.sink);
     Credentials { username, password }

@@ -3,18 +3,23 @@
 //! Input: a service's table and what the service took already. Output: its clusters in order of preference. Never: name
 //! resolution or any other I/O.
 
-use super::Reader;
 use super::places::ServicePlaces;
+use super::{Reader, search};
 use crate::config::problem::Code;
 use crate::config::schema::{Cluster, Node};
 use crate::config::table::{Field, Table};
 use crate::config::units;
-use crate::model::name::NodeAddress;
+use crate::model::name::{Kind, NodeAddress};
 
 const MAX_CLUSTERS: usize = 16;
 
 /// Every cluster of the service, in the order of the file.
-pub(super) fn clusters(table: &mut Table<'_>, places: &mut ServicePlaces, r: &mut Reader<'_>) -> Option<Vec<Cluster>> {
+pub(super) fn clusters(
+    table: &mut Table<'_>,
+    kind: Option<Kind>,
+    places: &mut ServicePlaces,
+    r: &mut Reader<'_>,
+) -> Option<Vec<Cluster>> {
     let help = "add at least two tables `[[services.NAME.clusters]]`, in order of preference";
     let field = table.require(&mut r.sink, "clusters", help)?;
     let members = field.list(&mut r.sink, "a list of tables")?;
@@ -28,7 +33,7 @@ pub(super) fn clusters(table: &mut Table<'_>, places: &mut ServicePlaces, r: &mu
     let mut all: Vec<Cluster> = Vec::with_capacity(members.len());
     for member in members {
         let table = member.table(&mut r.sink);
-        all.extend(table.and_then(|table| cluster(table, &all, places, r)));
+        all.extend(table.and_then(|table| cluster(table, kind, &all, places, r)));
     }
     warn_of_one_site(&table.span, &all, r);
     Some(all)
@@ -45,6 +50,7 @@ fn warn_of_one_site(service: &std::ops::Range<usize>, all: &[Cluster], r: &mut R
 
 fn cluster(
     mut table: Table<'_>,
+    kind: Option<Kind>,
     before: &[Cluster],
     places: &mut ServicePlaces,
     r: &mut Reader<'_>,
@@ -62,28 +68,29 @@ fn cluster(
     }
     let site = table.get("site").and_then(|field| field.string(&mut r.sink)).unwrap_or_default().to_owned();
     let help = "nodes = [\"10.0.0.5:6379\"]";
-    let nodes = table.require(&mut r.sink, "nodes", help).and_then(|field| nodes(&field, places, r));
+    let nodes = table.require(&mut r.sink, "nodes", help).and_then(|field| nodes(&field, kind, places, r));
     table.finish(&mut r.sink);
     Some(Cluster { name: name?.into(), site, nodes: nodes? })
 }
 
-fn nodes(field: &Field<'_>, places: &mut ServicePlaces, r: &mut Reader<'_>) -> Option<Vec<Node>> {
+fn nodes(field: &Field<'_>, kind: Option<Kind>, places: &mut ServicePlaces, r: &mut Reader<'_>) -> Option<Vec<Node>> {
     let members = field.list(&mut r.sink, "an address or a list of addresses")?;
     if members.is_empty() {
         let message = format!("`{}` is empty", field.name);
         r.sink.error(field.span.clone(), Code::Missing, message, "a cluster has at least one node");
     }
-    Some(members.into_iter().filter_map(|member| node(&member, places, r)).collect())
+    Some(members.into_iter().filter_map(|member| node(&member, kind, places, r)).collect())
 }
 
-fn node(field: &Field<'_>, places: &mut ServicePlaces, r: &mut Reader<'_>) -> Option<Node> {
+fn node(field: &Field<'_>, kind: Option<Kind>, places: &mut ServicePlaces, r: &mut Reader<'_>) -> Option<Node> {
     if !field.is_table() {
         return Some(Node { address: address(field, Some(places), r)?, replicate_from: None });
     }
     let mut table = field.table(&mut r.sink)?;
     let own = table.require(&mut r.sink, "address", "{ address = \"10.0.0.5:6379\" }");
     let own = own.and_then(|field| address(&field, Some(places), r));
-    let replicate_from = table.get("replicate_from").and_then(|field| address(&field, None, r));
+    let replicate_from = table.get("replicate_from").filter(|field| !search::lacks(field, kind, r));
+    let replicate_from = replicate_from.and_then(|field| address(&field, None, r));
     table.finish(&mut r.sink);
     Some(Node { address: own?, replicate_from })
 }

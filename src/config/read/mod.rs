@@ -6,6 +6,7 @@
 mod access;
 mod clusters;
 mod places;
+mod search;
 mod service;
 mod users;
 

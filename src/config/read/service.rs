@@ -3,7 +3,7 @@
 //! Input: the table of services. Output: `Service` values and problems. Never: files or the network; see `access`.
 
 use super::places::ServicePlaces;
-use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, clusters, users};
+use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, clusters, search, users};
 use crate::config::problem::Code;
 use crate::config::schema::{
     AfterFailover, Failback, Failover, Health, Listen, Replication, SecondOpinion, Service, Unfenced,
@@ -37,40 +37,39 @@ pub(super) fn services(table: &Table<'_>, r: &mut Reader<'_>) -> Vec<Service> {
 
 fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Service> {
     // A new kind of store is one more word here.
-    let kinds = [("redis", Kind::Redis), ("mysql", Kind::Mysql)];
+    let kinds = [("redis", Kind::Redis), ("mysql", Kind::Mysql), ("elasticsearch", Kind::Elasticsearch)];
     let kind = table.require(&mut r.sink, "kind", "kind = \"redis\"");
-    let kind = kind.and_then(|field| field.choice(&mut r.sink, &kinds, &["elasticsearch"]));
+    let kind = kind.and_then(|field| field.choice(&mut r.sink, &kinds, &[]));
     let listen = table.require(&mut r.sink, "listen", "listen = [\"127.0.0.1:6379\"], where applications connect");
     let listen = listen.and_then(|field| listeners(&field, r));
-    let replication =
-        [("managed", Replication::Managed), ("external", Replication::External), ("none", Replication::None)];
-    let later = ["mirrored"];
-    let replication = table.get("replication").and_then(|field| field.choice(&mut r.sink, &replication, &later));
-    let replication = replication.unwrap_or_default();
-    let tune = table.get("tune").and_then(|field| field.boolean(&mut r.sink)).unwrap_or_default();
+    let listen_read =
+        table.get("listen_read").and_then(|field| listeners_for_reads(&field, kind, r)).unwrap_or_default();
+    let replication = replication(&mut table, kind, r);
+    let tune = table.get("tune").filter(|field| !search::lacks(field, kind, r));
+    let tune = tune.and_then(|field| field.boolean(&mut r.sink)).unwrap_or_default();
     let deny = table.get("deny").and_then(|field| deny(&field, kind, r));
     let max_connections = table.get("max_connections").and_then(|f| f.integer(&mut r.sink, 1..=MAX_CONNECTIONS));
     let client_buffer = table.get("client_buffer").and_then(|f| f.size(&mut r.sink, &((16 << 10)..=(1 << 30))));
     let on_call = table.get("on_call").and_then(|field| field.string(&mut r.sink)).unwrap_or_default().to_owned();
     let tls = table.table(&mut r.sink, "tls").and_then(|table| access::listener_tls(table, r));
     let node_tls = table.table(&mut r.sink, "node_tls").and_then(|table| access::node_tls(table, r));
-    let credentials = table.table(&mut r.sink, "credentials").map(|table| access::credentials(table, r));
+    let credentials = table.table(&mut r.sink, "credentials").map(|table| access::credentials(table, kind, r));
     let replication_user = users::replication_user(&mut table, kind, r);
     let idle_in_transaction = users::idle_in_transaction(&mut table, kind, r);
     let users = users::users(&mut table, kind, r);
+    let search = search::search(&mut table, kind, r);
     let health = health(table.section(&mut r.sink, "health"), r);
     let failover = failover(table.section(&mut r.sink, "failover"), replication, r);
-    let mut places = ServicePlaces::new(listen.clone().unwrap_or_default(), replication);
-    let clusters = clusters::clusters(&mut table, &mut places, r);
-    for later in ["listen_read", "require_approval", "require", "indices"] {
-        table.reserve(&mut r.sink, later);
-    }
+    let own = listen.iter().flatten().chain(&listen_read).cloned().collect();
+    let mut places = ServicePlaces::new(own, replication);
+    let clusters = clusters::clusters(&mut table, kind, &mut places, r);
+    table.reserve(&mut r.sink, "require_approval");
     table.finish(&mut r.sink);
     Some(Service {
         name: name.into(),
         kind: kind?,
         listen: listen?,
-        listen_read: Vec::new(),
+        listen_read,
         replication,
         tune,
         deny,
@@ -83,10 +82,22 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
         users,
         replication_user,
         idle_in_transaction,
+        search,
         health,
         failover,
         clusters: clusters?,
     })
+}
+
+/// Clusters of Elasticsearch are independent: nothing in them has a role that could be moved.
+fn replication(table: &mut Table<'_>, kind: Option<Kind>, r: &mut Reader<'_>) -> Replication {
+    let words = [("managed", Replication::Managed), ("external", Replication::External), ("none", Replication::None)];
+    let (words, default) = match kind {
+        Some(Kind::Elasticsearch) => (&words[2..], Replication::None),
+        _ => (&words[..], Replication::default()),
+    };
+    let field = table.get("replication");
+    field.and_then(|field| field.choice(&mut r.sink, words, &["mirrored"])).unwrap_or(default)
 }
 
 fn listeners(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Vec<Listen>> {
@@ -106,11 +117,25 @@ fn listeners(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Vec<Listen>> {
     Some(all)
 }
 
+fn listeners_for_reads(field: &Field<'_>, kind: Option<Kind>, r: &mut Reader<'_>) -> Option<Vec<Listen>> {
+    if kind == Some(Kind::Elasticsearch) {
+        let message = format!("`{}` belongs to services with standbys", field.name);
+        r.sink.error(field.span.clone(), Code::Conflict, message, "a search is answered by whichever node is well");
+        return None;
+    }
+    listeners(field, r)
+}
+
 /// Commands in upper case, a subcommand after one blank. Whether they exist is checked where the table of commands is.
 fn deny(field: &Field<'_>, kind: Option<Kind>, r: &mut Reader<'_>) -> Option<Vec<String>> {
-    if kind == Some(Kind::Mysql) {
+    if kind.is_some_and(|kind| kind != Kind::Redis) {
         let message = format!("`{}` belongs to a service of kind \"redis\"", field.name);
-        r.sink.error(field.span.clone(), Code::Conflict, message, "what MySQL's users may do is granted at the server");
+        r.sink.error(
+            field.span.clone(),
+            Code::Conflict,
+            message,
+            "what users of this kind may do is granted at the server",
+        );
         return None;
     }
     let mut commands = Vec::new();

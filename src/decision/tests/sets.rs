@@ -9,6 +9,7 @@ use crate::{
         name::NodeAddress,
         observation::Lineage,
         operation::{Command, Outcome},
+        record::{Change, Record},
         transactions::Transactions,
         view::Standing,
     },
@@ -99,6 +100,11 @@ fn a_primary_that_returns_with_transactions_of_its_own_stays_out_until_it_was_re
     let a = NodeAddress::from("a:1");
     assert!(world.run_until(LONG, |world| world.nodes[&a].fenced), "it is fenced");
     world.run(Duration::from_secs(5));
+    let fences = |world: &World| {
+        let fenced = |record: &&Record| matches!(&record.detail, Change::Fenced { node, .. } if *node == a);
+        world.journal.iter().filter(fenced).count()
+    };
+    assert_eq!(fences(&world), 1, "once, although it was asked before it was fenced");
     let lost = world.machine.operation(&id).unwrap().lost.clone();
     assert!(lost.known && (lost.count, lost.unit.as_str()) == (3, "transactions"), "{lost:?}");
     assert!(lost.detail.contains(&strays.to_string()), "{}", lost.detail);
@@ -120,6 +126,7 @@ fn a_primary_that_returns_with_transactions_of_its_own_stays_out_until_it_was_re
     assert!(world.run_until(LONG, |world| world.nodes[&a].fenced), "it is fenced again");
     world.run(Duration::from_secs(3));
     left_out(&world);
+    assert_eq!(fences(&world), 2);
     // An operator had it copied.
     let copied = set(&world, "b:1");
     let node = world.nodes.get_mut(&a).unwrap();

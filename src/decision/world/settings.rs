@@ -31,6 +31,7 @@ pub(in crate::decision) fn settings(nodes: usize, replication: Replication) -> c
         users: Vec::new(),
         replication_user: None,
         idle_in_transaction: None,
+        search: config::Search::default(),
         health: config::Health::default(),
         failover: config::Failover::defaults(replication),
         clusters: vec![cluster("main", &["a:1"]), cluster("spare", &standbys[..nodes - 1])],

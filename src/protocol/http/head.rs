@@ -163,9 +163,9 @@ pub fn bounds(bytes: &[u8], limits: &Limits) -> Result<Option<(usize, usize)>, B
 pub struct Facts {
     length: Option<u64>,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    hosts: u8,
+    host: bool,
+    /// What `Connection` says, if it says `close` or `keep-alive`: `close` wins.
+    close: Option<bool>,
     pub expect_continue: bool,
 }
 
@@ -192,8 +192,8 @@ impl Facts {
 
     fn note(&mut self, line: Line, value: &[u8], nominating: &mut bool) -> Result<(), BadHead> {
         match line {
-            Line::Host if self.hosts > 0 => return Err(BadHead::TwoHosts),
-            Line::Host => self.hosts = 1,
+            Line::Host if self.host => return Err(BadHead::TwoHosts),
+            Line::Host => self.host = true,
             Line::ContentLength if self.length.is_some() => return Err(BadHead::ContentLength),
             Line::ContentLength => self.length = Some(number(value).ok_or(BadHead::ContentLength)?),
             Line::TransferEncoding if self.chunked || !value.eq_ignore_ascii_case(b"chunked") => {
@@ -203,8 +203,8 @@ impl Facts {
             Line::Connection => {
                 for token in tokens(value) {
                     match () {
-                        () if token.eq_ignore_ascii_case(b"close") => self.close = true,
-                        () if token.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
+                        () if token.eq_ignore_ascii_case(b"close") => self.close = Some(true),
+                        () if token.eq_ignore_ascii_case(b"keep-alive") => self.close = self.close.or(Some(false)),
                         () => *nominating = true,
                     }
                 }
@@ -229,7 +229,7 @@ impl Facts {
 
     /// Whether the connection may carry another message after this one.
     pub fn persistent(&self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
+        !self.close.unwrap_or(version == Version::Http10)
     }
 }
 

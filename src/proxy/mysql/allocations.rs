@@ -5,7 +5,7 @@
 
 use super::Threads;
 use crate::{
-    config::{Failover, Health, Replication, Service, User},
+    config::{Failover, Health, Replication, Search, Service, User},
     model::{
         name::{ClusterName, Kind, NodeAddress, ServiceName},
         route::{Epoch, Mode, Route, Target},
@@ -21,7 +21,7 @@ use crate::{
     proxy::{
         Arrival, Counted,
         counters::Counters,
-        worker::{Message, work},
+        worker::{Message, Port, work},
     },
     route::{Board, View},
 };
@@ -110,18 +110,18 @@ type Load = (usize, oneshot::Sender<()>);
 
 /// Tells the worker to serve an application that gets its orders through the channel which is returned.
 fn application(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_mpsc::Sender<Load> {
-    let name = ServiceName::from("orders");
+    let port = Port { name: ServiceName::from("orders"), reads: false };
     let tell = |message| assert!(inbox.send(message).is_ok(), "a worker");
     let threads = Arc::<Threads>::default();
     let counters = Arc::<Counters>::default();
-    tell(Message::Serve { name: name.clone(), board: board(node), counters, tls: None, threads });
+    tell(Message::Serve { port: port.clone(), board: board(node), counters, tls: None, threads });
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
     let (accepted, peer) = listener.accept().expect("its other end");
     accepted.set_nonblocking(true).expect("a socket");
     let arrival = Arrival::Tcp(accepted, peer.to_string().into(), None);
     let counted = [Counted::new(&Arc::default()), Counted::new(&Arc::default())];
-    tell(Message::Connection { name, arrival, counted });
+    tell(Message::Connection { port, arrival, counted });
     let (sender, loads) = std_mpsc::channel::<Load>();
     thread::spawn(move || {
         log_in(&mut client);
@@ -194,6 +194,7 @@ fn board(node: SocketAddr) -> Arc<Board> {
         users: vec![user],
         replication_user: None,
         idle_in_transaction: None,
+        search: Search::default(),
         health: Health::default(),
         failover: Failover::defaults(Replication::None),
         clusters: Vec::new(),

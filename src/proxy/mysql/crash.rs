@@ -31,8 +31,10 @@ impl Session {
         {
             self.lane.report(Signal::Reset, &backend.node);
         }
+        // What is open on the connection is forgotten with it, and is missed all the same.
+        let survives = self.state.survives();
         self.drop_backend();
-        if self.is_killed() || !self.state.survives() {
+        if self.is_killed() || !survives {
             tracing::debug!(peer = %self.handle.peer, "a session ends with its node");
             return Some(Need::End);
         }
@@ -50,9 +52,9 @@ impl Session {
             self.lane.report(Signal::Reset, &backend.node);
             self.lane.outage.began();
         }
+        let survives = self.state.survives() && !self.is_killed();
         self.drop_backend();
         let kept = std::mem::take(&mut self.kept);
-        let survives = self.state.survives() && !self.is_killed();
         let answering = match phase {
             Phase::Answer(answering) => Some(answering),
             // A command that isn't wholly sent isn't executed; but the rest of it can't be told from the next one any more.

@@ -19,6 +19,8 @@ pub enum Ending {
     No,
     /// When nothing is under way in it.
     AtSafePoint,
+    /// At once, since its transaction was idle for too long: its application is told.
+    Idle,
     /// At once.
     Now,
 }
@@ -41,10 +43,12 @@ pub struct Handle {
     pub in_flight: Cell<bool>,
     /// Since when it has a transaction open, or something else that only it can end.
     busy_since: Cell<Option<Instant>>,
-    /// Since when it has been idle with that.
+    /// Since when its transaction has been idle.
     idle_since: Cell<Option<Instant>>,
     /// It waits for a hold to end.
     pub parked: Cell<bool>,
+    /// Operators are told of something else than its transaction that keeps it where it is.
+    pub named: Cell<bool>,
 }
 
 impl Handle {
@@ -62,6 +66,7 @@ impl Handle {
             busy_since: Cell::new(None),
             idle_since: Cell::new(None),
             parked: Cell::new(false),
+            named: Cell::new(false),
         }
     }
 
@@ -125,12 +130,12 @@ impl Handle {
         changed
     }
 
-    /// Notes that nothing is under way in it, or something is.
+    /// Notes that its transaction is idle, or that something is under way in it, or that there is none.
     pub fn set_idle(&self, idle: bool) {
         self.idle_since.set(idle.then(Instant::now));
     }
 
-    /// How long its application has done nothing about what is open.
+    /// How long its application has done nothing about its transaction.
     pub fn idle_for(&self) -> Option<Duration> {
         self.idle_since.get().map(|since| since.elapsed())
     }

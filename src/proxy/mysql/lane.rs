@@ -6,6 +6,7 @@ use super::{
     manners::Manners,
     outage::Outage,
     threads::Threads,
+    witness::Witness,
 };
 use crate::{
     config::Service,
@@ -78,6 +79,8 @@ pub struct Lane {
     pub attend: Notify,
     /// Bounds how many connections are opened at once.
     pub opening: Semaphore,
+    /// Whether the process that is served lives.
+    pub witness: Witness,
     first_parked: Cell<Option<Instant>>,
     stuck: RefCell<HashMap<u32, StuckSession>>,
 }
@@ -115,6 +118,7 @@ impl Lane {
             changed: Notify::new(),
             attend: Notify::new(),
             opening: Semaphore::new(OPENING),
+            witness: Witness::default(),
             first_parked: Cell::new(None),
             stuck: RefCell::default(),
         })
@@ -300,10 +304,10 @@ impl Lane {
         self.busy.borrow().values().for_each(&mut act);
     }
 
-    /// Notes that a session has something open, or no more. Returns true if it has no more.
-    pub fn set_busy(&self, handle: &Rc<Handle>, busy: bool) -> bool {
+    /// Notes that a session has something open (a transaction?), or no more. Returns true if it has no more.
+    pub fn set_busy(&self, handle: &Rc<Handle>, busy: bool, transaction: bool) -> bool {
         if busy || handle.busy_for().is_some() {
-            handle.set_idle(busy);
+            handle.set_idle(busy && transaction);
         }
         let changed = handle.set_busy(busy);
         if changed && busy {

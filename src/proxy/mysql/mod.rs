@@ -30,6 +30,7 @@ mod state;
 mod steward;
 mod threads;
 mod wait;
+mod witness;
 
 pub use desk::Desk;
 pub use lane::Lane;

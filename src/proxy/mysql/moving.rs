@@ -218,12 +218,13 @@ impl Session {
     pub(super) fn tell_lane(&mut self) {
         // A transaction that was lost with its node keeps nobody waiting.
         let open = self.state.is_open() && self.backend.is_some();
-        let ended = self.lane.set_busy(&self.handle, open);
+        let ended = self.lane.set_busy(&self.handle, open, self.state.in_transaction());
         if !self.state.take_news() && !ended {
             return;
         }
         let stuck = self.stuck();
-        if stuck.is_none() && open {
+        let named = self.handle.named.replace(stuck.is_some());
+        if stuck.is_none() && open && !named {
             // The steward may have said so of its transaction, and will say when that has ended.
             return;
         }

@@ -91,7 +91,11 @@ impl Session {
             Plan { reads: true, .. } if whole && !self.state.is_open() => Retry::Reads,
             _ => Retry::Never,
         };
-        if whole && plan.is_one() && !self.state.is_open() && self.lane.gate() != Gate::Guarded {
+        // Rows of a bulk execution are executed one by one.
+        let one = plan.is_one() && command != com::STMT_BULK_EXECUTE;
+        // What is guarded because time has run out isn't tried again either.
+        let may_wait = self.lane.gate() != Gate::Guarded || self.lane.mode() == Mode::ReadOnly;
+        if whole && one && !self.state.is_open() && may_wait {
             self.keep(packet);
         }
         self.state.paused = false;
@@ -155,12 +159,13 @@ impl Session {
         &mut self,
         instead: &[u8],
         there: usize,
+        whole: bool,
         payload: &[u8],
         plan: &Plan,
         retry: Retry,
     ) -> Taken {
         let command = payload.first().copied().unwrap_or_default();
-        self.state.sent(command, payload, true, plan.statement);
+        self.state.sent(command, payload, whole, plan.statement);
         match self.send(instead, command, retry) {
             Taken::Done(_) => Taken::Done(there),
             other => other,
@@ -180,14 +185,15 @@ impl Session {
         }
         let view = self.lane.view();
         let refused = match view.route.mode {
-            Mode::ReadOnly if plan.writes => Some((
-                error::OPTION_PREVENTS,
-                format!(
+            Mode::ReadOnly if plan.writes => {
+                let why = if self.lane.board.reads { "this is the read port of" } else { "mode read_only of" };
+                let text = format!(
                     "The MySQL server is running with the --read-only option so it cannot execute this statement \
-                     (pointsman: service {} is in mode read_only)",
+                     (pointsman: {why} service {})",
                     view.settings.name
-                ),
-            )),
+                );
+                Some((error::OPTION_PREVENTS, text))
+            }
             Mode::Closed => Some((error::SHUTDOWN, super::wait::excuse(&self.lane))),
             Mode::Hold if !self.goes_on(plan) => Some((error::SHUTDOWN, super::wait::excuse(&self.lane))),
             _ => None,

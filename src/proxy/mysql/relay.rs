@@ -85,7 +85,10 @@ impl Session {
             None if whole => Phase::Idle,
             answer => Phase::Request { framer, ended: found.ended, answer },
         };
-        if !matches!(self.phase, Phase::Idle) {
+        if matches!(self.phase, Phase::Idle) {
+            // No answer will say that something is open now.
+            self.tell_lane();
+        } else {
             self.lane.began(&self.handle);
             if self.state.is_open() {
                 self.handle.set_idle(false);
@@ -300,6 +303,8 @@ impl Session {
         let text = ErrPacket::read(packet.get(HEADER..)?).ok()?.text;
         let first = before == 0 && !answering.delivered;
         let read_only = match number {
+            // On the read port a node is read only, and stays so.
+            _ if self.lane.board.reads => false,
             1836 => true,
             1290 => text.windows(9).any(|word| word == b"read-only"),
             _ => false,

@@ -31,6 +31,9 @@ use std::{
     time::Duration,
 };
 
+/// What an application is told whose transaction was idle for too long.
+const IDLE: &str = "pointsman: the session was ended and its transaction rolled back, because it was idle for longer than idle_in_transaction";
+
 /// What [`Session::poll`] can't do itself.
 #[derive(Debug)]
 pub enum Need {
@@ -136,7 +139,7 @@ pub fn begin(lane: Rc<Lane>, guest: Guest, counted: [Counted; 2]) {
 impl Session {
     /// Logs in at the node as the guest and tells it how that ended.
     async fn enter(lane: Rc<Lane>, guest: Guest) -> Option<Self> {
-        let Guest { line, peer, seat, login, schema, sequence, unread } = guest;
+        let Guest { line, peer, seat, login, schema, sequence, unread, owed: mut out } = guest;
         let login: Rc<Login> = Rc::new(login);
         let handle = Rc::new(Handle::new(peer, seat, Rc::clone(&login)));
         let mut session = Self {
@@ -160,7 +163,6 @@ impl Session {
         session.lane.enter(&session.handle);
         session.registered = Some(Registered(Rc::clone(&session.lane), Rc::clone(&session.handle)));
         let entered = session.connect(true).await;
-        let mut out = Vec::new();
         let welcome = match entered {
             Ok(()) => {
                 let status = session.backend.as_ref().map_or(0, |backend| backend.status);
@@ -261,6 +263,12 @@ impl Session {
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Need>> {
+        if self.handle.ending() == Ending::Idle {
+            // As servers say it: as no command's answer.
+            self.say(|out| local::error(out, 0, error::IDLE_TIMEOUT, IDLE));
+            self.ending = true;
+            return Poll::Ready(Ok(()));
+        }
         if self.handle.ending() != Ending::No && !(self.state.is_open() && self.backend.is_some()) {
             return Poll::Ready(Err(Need::End));
         }

@@ -10,7 +10,7 @@ use crate::{
     protocol::mysql::{
         capability::command as com,
         error,
-        packet::{self, HEADER, Header},
+        packet::{self, HEADER, Header, MAX_PAYLOAD},
         session::{
             statements::{Execution, id_of},
             text::query_text,
@@ -47,7 +47,7 @@ impl Session {
             }
             return Taken::Need(Need::Aside(Aside::Prepare(id)));
         };
-        let execution = if command == com::STMT_EXECUTE {
+        let execution = if matches!(command, com::STMT_EXECUTE | com::STMT_BULK_EXECUTE) {
             self.state.statements.execution(payload, whole, self.state.capabilities())
         } else {
             Execution::Ready
@@ -56,19 +56,23 @@ impl Session {
         if execution == Execution::More && there < length.min(TYPES) {
             return Taken::Wait;
         }
-        if execution == Execution::More {
+        if execution == Execution::Types {
+            let mut typed = vec![0; HEADER];
+            self.state.statements.with_types(payload, self.state.capabilities(), &mut typed);
+            // What isn't there yet follows as it is: only the length has to say that there is more of it.
+            let len = length - there + typed.len() - HEADER;
+            if len < MAX_PAYLOAD {
+                typed.splice(..HEADER, Header { len, sequence: 0 }.bytes());
+                if let Some(place) = typed.get_mut(ID..ID + 4) {
+                    place.copy_from_slice(&at_node.to_le_bytes());
+                }
+                let payload = payload.to_vec();
+                return self.pass_instead(&typed, there, whole, &payload, plan, retry);
+            }
+        }
+        if execution != Execution::Ready {
             self.cut("pointsman: an execution of 16 MB can't be the first one on another node");
             return Taken::Done(there);
-        }
-        if execution == Execution::Types {
-            let mut typed = Vec::new();
-            let capabilities = self.state.capabilities();
-            packet::write_with(&mut typed, 0, |out| self.state.statements.with_types(payload, capabilities, out));
-            if let Some(place) = typed.get_mut(ID..ID + 4) {
-                place.copy_from_slice(&at_node.to_le_bytes());
-            }
-            let payload = payload.to_vec();
-            return self.pass_instead(&typed, there, &payload, plan, retry);
         }
         if at_node == id {
             return self.pass(buf, there, whole, plan, retry);
@@ -177,7 +181,7 @@ impl Session {
                 let changed = parts.concat();
                 let mut out = Vec::new();
                 packet::write(&mut out, 0, &changed);
-                self.pass_instead(&out, there, &changed, plan, Retry::Never)
+                self.pass_instead(&out, there, true, &changed, plan, Retry::Never)
             }
         }
     }

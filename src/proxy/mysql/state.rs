@@ -114,6 +114,7 @@ impl State {
     #[inline]
     pub fn sent(&mut self, command: u8, payload: &[u8], whole: bool, statement: Statement) {
         self.flight = Flight { command, id: 0 };
+        let open = self.statements.is_open();
         match command {
             com::QUERY => {
                 let start = query_text(payload, self.capabilities).filter(|_| whole);
@@ -122,6 +123,7 @@ impl State {
             com::STMT_EXECUTE | com::STMT_BULK_EXECUTE => {
                 self.flight.id = id_of(payload).unwrap_or_default();
                 self.carried.sent(statement, self.statements.text(self.flight.id));
+                self.statements.executing(self.flight.id);
             }
             com::INIT_DB if whole => self.carried.sent_schema(payload.get(1..).unwrap_or_default()),
             com::SET_OPTION => {
@@ -133,6 +135,7 @@ impl State {
                 self.sent_about(command, payload, whole, statement);
             }
         }
+        self.news |= self.statements.is_open() != open;
     }
 
     /// A command about a prepared statement is sent, but not its execution.
@@ -150,14 +153,14 @@ impl State {
     #[inline]
     pub fn on_ok(&mut self, packet: &[u8], status: u16, node: Capabilities) -> bool {
         self.status = status;
+        let open = self.statements.is_open();
         if matches!(self.flight.command, com::STMT_EXECUTE | com::STMT_FETCH) {
-            let executed = self.flight.command == com::STMT_EXECUTE;
-            self.statements.answered(self.flight.id, Some(status), executed);
+            self.statements.answered(self.flight.id, Some(status));
         }
         let was = self.is_told();
         self.carried.succeeded(packet.get(HEADER..).unwrap_or_default(), node);
         let changed = status & status::SESSION_STATE_CHANGED != 0;
-        self.news |= changed || was != self.is_told();
+        self.news |= changed || was != self.is_told() || open != self.statements.is_open();
         changed
     }
 
@@ -175,9 +178,7 @@ impl State {
     pub fn on_error(&mut self, number: u16) {
         self.carried.failed();
         match self.flight.command {
-            com::STMT_EXECUTE | com::STMT_FETCH => {
-                self.statements.answered(self.flight.id, None, self.flight.command == com::STMT_EXECUTE);
-            }
+            com::STMT_EXECUTE | com::STMT_FETCH => self.statements.answered(self.flight.id, None),
             com::STMT_PREPARE => self.statements.refused(),
             _ => {}
         }

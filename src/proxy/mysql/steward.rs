@@ -78,6 +78,9 @@ fn take_view(lane: &Rc<Lane>) {
     if same && before.next == view.next && before.cut_sessions == view.cut_sessions {
         return;
     }
+    if before.route.target != view.route.target || before.process != view.process {
+        lane.witness.dismiss();
+    }
     if view.route.mode == Mode::Hold {
         lane.outage.began();
     }
@@ -164,14 +167,14 @@ fn look_at_transactions(lane: &Lane, view: &View) {
                 service = %view.settings.name, client = %handle.peer,
                 "a session ends because its transaction was idle for longer than idle_in_transaction"
             );
-            handle.end(Ending::Now);
+            handle.end(Ending::Idle);
         }
         let Some(open) = handle.busy_for() else { return };
         if view.cut_sessions && view.route.mode == Mode::Hold && open > LONG.min(view.settings.failover.drain_timeout / 2) {
-            tracing::info!(client = %handle.peer, "a session is cut because of its transaction and the operator said so");
+            tracing::info!(client = %handle.peer, "a session is cut because of what is open in it and the operator said so");
             handle.end(Ending::Now);
         }
-        if open <= LONG {
+        if open <= LONG || handle.named.get() {
             return;
         }
         let why = format!("transaction open for {} s", open.as_secs());

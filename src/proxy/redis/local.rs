@@ -30,6 +30,10 @@ pub fn refusal(lane: &Lane, class: &Class, head: &Head, request: &[u8]) -> Optio
         Mode::Open | Mode::ReadOnly | Mode::Closed if view.route.target.is_none() => {
             Some(format!("LOADING pointsman: service {service} has no node yet"))
         }
+        // What a replica says.
+        Mode::ReadOnly if !class.read_only_ok && lane.board.reads => {
+            Some("READONLY You can't write against a read only replica.".to_owned())
+        }
         Mode::ReadOnly if !class.read_only_ok => {
             Some(format!("READONLY pointsman: service {service} is read only for now"))
         }

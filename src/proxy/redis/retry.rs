@@ -44,7 +44,8 @@ pub fn is_passing(lane: &Lane, reply: Reply, bytes: &[u8]) -> bool {
     let word = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let view = lane.view();
     let passing = match ErrorKind::of(word) {
-        ErrorKind::WrongNode => true,
+        // On the read port a node is read only, and stays so.
+        ErrorKind::WrongNode => !lane.board.reads || word != b"READONLY",
         // Our fence while a switch is under way, and just after it a new primary that its standbys don't follow yet; otherwise the
         // application's own setting.
         ErrorKind::NoReplicas => view.route.mode == Mode::Hold || view.next.is_some() || lane.is_settling(),

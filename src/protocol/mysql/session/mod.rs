@@ -4,6 +4,7 @@
 //! brings a fresh connection into its state; [`statements`] keeps prepared statements under the client's ids.
 
 pub mod carried;
+mod layout;
 mod pending;
 pub mod replay;
 pub mod statements;

@@ -8,18 +8,12 @@
 
 use std::collections::BTreeMap;
 
+use super::layout::Layout;
 use crate::protocol::mysql::capability::{Capabilities, status};
 use crate::protocol::mysql::sql::Statement;
-use crate::protocol::mysql::wire::{Cursor, Malformed};
 
 /// The id by which MariaDB's drivers name the statement that was prepared last.
 const LAST: u32 = u32::MAX;
-/// Where the flags of an execution stand in the payload, behind the command and the id.
-const FLAGS: usize = 5;
-/// Where that ends which every execution has: command, id, flags, the number 1.
-const FIXED: usize = 10;
-/// Flag of an execution: the number of parameters is in it even if it is zero.
-const COUNTED: u8 = 8;
 
 /// One prepared statement.
 #[derive(Debug)]
@@ -189,19 +183,22 @@ impl Statements {
         self.set_open(id, |prepared| (prepared.long_data, prepared.cursor) = (false, false));
     }
 
+    /// An execution is sent: it uses the long data up, and closes the cursor of the execution before it.
+    #[inline]
+    pub fn executing(&mut self, id: u32) {
+        if self.open > 0 {
+            self.reset(id);
+        }
+    }
+
     /// An execution, or a fetch, was answered with these status flags; an error has none.
     #[inline]
-    pub fn answered(&mut self, id: u32, status: Option<u16>, executed: bool) {
+    pub fn answered(&mut self, id: u32, status: Option<u16>) {
         let opened = status.is_some_and(|status| status & status::CURSOR_EXISTS != 0);
         let ended = status.is_none_or(|status| status & status::LAST_ROW_SENT != 0);
-        let cursor = opened && !ended;
-        if self.open == 0 && !cursor {
-            return;
+        if self.open > 0 || opened {
+            self.set_open(id, |prepared| prepared.cursor = (opened || prepared.cursor) && !ended);
         }
-        self.set_open(id, |prepared| {
-            prepared.long_data &= !executed;
-            prepared.cursor = cursor || (!executed && prepared.cursor && !ended);
-        });
     }
 
     /// Looks at an execution's payload, whole or its beginning: remembers the types if it has them, says what it needs otherwise.
@@ -222,25 +219,29 @@ impl Statements {
                 Execution::Ready
             }
             Some(_) if prepared.typed || prepared.types.is_empty() => Execution::Ready,
-            Some(_) if whole => Execution::Types,
-            Some(_) => Execution::More,
+            Some(_) => Execution::Types,
         }
     }
 
-    /// Appends an execution's payload with the types that the present node wasn't told.
+    /// Appends an execution's payload, or the beginning of it that [`Self::execution`] has seen, with the types that the present node wasn't
+    /// told.
     pub fn with_types(&mut self, payload: &[u8], capabilities: Capabilities, out: &mut Vec<u8>) {
         let id = id_of(payload).map(|id| self.resolve(id));
         let prepared = id.and_then(|id| self.known.get_mut(&id));
         let layout = prepared.as_ref().and_then(|known| Layout::read(payload, known.params, capabilities).ok()?);
-        let (Some(prepared), Some(Layout { flag, .. })) = (prepared, layout) else {
+        let (Some(prepared), Some(Layout { flag, begin, .. })) = (prepared, layout) else {
             return out.extend_from_slice(payload);
         };
         prepared.typed = true;
-        let (before, behind) = payload.split_at(flag);
+        let (before, behind) = payload.split_at(begin);
+        let start = out.len();
         out.extend_from_slice(before);
-        out.push(1);
         out.extend_from_slice(&prepared.types);
-        out.extend_from_slice(behind.get(1..).unwrap_or_default());
+        out.extend_from_slice(behind);
+        let (at, bit) = flag;
+        if let Some(flags) = out.get_mut(start + at) {
+            *flags |= bit;
+        }
     }
 }
 
@@ -248,49 +249,6 @@ impl Statements {
 #[inline]
 pub fn id_of(payload: &[u8]) -> Option<u32> {
     payload.get(1..).and_then(<[u8]>::first_chunk).map(|id| u32::from_le_bytes(*id))
-}
-
-/// Where things stand in an execution's payload.
-struct Layout {
-    /// The byte that says whether types follow.
-    flag: usize,
-    /// The types, with names where the protocol has them.
-    types: Option<(usize, usize)>,
-}
-
-impl Layout {
-    /// `None` for an execution without parameters; an error where the beginning of one isn't enough.
-    fn read(payload: &[u8], params: u16, capabilities: Capabilities) -> Result<Option<Self>, Malformed> {
-        let mut cursor = Cursor::new(payload);
-        let flags = *payload.get(FLAGS).ok_or(Malformed)?;
-        cursor.take(FIXED)?;
-        let named = capabilities.has(Capabilities::QUERY_ATTRIBUTES);
-        let mut count = u64::from(params);
-        if params == 0 && !(named && flags & COUNTED != 0) {
-            return Ok(None);
-        }
-        if named && flags & COUNTED != 0 {
-            count = cursor.lenenc()?;
-        }
-        if count == 0 {
-            return Ok(None);
-        }
-        let count = usize::try_from(count).map_err(|_| Malformed)?;
-        cursor.take(count.div_ceil(8))?;
-        let at = |cursor: &Cursor<'_>| payload.len() - cursor.left().len();
-        let flag = at(&cursor);
-        if cursor.u8()? != 1 {
-            return Ok(Some(Self { flag, types: None }));
-        }
-        let from = at(&cursor);
-        for _ in 0..count {
-            cursor.u16()?;
-            if named {
-                cursor.lenenc_bytes()?;
-            }
-        }
-        Ok(Some(Self { flag, types: Some((from, at(&cursor))) }))
-    }
 }
 
 #[cfg(test)]
@@ -348,13 +306,30 @@ mod tests {
             statements.forget_node();
             statements.prepared_again(id, 1);
             assert_eq!(statements.execution(&later, true, caps), Execution::Types);
-            assert_eq!(statements.execution(&later[..13], false, caps), Execution::More);
+            assert_eq!(statements.execution(&later[..10], false, caps), Execution::More);
             let mut out = Vec::new();
             statements.with_types(&later, caps, &mut out);
             let expected = execution(id, flags, &[count, b"\0\x01", types, b"\x08\0\0\0\x01y"].concat());
             assert_eq!(out, expected);
             assert_eq!(statements.execution(&later, true, caps), Execution::Ready);
         }
+    }
+
+    #[test]
+    fn bulk_executions_and_others_know_the_same_types() {
+        let (mut statements, id) = one(2);
+        let bulk = |flags: u8, rest: &[u8]| [&[0xfa], &id.to_le_bytes()[..], &[flags, 0], rest].concat();
+        let (types, row) = (b"\x03\0\xfd\0", b"\0\x07\0\0\0\0\x01x");
+        assert_eq!(statements.execution(&bulk(128, &types[..3]), false, PLAIN), Execution::More);
+        assert_eq!(statements.execution(&bulk(128, &[&types[..], row].concat()), true, PLAIN), Execution::Ready);
+        assert_eq!(statements.execution(&bulk(0, row), true, PLAIN), Execution::Ready);
+        statements.forget_node();
+        statements.prepared_again(id, 1);
+        assert_eq!(statements.execution(&bulk(64, row), false, PLAIN), Execution::Types);
+        let mut out = Vec::new();
+        statements.with_types(&bulk(64, row), PLAIN, &mut out);
+        assert_eq!(out, bulk(128 | 64, &[&types[..], row].concat()));
+        assert_eq!(statements.execution(&execution(id, 0, b"\0\0\x08\0\0\0\x01y"), true, PLAIN), Execution::Ready);
     }
 
     #[test]
@@ -366,21 +341,30 @@ mod tests {
             statements.execution(&whole[..end], false, PLAIN);
             statements.with_types(&whole[..end], NAMED, &mut Vec::new());
         }
+        let bulk = [&[0xfa], &id.to_le_bytes()[..], &[128, 0, 3, 0, 0xfd, 0]].concat();
+        for end in 0..bulk.len() {
+            statements.execution(&bulk[..end], true, PLAIN);
+            statements.with_types(&bulk[..end], PLAIN, &mut Vec::new());
+        }
     }
 
     #[test]
     fn a_cursor_and_long_data_keep_the_session_until_they_are_used_up() {
         let (mut statements, id) = one(1);
-        statements.answered(id, Some(status::CURSOR_EXISTS), true);
+        statements.answered(id, Some(status::CURSOR_EXISTS));
         assert_eq!(statements.stuck(), Some("open cursor"));
-        statements.answered(id, Some(status::CURSOR_EXISTS), false);
+        statements.answered(id, Some(status::CURSOR_EXISTS));
         assert!(statements.is_open());
-        statements.answered(id, Some(status::CURSOR_EXISTS | status::LAST_ROW_SENT), false);
+        statements.answered(id, Some(status::CURSOR_EXISTS | status::LAST_ROW_SENT));
         assert!(!statements.is_open());
+        statements.answered(id, Some(status::CURSOR_EXISTS));
+        statements.executing(id);
+        assert!(!statements.is_open());
+        statements.answered(id, Some(0));
         statements.long_data(id);
         statements.long_data(id);
         assert!(statements.is_open() && statements.stuck().is_some());
-        statements.answered(id, None, true);
+        statements.executing(id);
         assert!(!statements.is_open());
         statements.long_data(id);
         statements.reset(id);
