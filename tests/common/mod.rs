@@ -8,8 +8,10 @@
 
 pub mod certificates;
 pub mod data_path;
+pub mod elastic_path;
 pub mod http;
 pub mod instance;
+pub mod mock_node;
 pub mod mysql_orders;
 pub mod mysql_path;
 pub mod mysql_raw;
