@@ -259,7 +259,8 @@ impl Machine {
             | Signal::TimedOut(node)
             | Signal::WrongRole(node)
             | Signal::Stranger(node) => {
-                self.probe(&node, now);
+                let endpoint = self.settings.endpoint_of(&node).unwrap_or(node);
+                self.probe(&endpoint, now);
             }
             answer => {
                 if let Some(switch) = self.switch.as_mut() {

@@ -4,15 +4,15 @@
 //! their own.
 
 use crate::{
-    config::{Failover, Health, Replication, Service},
+    config::{Failover, Health, Replication, Search, Service},
     model::{
-        name::{ClusterName, Kind, NodeAddress, ServiceName},
+        name::{ClusterName, Kind, NodeAddress},
         route::{Epoch, Mode, Route, Target},
     },
     proxy::{
         Arrival, Counted,
         counters::Counters,
-        worker::{Message, work},
+        worker::{Message, Port, work},
     },
     route::{Board, View},
 };
@@ -78,10 +78,10 @@ fn node() -> SocketAddr {
 
 /// Tells the worker to serve applications that get their orders through the channel which is returned.
 fn applications(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_mpsc::Sender<Load> {
-    let name = ServiceName::from("search");
+    let port = Port { name: "search".into(), reads: false };
     let tell = |message| assert!(inbox.send(message).is_ok(), "a worker");
     let (counters, threads) = (Arc::<Counters>::default(), Arc::default());
-    tell(Message::Serve { name: name.clone(), board: board(node), counters, tls: None, threads });
+    tell(Message::Serve { port: port.clone(), board: board(node), counters, tls: None, threads });
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let mut clients = Vec::new();
@@ -91,7 +91,7 @@ fn applications(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std
         accepted.set_nonblocking(true).expect("a socket");
         let arrival = Arrival::Tcp(accepted, peer.to_string().into(), None);
         let counted = [Counted::new(&Arc::default()), Counted::new(&Arc::default())];
-        tell(Message::Connection { name: name.clone(), arrival, counted });
+        tell(Message::Connection { port: port.clone(), arrival, counted });
     }
     let (sender, loads) = std_mpsc::channel::<Load>();
     thread::spawn(move || {
@@ -133,6 +133,7 @@ fn board(node: SocketAddr) -> Arc<Board> {
         credentials: None,
         users: Vec::new(),
         replication_user: None,
+        search: Search::default(),
         idle_in_transaction: None,
         health: Health::default(),
         failover: Failover::defaults(Replication::None),
