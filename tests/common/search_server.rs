@@ -250,6 +250,15 @@ impl SearchCluster {
         });
     }
 
+    /// Waits until the first running node counts so many nodes.
+    #[track_caller]
+    pub fn wait_nodes(&self, count: usize) {
+        self.wait(&format!("the cluster has {count} nodes"), || {
+            let health = self.try_call(self.first(), "GET", "/_cluster/health?timeout=0s", "");
+            health.is_ok_and(|answer| answer.json()["number_of_nodes"] == count)
+        });
+    }
+
     #[track_caller]
     fn wait(&self, what: &str, condition: impl FnMut() -> bool) {
         if !holds_within(SEARCH_PATIENCE, condition) {
