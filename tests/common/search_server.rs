@@ -324,8 +324,8 @@ fn sweep() {
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name().display().to_string();
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
             // Another test program may be faster.
             let _ = std::fs::remove_dir_all(entry.path());
         }
