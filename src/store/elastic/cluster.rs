@@ -111,11 +111,7 @@ impl Cluster {
     ) -> (Probed<'a>, Told) {
         let mut state = node.probe.lock().await;
         let Found { said, told } = probe(node, &mut state, claim, deadline).await;
-        let good = match &said {
-            Said::Lives(view) => view.master,
-            Said::Busy => true,
-            Said::Failed(_) => false,
-        };
+        let good = !matches!(said, Said::Failed(_));
         let refused = matches!(said, Said::Failed(Reach::Refused));
         let health = state.count(good, refused, &self.limits);
         node.usable.store(health == Health::Up, Relaxed);
