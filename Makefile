@@ -78,5 +78,11 @@ suites-mysql:
 	cargo build --release --quiet
 	status=0; for server in mysql9 mariadb; do tests/suites/mysql_drivers --server $$server || status=1; done; exit $$status
 
+# The Go clients' own tests, and the REST tests of OpenSearch and Elasticsearch through the Python clients, all of them with sniffing on.
+suites-elastic:
+	tests/servers/install opensearch2 elasticsearch7 search-clients
+	cargo build --release --quiet
+	status=0; for server in opensearch2 elasticsearch7; do tests/suites/search_clients --server $$server || status=1; done; exit $$status
+
 clean-servers:
 	rm -rf $(CURDIR)/target/servers $(CURDIR)/target/suites

@@ -1,8 +1,13 @@
-//! Plain timing of the Redis scanners and of classification, in nanoseconds a command: `cargo bench --bench scan`.
+//! Plain timing of the scanners and of classification, in nanoseconds a command, statement or request: `cargo bench --bench scan`.
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use pointsman::protocol::elastic;
+use pointsman::protocol::http::{
+    ChunkScanner, Limits as HeadLimits, Method, RequestChanges, RequestHead, ResponseChanges, ResponseHead,
+};
+use pointsman::protocol::mysql::sql::{self, Dialect};
 use pointsman::protocol::redis::command::{DenyList, classify, find};
 use pointsman::protocol::redis::scan::{Limits, ReplyScanner, RequestScanner, Scan};
 
@@ -35,7 +40,37 @@ fn requests(bytes: &[u8], mut each: impl FnMut(&pointsman::protocol::redis::scan
     seen
 }
 
+/// Statements as applications send them.
+const STATEMENTS: [(&str, &str); 8] = [
+    ("BEGIN", "BEGIN"),
+    ("SELECT 1", "SELECT 1"),
+    ("point select", "SELECT c FROM sbtest1 WHERE id=50123"),
+    ("range select", "SELECT c FROM sbtest1 WHERE id BETWEEN 50123 AND 50222"),
+    ("sum", "SELECT SUM(k) FROM sbtest1 WHERE id BETWEEN 50123 AND 50222"),
+    ("quoted names", "SELECT `users`.* FROM `users` WHERE `users`.`id` = 1 LIMIT 1"),
+    (
+        "join",
+        "SELECT u.id, u.name, COUNT(o.id) AS orders FROM users u LEFT JOIN orders o ON o.user_id = u.id \
+         WHERE u.created_at > '2024-01-01' AND u.active = 1 GROUP BY u.id ORDER BY orders DESC LIMIT 20",
+    ),
+    ("update", "UPDATE sbtest1 SET k=k+1 WHERE id=50123"),
+];
+
 fn main() {
+    mysql();
+    redis();
+}
+
+fn mysql() {
+    for (name, text) in STATEMENTS {
+        time(&format!("SQL: {name}, {} bytes", text.len()), 1, || {
+            black_box(sql::classify(black_box(text.as_bytes()), true, Dialect::default()));
+            1
+        });
+    }
+}
+
+fn redis() {
     let get = b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000012345\r\n".repeat(16);
     let set = b"*3\r\n$3\r\nSET\r\n$16\r\nkey:000000012345\r\n$3\r\nxxx\r\n".repeat(16);
     let deny = DenyList::default();
@@ -66,4 +101,39 @@ fn main() {
             seen
         });
     }
+    http();
+}
+
+/// What a small GET costs: its head, its class, and both heads written onwards.
+fn http() {
+    let small = b"GET /orders/_doc/12345 HTTP/1.1\r\nHost: localhost:9200\r\nAccept-Encoding: identity\r\n\
+        user-agent: opensearch-py/2.8.0 (Python 3.11.2)\r\nConnection: keep-alive\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=UTF-8\r\ncontent-length: 131\r\n\r\n";
+    let parse = |bytes| RequestHead::parse(bytes, &HeadLimits::CLIENT).ok().flatten();
+    let mut out = Vec::with_capacity(4096);
+    time("http head of a GET", 1, || parse(black_box(small)).map_or(0, |(head, _)| usize::from(head.keep_alive)));
+    time("http head of a GET, and its class", 1, || {
+        let Some((head, _)) = parse(black_box(small)) else { return 0 };
+        black_box(elastic::classify(head.method, head.path(), head.query()));
+        1
+    });
+    let (head, _) = parse(small).expect("a head");
+    time("http head written onwards", 1, || {
+        out.clear();
+        black_box(&head).write(&mut out, &RequestChanges::default());
+        usize::from(!out.is_empty())
+    });
+    time("http answer, read and written", 1, || {
+        out.clear();
+        let head = ResponseHead::parse(black_box(answer), Method::Get, &HeadLimits::NODE).ok().flatten();
+        head.map_or(0, |(head, _)| {
+            head.write(&mut out, &ResponseChanges::default());
+            1
+        })
+    });
+    let chunks = [&b"1000\r\n"[..], &[b'x'; 4096], b"\r\n0\r\n\r\n"].concat();
+    time("http chunked body of 4 KiB", 1, || {
+        let scanned = ChunkScanner::default().scan(black_box(&chunks));
+        scanned.map_or(0, |scanned| usize::from(scanned.done))
+    });
 }

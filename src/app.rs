@@ -10,10 +10,10 @@ use crate::{
     coord::local::Local,
     model::name::{Kind, ServiceName},
     net::TlsFileError,
-    protocol::redis::command::DenyList,
+    protocol::{elastic::Class, redis::command::DenyList},
     proxy::{self, Proxy},
     route::Board,
-    store::{Store, mysql::MysqlStore, redis::RedisStore},
+    store::{Store, elastic::ElasticStore, mysql::MysqlStore, redis::RedisStore},
     telemetry::{Metrics, Traffic, start_logging},
 };
 use std::{
@@ -54,7 +54,7 @@ pub fn store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn Store>, 
     match service.kind {
         Kind::Redis => told(service, RedisStore::new(service.clone(), &instance(config))),
         Kind::Mysql => told(service, MysqlStore::new(service.clone(), &instance(config))),
-        Kind::Elasticsearch => Err(unsupported(service)),
+        Kind::Elasticsearch => told(service, ElasticStore::new(service.clone())),
     }
 }
 
@@ -63,12 +63,8 @@ pub fn visiting_store(config: &Config, service: &Arc<Service>) -> Result<Arc<dyn
     match service.kind {
         Kind::Redis => told(service, RedisStore::visitor(service.clone(), &instance(config))),
         Kind::Mysql => told(service, MysqlStore::visitor(service.clone(), &instance(config))),
-        Kind::Elasticsearch => Err(unsupported(service)),
+        Kind::Elasticsearch => told(service, ElasticStore::new(service.clone())),
     }
-}
-
-fn unsupported(service: &Service) -> String {
-    format!("services.{}: {} is not supported yet", service.name, service.kind.as_str())
 }
 
 fn told<S: Store + 'static>(service: &Service, built: Result<S, TlsFileError>) -> Result<Arc<dyn Store>, String> {
@@ -286,6 +282,10 @@ impl DataPath {
 
     fn traffic(&self, svc: &ServiceName, held: u64) -> Traffic {
         let counted = self.ask(|proxy| proxy.counters(svc)).unwrap_or_default();
+        let of_class = |(class, ends): (Class, [u64; proxy::Outcome::ALL.len()])| {
+            let ends = proxy::Outcome::ALL.into_iter().zip(ends);
+            ends.map(move |(end, many)| (class.as_str(), end.as_str(), many))
+        };
         Traffic {
             held,
             commands: proxy::Outcome::ALL
@@ -293,6 +293,7 @@ impl DataPath {
                 .zip(counted.commands)
                 .map(|(end, many)| (end.as_str(), many))
                 .collect(),
+            requests: Class::ALL.into_iter().zip(counted.requests).flat_map(of_class).collect(),
             bounds_us: &proxy::BOUNDS_US,
             buckets: counted.buckets.to_vec(),
             sum_us: counted.sum_us,

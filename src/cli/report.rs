@@ -93,6 +93,7 @@ fn advice(guard: Guard) -> &'static str {
         Guard::Lag => "wait until `pointsman status` shows less lag, or find what keeps the standby back",
         Guard::Lineage => "the candidate holds another history: make it a fresh standby of the primary",
         Guard::Fit => "make the nodes alike (replication doesn't carry this), or --override fit --reason \"…\"",
+        Guard::Difference => "make the clusters alike, or switch all the same with --accept-difference",
         Guard::Rights => "`pointsman check --connect` prints the statements that grant what is missing",
         Guard::Evidence => "look at the primary yourself; if it is gone: --override evidence --reason \"…\"",
         Guard::Tilt => "wait a second: Pointsman looks again by itself",

@@ -21,7 +21,9 @@ use std::{collections::BTreeSet, time::Duration};
 /// How long a node that mustn't be read from any longer is kept while connections to the next one are opened and sessions end that
 /// can't move.
 const PREPARE: Duration = Duration::from_secs(1);
-/// How long after a move was given up the next one begins, where the node in force still does.
+/// How long connections to the next node may take to open where the one in force still does.
+const GIVE_UP: Duration = Duration::from_secs(5);
+/// How long after a move was given up it is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
 impl Machine {
@@ -178,25 +180,26 @@ impl ReadRoute {
         let fresh =
             |held| Move { to: to.clone(), since: now.mono, held, ready: BTreeSet::new(), drained: BTreeSet::new() };
         let Some(moving) = self.moving.as_ref().filter(|moving| moving.to == to) else {
-            let may = urgent || now.mono >= self.not_before;
+            let may = urgent || (!stuck && now.mono >= self.not_before);
             self.moving = may.then(|| fresh(false));
             return;
         };
-        let ready = moving.ready.len() >= workers;
         let lasted = now.mono.saturating_sub(moving.since);
-        if !moving.held {
-            if (ready && !stuck) || (urgent && lasted >= PREPARE) {
-                self.moving = Some(fresh(true));
-            }
-        } else if ready && moving.drained.len() >= workers {
-            self.arrive(to, now);
-        } else if lasted >= settings.failover.drain_timeout {
-            if urgent {
-                self.arrive(to, now);
-            } else {
-                (self.moving, self.not_before) = (None, now.mono + AGAIN);
-            }
+        let (ready, drained) = (moving.ready.len() >= workers, moving.drained.len() >= workers);
+        let drain_timeout = settings.failover.drain_timeout;
+        match (moving.held, urgent) {
+            (false, _) if ready && !stuck => self.moving = Some(fresh(true)),
+            (false, true) if lasted >= PREPARE => self.moving = Some(fresh(true)),
+            (true, _) if ready && drained => self.arrive(to, now),
+            (true, true) if lasted >= drain_timeout => self.arrive(to, now),
+            (true, false) if lasted >= drain_timeout => self.give_up(now),
+            (false, false) if lasted >= GIVE_UP => self.give_up(now),
+            _ => {}
         }
+    }
+
+    fn give_up(&mut self, now: Now) {
+        (self.moving, self.not_before) = (None, now.mono + AGAIN);
     }
 
     fn arrive(&mut self, to: Target, now: Now) {

@@ -39,6 +39,8 @@ guards! {
     Lineage = "lineage",
     /// Users, rights, memory limits and modes of the candidate equal the primary's.
     Fit = "fit",
+    /// What applications rely on is described alike in both clusters, where no replication carries it: indices, mappings, templates.
+    Difference = "difference",
     /// Pointsman's own login can do what a switch needs on each node.
     Rights = "rights",
     /// Somebody besides our own probes agrees that the primary is gone.

@@ -12,7 +12,7 @@ mod tls;
 mod tls_stream;
 
 pub use connect::{ConnectError, Endpoint};
-pub use options::{tune_client, tune_upstream};
+pub use options::{tune_listener, tune_upstream};
 pub use stream::Stream;
 pub use tls::{ClientTls, ServerTls, TlsFileError};
 pub use tls_stream::TlsStream;

@@ -4,7 +4,7 @@
 //! workers' inboxes, or the store's own refusal when a service has too many. Never: reads.
 
 use super::{
-    Arrival, Counted,
+    Arrival, Counted, elastic,
     listen::Listener,
     mysql, redis,
     worker::{Hand, Port},
@@ -82,6 +82,7 @@ impl Door {
         match self.board.view().settings.kind {
             Kind::Redis if self.tls.load().is_none() => redis::TOO_MANY,
             Kind::Mysql => mysql::TOO_MANY,
+            Kind::Elasticsearch if self.tls.load().is_none() => elastic::TOO_MANY,
             Kind::Redis | Kind::Elasticsearch => b"",
         }
     }

@@ -1,6 +1,6 @@
 //! A connection as it was accepted, on its way to the worker that serves it.
 
-use crate::net::{ServerTls, Stream, tune_client};
+use crate::net::{ServerTls, Stream};
 use std::{io, time::Duration};
 use tokio::time::timeout;
 
@@ -20,11 +20,7 @@ impl Arrival {
     pub fn plain(self) -> io::Result<(Stream, Box<str>, Option<ServerTls>)> {
         match self {
             Self::Unix(stream) => Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), "unix".into(), None)),
-            Self::Tcp(stream, peer, tls) => {
-                let stream = tokio::net::TcpStream::from_std(stream)?;
-                tune_client(&stream);
-                Ok((Stream::Tcp(stream), peer, tls))
-            }
+            Self::Tcp(stream, peer, tls) => Ok((Stream::Tcp(tokio::net::TcpStream::from_std(stream)?), peer, tls)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What one worker counts for one service. The worker alone writes, with plain stores; the metrics page sums when scraped.
 
+use crate::protocol::elastic::Class;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// How a command ended.
@@ -61,6 +62,7 @@ pub struct Counters {
     commands: [AtomicU64; Outcome::ALL.len()],
     buckets: [AtomicU64; BOUNDS_US.len() + 1],
     sum_us: AtomicU64,
+    requests: [[AtomicU64; Outcome::ALL.len()]; Class::ALL.len()],
 }
 
 /// The sum of some workers' [`Counters`].
@@ -72,6 +74,8 @@ pub struct Snapshot {
     pub buckets: [u64; BOUNDS_US.len() + 1],
     /// The sum of those times in microseconds.
     pub sum_us: u64,
+    /// Where requests have classes (HTTP): by class and outcome, in the orders of [`Class::ALL`] and [`Outcome::ALL`].
+    pub requests: [[u64; Outcome::ALL.len()]; Class::ALL.len()],
 }
 
 /// Adds with a load and a store: only one thread writes, so the bus needn't be locked.
@@ -84,6 +88,13 @@ impl Counters {
     pub fn count(&self, outcome: Outcome, many: u64) {
         if let Some(counter) = self.commands.get(outcome as usize) {
             add(counter, many);
+        }
+    }
+
+    /// Counts a request of that class, which is counted as a command too.
+    pub fn count_request(&self, class: Class, outcome: Outcome) {
+        if let Some(counter) = self.requests.get(class as usize).and_then(|class| class.get(outcome as usize)) {
+            add(counter, 1);
         }
     }
 
@@ -105,5 +116,8 @@ impl Counters {
             *total += counter.load(Relaxed);
         }
         sum.sum_us += self.sum_us.load(Relaxed);
+        for (total, counter) in sum.requests.iter_mut().flatten().zip(self.requests.iter().flatten()) {
+            *total += counter.load(Relaxed);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Opens listeners.
 
-use crate::config::Listen;
+use crate::{config::Listen, net::tune_listener};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt, io,
@@ -64,7 +64,9 @@ fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    let listener = socket.into();
+    tune_listener(&listener);
+    Ok(listener)
 }
 
 fn unix(path: &Path) -> io::Result<UnixListener> {

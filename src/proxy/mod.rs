@@ -9,6 +9,7 @@ mod allocations;
 mod arrival;
 mod conn;
 mod counters;
+mod elastic;
 mod limits;
 mod listen;
 mod mysql;
@@ -177,6 +178,9 @@ impl Proxy {
 
     /// Serves on, new connections too, until no session is left or `grace` has passed; then cuts sessions at safe points.
     pub async fn shutdown(&self, grace: Duration) {
+        for worker in &self.workers {
+            worker.tell(Message::Retire);
+        }
         self.until_empty(grace).await;
         for worker in &self.workers {
             worker.tell(Message::End);

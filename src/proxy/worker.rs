@@ -3,7 +3,7 @@
 //! Input: connections and orders, through one inbox. Output: sessions, each a task whose panic ends only itself. Never: a lock,
 //! or work for another worker.
 
-use super::{Arrival, Counted, counters::Counters, mysql, redis};
+use super::{Arrival, Counted, counters::Counters, elastic, mysql, redis};
 use crate::{
     model::name::{Kind, ServiceName},
     net::ClientTls,
@@ -46,6 +46,8 @@ pub enum Message {
     Connection { port: Port, arrival: Arrival, counted: [Counted; 2] },
     /// Serve this port no more.
     Remove { port: Port },
+    /// Invite clients to leave, where their protocol has words for it.
+    Retire,
     /// End all sessions at safe points.
     End,
 }
@@ -104,6 +106,7 @@ impl Worker {
 enum Lane {
     Redis(Rc<redis::Lane>),
     Mysql(Rc<mysql::Lane>),
+    Elastic(Rc<elastic::Lane>),
 }
 
 impl Lane {
@@ -111,6 +114,7 @@ impl Lane {
         match self {
             Self::Redis(lane) => lane.set_node_tls(tls),
             Self::Mysql(lane) => lane.set_node_tls(tls),
+            Self::Elastic(lane) => lane.set_node_tls(tls),
         }
     }
 
@@ -118,6 +122,14 @@ impl Lane {
         match self {
             Self::Redis(lane) => lane.end_sessions(now),
             Self::Mysql(lane) => lane.end_sessions(now),
+            Self::Elastic(lane) => lane.end_sessions(now),
+        }
+    }
+
+    fn retire(&self) {
+        match self {
+            Self::Redis(_) | Self::Mysql(_) => {}
+            Self::Elastic(lane) => lane.retire(),
         }
     }
 
@@ -126,6 +138,7 @@ impl Lane {
         match self {
             Self::Redis(lane) => redis::greet(Rc::clone(lane), arrival, counted),
             Self::Mysql(lane) => mysql::greet(Rc::clone(lane), arrival, counted),
+            Self::Elastic(lane) => elastic::greet(Rc::clone(lane), arrival, counted),
         }
     }
 }
@@ -135,6 +148,7 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
     let turn = Rc::new(redis::Turn::default());
     tokio::task::spawn_local(Rc::clone(&turn).flush_forever());
     let desk = Rc::new(mysql::Desk::default());
+    let http = Rc::new(elastic::Desk::default());
     let mut lanes: HashMap<Port, Lane> = HashMap::new();
     while let Some(message) = messages.recv().await {
         match message {
@@ -151,8 +165,11 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
                         mysql::follow(&lane);
                         Lane::Mysql(lane)
                     }
-                    // The configuration accepts no service of this kind.
-                    Kind::Elasticsearch => continue,
+                    Kind::Elasticsearch => {
+                        let lane = elastic::Lane::new(index, Rc::clone(&http), board, counters, tls);
+                        elastic::follow(&lane);
+                        Lane::Elastic(lane)
+                    }
                 };
                 lanes.insert(port, lane);
             }
@@ -171,6 +188,7 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
                     lane.end_sessions(true);
                 }
             }
+            Message::Retire => lanes.values().for_each(Lane::retire),
             Message::End => lanes.values().for_each(|lane| lane.end_sessions(false)),
         }
     }

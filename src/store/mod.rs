@@ -3,6 +3,7 @@
 //! Inputs: actions of the decision core. Outputs: observations and how an action ended. It never touches the data path
 //! and never decides.
 
+pub mod elastic;
 pub mod mysql;
 pub mod redis;
 

@@ -120,18 +120,20 @@ fn api(method: Method, segments: &[&str], at: usize, query: &str) -> Request {
         // `_doc` as the type of a typed API: /{index}/_doc/_search.
         "_doc" if rest.first().is_some_and(|id| id.starts_with('_')) => typed(method, rest, at + 1, query),
         "_doc" if rest.len() == 1 => document(method, query),
-        "_doc" | "_create" | "_update" | "_bulk" | "_update_by_query" | "_delete_by_query" if !looks => WRITE,
+        "_doc" | "_create" | "_update" | "_bulk" if !looks => WRITE,
+        "_update_by_query" | "_delete_by_query" | "_reindex" if rest.is_empty() => WRITE,
+        "_monitoring" if rest.last() == Some(&"bulk") => WRITE,
         "_doc" | "_source" if looks => READ,
-        "_reindex" if rest.is_empty() => WRITE,
         "_search" if asks || !rest.is_empty() => search(method, rest, at, query),
         "_msearch" if asks && rest.is_empty() && at == 0 => Request { special: Special::MayUseCursor, ..READ },
         "_msearch" | "_count" | "_mget" | "_explain" | "_field_caps" | "_termvectors" | "_mtermvectors"
         | "_rank_eval" | "_search_shards" | "_validate" | "_analyze" | "_terms_enum" | "_mvt" | "_knn_search"
-        | "_graph" | "_render"
+        | "_graph" | "_render" | "_rollup_search"
             if asks =>
         {
             READ
         }
+        "_fleet" if asks && matches!(rest, ["_fleet_search" | "_fleet_msearch"]) => READ,
         "_pit" | "_async_search" | "_eql" | "_sql" | "_query" => cursor(method, segments, query),
         "_plugins" | "_opendistro" => plugin(method, rest, query),
         "_refresh" | "_flush" | "_cache" if asks => TEND,
@@ -159,22 +161,21 @@ fn unconditional(query: &str) -> bool {
     query.is_empty() || CONDITIONS.iter().all(|name| parameter(query, name).is_none())
 }
 
-/// `/{index}/_doc/_search` is a search where types are known (Elasticsearch 7) and the document `_search` elsewhere: what
-/// changes something as one of both does so here.
+/// `POST /{index}/_doc/_search` searches in Elasticsearch 7 and writes the document `_search` in OpenSearch: it is judged as the
+/// write, and its answer looked at as the search's.
 fn typed(method: Method, segments: &[&str], at: usize, query: &str) -> Request {
     let looks = matches!(method, Method::Get | Method::Head);
-    if looks { api(method, segments, at, query) } else { WRITE }
+    let judged = api(method, segments, at, query);
+    if looks { judged } else { Request { special: judged.special, ..WRITE } }
 }
 
 fn search(method: Method, rest: &[&str], at: usize, query: &str) -> Request {
     let asks = matches!(method, Method::Get | Method::Head | Method::Post);
     match rest {
-        ["scroll", "_all"] => ALL_CURSORS,
+        ["scroll" | "point_in_time", "_all"] => ALL_CURSORS,
         ["scroll", ..] if asks => NEXT_PAGE,
-        ["scroll", ..] => CURSOR,
-        ["point_in_time", "_all"] => ALL_CURSORS,
         ["point_in_time"] if method == Method::Post => OPEN,
-        ["point_in_time"] => CURSOR,
+        ["scroll", ..] | ["point_in_time"] => CURSOR,
         [] | ["template"] if parameter(query, "scroll").is_some() => OPEN,
         [] if at == 0 => Request { special: Special::MayUseCursor, ..READ },
         [] | ["template"] => READ,
@@ -186,19 +187,17 @@ fn search(method: Method, rest: &[&str], at: usize, query: &str) -> Request {
 fn cursor(method: Method, segments: &[&str], query: &str) -> Request {
     let looks = matches!(method, Method::Get | Method::Head);
     match segments {
-        ["_pit"] | ["_async_search"] | ["_query", "async"] if method == Method::Post => OPEN,
-        ["_pit"] => CURSOR,
-        ["_async_search" | "_asynchronous_search", "stats"] | ["_query", "queries", ..] => admin(method),
-        ["_asynchronous_search"] if method == Method::Post => OPEN,
-        ["_async_search" | "_asynchronous_search", _] | ["_async_search", "status", _] => CURSOR,
-        ["_query", "async", ..] => CURSOR,
-        ["_query"] => READ,
+        ["_async_search" | "_asynchronous_search", "stats"] => admin(method),
+        ["_pit" | "_async_search" | "_asynchronous_search"] | ["_query", "async"] if method == Method::Post => OPEN,
         ["_eql", "search"] if parameter(query, "wait_for_completion_timeout").is_some() => OPEN,
-        ["_eql", "search"] if looks || method == Method::Post => READ,
-        ["_eql", "search", ..] => CURSOR,
+        ["_eql", "search"] | ["_query"] if looks || method == Method::Post => READ,
+        ["_pit"]
+        | ["_async_search" | "_asynchronous_search", _]
+        | ["_async_search", "status", _]
+        | ["_query", "async", ..]
+        | ["_eql", "search", ..] => CURSOR,
         ["_sql" | "_ppl"] | ["_sql" | "_ppl", "_explain" | "translate"] if looks || method == Method::Post => READ_ONCE,
-        ["_sql", "close"] => ALL_CURSORS,
-        ["_sql", "async", "delete", _] => ALL_CURSORS,
+        ["_sql", "close"] | ["_sql", "async", "delete", _] => ALL_CURSORS,
         _ => admin(method),
     }
 }
@@ -228,13 +227,14 @@ fn sniffs(rest: &[&str]) -> bool {
         "search_pipelines",
         "info",
     ];
-    let other = |parts: &str| parts.split(',').all(|part| PARTS.contains(&part));
+    const OTHER_APIS: [&str; 5] = ["stats", "usage", "hot_threads", "hotthreads", "shutdown"];
+    let silent = |parts: &str| OTHER_APIS.contains(&parts) || parts.split(',').all(|part| PARTS.contains(&part));
     match rest {
         [] => true,
-        [one] => !matches!(*one, "stats" | "usage" | "hot_threads" | "hotthreads") && !other(one),
-        [_, "stats" | "usage" | "hot_threads" | "hotthreads", ..] | ["stats" | "usage", ..] => false,
-        [_, parts] => !other(parts),
-        [_, "info", parts] => !other(parts),
+        // One segment that isn't a list of parts is a list of nodes, of which everything is told.
+        [one] => !silent(one),
+        [api, ..] if OTHER_APIS.contains(api) => false,
+        [_, parts] | [_, "info", parts] => (!parts.starts_with('_') || *parts == "_all") && !silent(parts),
         _ => false,
     }
 }

@@ -109,12 +109,10 @@ fn list<'a>(mut value: &'a str, owner: &mut Owner<'a>, out: &mut String) {
 
 /// Where requests hold ids: `scroll_id` of scrolls, `pit_id` and `id` of points in time that are closed, `pit` of searches.
 fn is_id(place: &Place<'_>) -> bool {
-    match (place.depth, place.keys) {
-        (1, [b"scroll_id" | b"pit_id" | b"id", _]) => true,
-        (2, [b"scroll_id" | b"pit_id", b""]) => true,
-        (2, [b"pit", b"id"]) => true,
-        _ => false,
-    }
+    matches!(
+        (place.depth, place.keys),
+        (1, [b"scroll_id" | b"pit_id" | b"id", _]) | (2, [b"scroll_id" | b"pit_id", b""] | [b"pit", b"id"])
+    )
 }
 
 /// The cluster and the id within an envelope.

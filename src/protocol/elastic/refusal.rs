@@ -6,7 +6,7 @@
 
 use std::io::Write as _;
 
-use super::api::{Class, Request};
+use super::api::{Request, Retry};
 use super::cursor::Mixed;
 use crate::model::route::Mode;
 use crate::protocol::http::{BadChunk, BadHead};
@@ -68,9 +68,9 @@ impl Refusal {
         )
     }
 
-    /// The answer was lost, and the request can't be sent again.
+    /// The answer was lost, and the request can't be sent again from here. What only reads may be asked again by the client.
     pub fn lost(cluster: &str, request: &Request) -> Self {
-        if request.changes || request.class == Class::Cursor {
+        if request.changes || request.retry == Retry::Never {
             let reason =
                 format!("the answer of cluster [{cluster}] was lost: the request may or may not have been executed");
             return refusal(500, "outcome_unknown_exception", reason);
@@ -168,5 +168,110 @@ fn phrase(status: u16) -> &'static str {
         500 => "Internal Server Error",
         502 => "Bad Gateway",
         _ => "Service Unavailable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::classify;
+    use super::*;
+    use crate::protocol::http::{Body, Limits, Method, ResponseHead};
+
+    /// Every refusal there is, so that none is written in a form of its own.
+    fn all() -> Vec<Refusal> {
+        let write = classify(Method::Post, "/i/_doc", "");
+        let search = classify(Method::Get, "/i/_search", "");
+        let mut all = vec![
+            Refusal::held_too_long("s"),
+            Refusal::no_route("s"),
+            Refusal::not_sent("east"),
+            Refusal::lost("east", &write),
+            Refusal::lost("east", &search),
+            Refusal::cursor_gone("east"),
+            Refusal::compressed_cursor(),
+            Refusal::cursor_body_too_long(),
+            Refusal::too_slow(),
+            Mixed.into(),
+            BadChunk::Size.into(),
+        ];
+        let heads = [BadHead::LineTooLong(4096), BadHead::HeaderTooLong(8192), BadHead::Expectation, BadHead::Method];
+        all.extend(heads.map(Refusal::from));
+        all.extend([Mode::ReadOnly, Mode::Closed].iter().filter_map(|mode| Refusal::by_mode("s", *mode, &write)));
+        all
+    }
+
+    fn written(refusal: &Refusal, form: Form) -> (Vec<u8>, usize) {
+        let mut out = Vec::new();
+        refusal.write(&mut out, &form);
+        let (_, head) = ResponseHead::parse(&out, Method::Get, &Limits::NODE).expect("valid").expect("whole");
+        (out, head)
+    }
+
+    #[test]
+    fn every_refusal_is_an_answer_in_the_servers_form() {
+        for refusal in all() {
+            let (out, begin) = written(&refusal, Form::default());
+            let (head, _) = ResponseHead::parse(&out, Method::Get, &Limits::NODE).expect("valid").expect("whole");
+            assert_eq!((head.status, head.body), (refusal.status, Body::Length((out.len() - begin) as u64)));
+            assert_eq!(head.header("content-type"), Some(&b"application/json; charset=UTF-8"[..]));
+            assert_eq!((head.header("retry-after").is_some(), head.keep_alive), (refusal.status == 503, true));
+            assert_eq!(head.header("x-elastic-product"), None);
+            let error = serde_json::json!({"type": refusal.kind, "reason": refusal.reason});
+            let expected = serde_json::json!({"error": {"root_cause": [error], "type": refusal.kind, "reason": refusal.reason},
+                "status": refusal.status});
+            let body: serde_json::Value = serde_json::from_slice(&out[begin..]).expect("JSON");
+            assert_eq!(body, expected);
+            assert!(!String::from_utf8_lossy(&out[..begin]).contains("Unknown"));
+        }
+    }
+
+    #[test]
+    fn the_form_is_what_the_request_and_the_cluster_ask_for() {
+        let refusal = Refusal::no_route("a \"b\"\r\n");
+        let (out, begin) = written(&refusal, Form { head: true, close: true, product: true });
+        assert_eq!(out.len(), begin, "no body to a HEAD");
+        let (head, _) = ResponseHead::parse(&out, Method::Head, &Limits::NODE).expect("valid").expect("whole");
+        assert_eq!((head.keep_alive, head.header("X-Elastic-Product")), (false, Some(&b"Elasticsearch"[..])));
+        assert_ne!(head.header("content-length"), Some(&b"0"[..]));
+    }
+
+    #[test]
+    fn modes_refuse_what_they_say() {
+        let judged =
+            |mode, method, path| Refusal::by_mode("s", mode, &classify(method, path, "")).map(|refusal| refusal.status);
+        for mode in [Mode::Open, Mode::Hold] {
+            assert_eq!(judged(mode, Method::Post, "/_bulk"), None);
+        }
+        assert_eq!(judged(Mode::Closed, Method::Get, "/_search"), Some(503));
+        for (method, path, status) in [
+            (Method::Post, "/_bulk", Some(403)),
+            (Method::Delete, "/i", Some(403)),
+            (Method::Put, "/_cluster/settings", Some(403)),
+            (Method::Post, "/_unknown", Some(403)),
+            (Method::Post, "/i/_search", None),
+            (Method::Delete, "/_search/scroll", None),
+            (Method::Post, "/i/_refresh", None),
+            (Method::Get, "/_cluster/health", None),
+        ] {
+            assert_eq!(judged(Mode::ReadOnly, method, path), status, "{path}");
+        }
+    }
+
+    #[test]
+    fn clients_repeat_only_what_can_be_repeated() {
+        // What the clients of both products send again by themselves.
+        let repeated = |refusal: &Refusal| matches!(refusal.status, 502..=504);
+        for (method, path, may) in [
+            (Method::Post, "/i/_doc", false),
+            (Method::Put, "/i/_doc/1", false),
+            (Method::Post, "/_bulk", false),
+            (Method::Delete, "/i", false),
+            (Method::Post, "/_search/scroll", false),
+            (Method::Post, "/i/_search", true),
+            (Method::Get, "/_cat/indices", true),
+        ] {
+            assert_eq!(repeated(&Refusal::lost("east", &classify(method, path, ""))), may, "{path}");
+        }
+        assert!(repeated(&Refusal::not_sent("east")));
     }
 }

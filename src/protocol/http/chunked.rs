@@ -136,10 +136,9 @@ impl ChunkScanner {
         self.line += 1;
         match (self.state, byte) {
             _ if self.line >= MAX_TRAILERS => Err(BadChunk::Trailer),
-            (State::TrailerName, b':') => Ok(State::TrailerValue),
             (State::Line | State::TrailerName, _) if is_token(byte) => Ok(State::TrailerName),
             (State::TrailerValue, b'\r') => Ok(State::TrailerFeed),
-            (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => Ok(State::TrailerValue),
+            (State::TrailerName, b':') | (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => Ok(State::TrailerValue),
             (State::TrailerFeed, b'\n') => Ok(State::Line),
             _ => Err(BadChunk::Trailer),
         }

@@ -45,7 +45,7 @@ impl Session {
         let done = match answer.map(|answers| answers.into_iter().next()) {
             Ok(Some(Ok(answer))) => {
                 let status = answer.status;
-                match open::track(backend).await {
+                match open::track(&self.lane, backend).await {
                     Ok(()) => {
                         self.state.reset();
                         self.say(|out| local::ok(out, 1, status));
@@ -74,7 +74,7 @@ impl Session {
     /// Has the node tell of changes again, after the application has turned that off.
     async fn track(&mut self) -> bool {
         let Some(backend) = &mut self.backend else { return true };
-        match open::track(backend).await {
+        match open::track(&self.lane, backend).await {
             Ok(()) => true,
             Err(_) => self.lost_idle().is_none(),
         }

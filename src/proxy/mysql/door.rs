@@ -55,6 +55,8 @@ pub struct Guest {
     pub sequence: u8,
     /// What it has sent already behind its login.
     pub unread: Vec<u8>,
+    /// What it is to get in front of the last word, in one write.
+    pub owed: Vec<u8>,
 }
 
 /// Why a guest is not let in.
@@ -78,12 +80,14 @@ pub struct Talk<'a> {
     unread: &'a mut Vec<u8>,
     /// The next packet's number.
     pub sequence: u8,
+    /// What is to be sent with the next packet.
+    owed: Vec<u8>,
 }
 
 impl<'a> Talk<'a> {
     /// Goes on with the packet of that number.
     pub fn new(line: &'a mut Line, unread: &'a mut Vec<u8>, sequence: u8) -> Self {
-        Self { line, unread, sequence }
+        Self { line, unread, sequence, owed: Vec::new() }
     }
 
     async fn packet(&mut self) -> io::Result<Vec<u8>> {
@@ -96,11 +100,15 @@ impl<'a> Talk<'a> {
         Ok(payload)
     }
 
-    /// Sends one packet.
+    /// Sends one packet, and what is owed before it.
     pub async fn send(&mut self, fill: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
-        let mut out = Vec::new();
-        self.sequence = packet::write_with(&mut out, self.sequence, fill);
-        self.line.send(&out).await
+        self.owe(fill);
+        self.line.send(&std::mem::take(&mut self.owed)).await
+    }
+
+    /// Keeps one packet until the next one is sent, so that the application isn't woken for it alone.
+    fn owe(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
+        self.sequence = packet::write_with(&mut self.owed, self.sequence, fill);
     }
 
     /// Asks for the proof by another plugin.
@@ -139,8 +147,8 @@ pub async fn receive(lane: &Rc<Lane>, arrival: Arrival) -> Option<Guest> {
     let outcome = timeout(LIMIT, admit(lane, &mut talk, &peer, seat, &manners, nonce)).await;
     let (code, text) = match outcome {
         Ok(Ok((seat, login, schema))) => {
-            let sequence = talk.sequence;
-            return Some(Guest { line: way, peer, seat, login, schema, sequence, unread });
+            let (sequence, owed) = (talk.sequence, talk.owed);
+            return Some(Guest { line: way, peer, seat, login, schema, sequence, unread, owed });
         }
         Ok(Err(Refusal::Told(code, text))) => (code, text),
         Ok(Err(Refusal::Gone(error))) if error.kind() == io::ErrorKind::InvalidData => {
@@ -219,7 +227,7 @@ async fn admit(
     }
     let user = judge(lane, first.user, plugin, &nonce, &proof, peer)?;
     if plugin == auth::CACHING_SHA2 {
-        talk.send(|out| login::auth_more(out, &[auth::FAST_OK])).await?;
+        talk.owe(|out| login::auth_more(out, &[auth::FAST_OK]));
     }
     if !seat.belongs_to(&user.name, user.max_connections) {
         return Err(user_is_full(&user));

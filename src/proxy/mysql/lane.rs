@@ -6,6 +6,7 @@ use super::{
     manners::Manners,
     outage::Outage,
     threads::Threads,
+    witness::Witness,
 };
 use crate::{
     config::Service,
@@ -78,6 +79,8 @@ pub struct Lane {
     pub attend: Notify,
     /// Bounds how many connections are opened at once.
     pub opening: Semaphore,
+    /// Whether the process that is served lives.
+    pub witness: Witness,
     first_parked: Cell<Option<Instant>>,
     stuck: RefCell<HashMap<u32, StuckSession>>,
 }
@@ -115,6 +118,7 @@ impl Lane {
             changed: Notify::new(),
             attend: Notify::new(),
             opening: Semaphore::new(OPENING),
+            witness: Witness::default(),
             first_parked: Cell::new(None),
             stuck: RefCell::default(),
         })

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod allocations;
+mod answering;
 mod aside;
 mod ask;
 mod command;
@@ -30,6 +31,7 @@ mod state;
 mod steward;
 mod threads;
 mod wait;
+mod witness;
 
 pub use desk::Desk;
 pub use lane::Lane;

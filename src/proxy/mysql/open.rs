@@ -4,13 +4,14 @@
 //! connection to another process than the one that the board says is served.
 
 use super::{
-    ask::{self, AskError},
+    ask::{self, Answer, AskError},
     desk,
     door::Login,
     lane::Lane,
     line::Line,
     manners::Manners,
     process,
+    witness::Living,
 };
 use crate::{
     model::{name::NodeAddress, secret::Secret, signal::Signal},
@@ -22,7 +23,7 @@ use crate::{
         login::{LOGIN_MAX, put_attribute},
         node_login::{Ask, Channel, Node, NodeLogin, NodeLoginError, Progress},
         packet,
-        session::tracking::SETUP,
+        session::tracking::{READ_ONLY, SETUP},
     },
 };
 use bytes::{Buf, BytesMut};
@@ -44,8 +45,10 @@ pub struct Backend {
     pub capabilities: Capabilities,
     /// Status flags after the login.
     pub status: u16,
-    /// Keeps the lane's count.
-    counted: Rc<Lane>,
+    /// Session tracking is to be turned on with the first command.
+    pub setup_due: bool,
+    /// Keeps the lane's count; none for one that is no session's.
+    counted: Option<Rc<Lane>>,
 }
 
 impl Backend {
@@ -57,7 +60,9 @@ impl Backend {
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        self.counted.count_backend(false);
+        if let Some(lane) = &self.counted {
+            lane.count_backend(false);
+        }
         let mut goodbye = Vec::new();
         packet::command(&mut goodbye, crate::protocol::mysql::capability::command::QUIT, b"");
         // The server may be gone already; if it isn't, it frees the session sooner, and doesn't count it as aborted.
@@ -89,15 +94,36 @@ impl From<AskError> for OpenError {
     }
 }
 
-/// Connects to `node` and logs in; in `schema`, if there is one.
-pub async fn open(
+/// Connects to `node` and logs in, ready for anything.
+pub async fn open(lane: &Rc<Lane>, node: &NodeAddress, login: &Login) -> Result<Backend, OpenError> {
+    in_time(lane, node, enter(lane, node, login, None, Ready::Now)).await
+}
+
+/// The same for a session that has just begun, in `schema`, if there is one.
+pub async fn begin(
     lane: &Rc<Lane>,
     node: &NodeAddress,
     login: &Login,
     schema: Option<&[u8]>,
 ) -> Result<Backend, OpenError> {
+    in_time(lane, node, enter(lane, node, login, schema, Ready::WithFirstCommand)).await
+}
+
+/// When session tracking is turned on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ready {
+    Now,
+    /// In one go with the session's first command, unless a question has to be answered before it.
+    WithFirstCommand,
+}
+
+async fn in_time(
+    lane: &Lane,
+    node: &NodeAddress,
+    enter: impl Future<Output = Result<Backend, OpenError>>,
+) -> Result<Backend, OpenError> {
     let _turn = lane.opening.acquire().await;
-    let opened = timeout(LIMIT, enter(lane, node, login, schema)).await;
+    let opened = timeout(LIMIT, enter).await;
     let result = opened.unwrap_or_else(|_| {
         lane.report(Signal::TimedOut, node);
         Err(OpenError::Connect)
@@ -121,7 +147,7 @@ pub async fn introduce(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
             collation: UTF8MB4,
             attributes: Box::default(),
         };
-        match open(lane, node, &login, None).await {
+        match open(lane, node, &login).await {
             // It may be that this user isn't let in from here: the greeting came all the same, if it came.
             Ok(_) | Err(OpenError::Refused(..)) if lane.manners().is_some() => return true,
             Err(OpenError::Refused(..)) => {}
@@ -143,18 +169,19 @@ pub async fn be_remembered(lane: &Rc<Lane>, node: &NodeAddress) {
         };
         let _turn = lane.opening.acquire().await;
         // A node that is down is the probes' affair.
-        let _ = timeout(LIMIT, enter(lane, node, &login, None)).await;
+        let _ = timeout(LIMIT, enter(lane, node, &login, None, Ready::Now)).await;
     }
 }
 
 /// `utf8mb4_general_ci`, which every server has.
-const UTF8MB4: u8 = 45;
+pub(super) const UTF8MB4: u8 = 45;
 
 async fn enter(
     lane: &Rc<Lane>,
     node: &NodeAddress,
     login: &Login,
     schema: Option<&[u8]>,
+    ready: Ready,
 ) -> Result<Backend, OpenError> {
     let settings = lane.settings();
     let user = settings.users.iter().find(|user| *user.name == *login.user);
@@ -163,6 +190,21 @@ async fn enter(
         let text = format!("Access denied for user '{}': not configured any more", login.user);
         return Err(OpenError::Refused(error::ACCESS_DENIED, text));
     };
+    let mut backend = log_in(lane, node, login, password, schema).await?;
+    backend.counted = Some(Rc::clone(lane));
+    lane.count_backend(true);
+    prepare(lane, &mut backend, ready).await?;
+    Ok(backend)
+}
+
+/// Connects to `node` and logs in with that password, whoever answers there.
+pub(super) async fn log_in(
+    lane: &Lane,
+    node: &NodeAddress,
+    login: &Login,
+    password: &Secret,
+    schema: Option<&[u8]>,
+) -> Result<Backend, OpenError> {
     let endpoint = lane.endpoint(node);
     let socket = match endpoint.connect_plain(LIMIT).await {
         Ok(socket) => socket,
@@ -177,33 +219,52 @@ async fn enter(
         }
     };
     let (way, entered) = Knock { lane, node, login, password, schema, endpoint: &endpoint }.log_in(socket).await?;
-    lane.count_backend(true);
     let Node { connection_id: thread, capabilities, status, .. } = entered;
-    let mut backend = Backend { line: way, node: node.clone(), thread, capabilities, status, counted: Rc::clone(lane) };
-    prepare(lane, &mut backend).await?;
-    Ok(backend)
+    Ok(Backend { line: way, node: node.clone(), thread, capabilities, status, setup_due: true, counted: None })
 }
 
-/// Makes a fresh session at the node one that can be followed.
-pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError> {
-    let served = lane.view().process.clone().filter(|_| lane.leads_to(&backend.node));
-    let mut questions = vec![SETUP];
+/// Makes a fresh session at the node one that can be followed, and sees that it is one at the process that is served.
+async fn prepare(lane: &Lane, backend: &mut Backend, ready: Ready) -> Result<(), OpenError> {
+    let Some(served) = lane.view().process.clone().filter(|_| lane.leads_to(&backend.node)) else {
+        return match ready {
+            Ready::WithFirstCommand if !lane.board.reads => Ok(()),
+            _ => Ok(track(lane, backend).await?),
+        };
+    };
     let mariadb = lane.manners().is_some_and(|manners| manners.is_mariadb());
-    if served.is_some() {
-        questions.push(process::question(mariadb));
+    let node = backend.node.clone();
+    let mut questions = setup(lane).to_vec();
+    questions.push(process::identity(mariadb));
+    let (answers, living) =
+        tokio::join!(ask::ask_all(backend, &questions), lane.witness.ask(lane, &node, &served, mariadb));
+    if !process::is_identity(&served, &last_row(answers?)) {
+        return Err(OpenError::Stranger);
     }
-    let answers = ask::ask_all(backend, &questions).await?;
-    let Some(served) = served else { return Ok(()) };
-    let row = answers.into_iter().nth(1).and_then(|answer| answer.row).unwrap_or_default();
-    if process::is_served(&served, &row) {
-        return Ok(());
+    backend.setup_due = false;
+    match living {
+        Living::Yes => Ok(()),
+        Living::No => Err(OpenError::Stranger),
+        Living::Unknown => {
+            let answers = ask::ask_all(backend, &[process::question(mariadb)]).await?;
+            if process::is_served(&served, &last_row(answers)) { Ok(()) } else { Err(OpenError::Stranger) }
+        }
     }
-    Err(OpenError::Stranger)
+}
+
+fn last_row(mut answers: Vec<Answer>) -> Vec<Option<Vec<u8>>> {
+    answers.pop().and_then(|answer| answer.row).unwrap_or_default()
 }
 
 /// Turns session tracking on again, after the server has reset the session.
-pub async fn track(backend: &mut Backend) -> Result<(), AskError> {
-    ask::ask_all(backend, &[SETUP]).await.map(|_| ())
+pub async fn track(lane: &Lane, backend: &mut Backend) -> Result<(), AskError> {
+    ask::ask_all(backend, setup(lane)).await?;
+    backend.setup_due = false;
+    Ok(())
+}
+
+/// What every fresh session at a node is told first.
+fn setup(lane: &Lane) -> &'static [&'static str] {
+    if lane.board.reads { &[READ_ONLY, SETUP] } else { &[SETUP] }
 }
 
 /// One login under way.

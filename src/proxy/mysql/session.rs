@@ -5,6 +5,7 @@
 //! an idle session is small. Never: two commands in flight, or bytes kept while nothing is under way.
 
 use super::{
+    answering::Answering,
     door::{Guest, Login},
     file::FileEnd,
     handle::{Ending, Handle},
@@ -12,7 +13,6 @@ use super::{
     line::Line,
     local,
     open::Backend,
-    relay::Answering,
     state::State,
     threads::Thread,
 };
@@ -139,7 +139,7 @@ pub fn begin(lane: Rc<Lane>, guest: Guest, counted: [Counted; 2]) {
 impl Session {
     /// Logs in at the node as the guest and tells it how that ended.
     async fn enter(lane: Rc<Lane>, guest: Guest) -> Option<Self> {
-        let Guest { line, peer, seat, login, schema, sequence, unread } = guest;
+        let Guest { line, peer, seat, login, schema, sequence, unread, owed: mut out } = guest;
         let login: Rc<Login> = Rc::new(login);
         let handle = Rc::new(Handle::new(peer, seat, Rc::clone(&login)));
         let mut session = Self {
@@ -163,7 +163,6 @@ impl Session {
         session.lane.enter(&session.handle);
         session.registered = Some(Registered(Rc::clone(&session.lane), Rc::clone(&session.handle)));
         let entered = session.connect(true).await;
-        let mut out = Vec::new();
         let welcome = match entered {
             Ok(()) => {
                 let status = session.backend.as_ref().map_or(0, |backend| backend.status);

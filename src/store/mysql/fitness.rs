@@ -130,7 +130,7 @@ pub(super) async fn fitness(node: &Node) -> Result<Fitness, StoreError> {
         }
     }
     add_users(node, &mut control, flavour, &mut facts).await?;
-    Ok(Fitness { facts: Arc::new(facts), missing_rights })
+    Ok(Fitness { facts: Arc::new(facts), missing_rights, ..Fitness::default() })
 }
 
 /// Counts what makes a server read-only when it starts.
@@ -295,7 +295,7 @@ mod tests {
     fn details(primary: &[(&str, &str)], candidate: &[(&str, &str)]) -> Vec<String> {
         let fitness = |facts: &[(&str, &str)]| Fitness {
             facts: Arc::new(facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()),
-            missing_rights: vec![],
+            ..Fitness::default()
         };
         compare(&fitness(primary), &fitness(candidate)).into_iter().map(|refusal| refusal.detail).collect()
     }

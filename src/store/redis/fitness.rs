@@ -80,7 +80,7 @@ pub(super) async fn fitness(node: &Node) -> Result<Fitness, StoreError> {
     if let Some(why) = replies.iter().find_map(error).filter(|why| !why.starts_with("NOPERM")) {
         return Err(node.refused("CONFIG GET", why));
     }
-    Ok(Fitness { facts: Arc::new(facts), missing_rights })
+    Ok(Fitness { facts: Arc::new(facts), missing_rights, ..Fitness::default() })
 }
 
 fn add_server(facts: &mut BTreeMap<String, String>, reply: Option<&Reply>) {
@@ -232,7 +232,7 @@ mod tests {
 
     fn fitness(facts: &[(&str, &str)]) -> Fitness {
         let facts = facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Fitness { facts: Arc::new(facts), missing_rights: vec![] }
+        Fitness { facts: Arc::new(facts), ..Fitness::default() }
     }
 
     fn details(primary: &[(&str, &str)], candidate: &[(&str, &str)]) -> Vec<String> {

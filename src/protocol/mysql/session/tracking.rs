@@ -10,6 +10,9 @@ use super::super::sql::set::Value;
 pub const SETUP: &str = "SET SESSION session_track_system_variables='*', session_track_schema=ON, session_track_state_change=ON, \
                          session_track_transaction_info='CHARACTERISTICS'";
 
+/// What is sent before that on the read port: a statement that writes unseen, in a stored function, is refused by whatever node it is on.
+pub const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
+
 /// System variables that servers tell by default.
 const DEFAULT: [&[u8]; 5] =
     [b"time_zone", b"autocommit", b"character_set_client", b"character_set_results", b"character_set_connection"];

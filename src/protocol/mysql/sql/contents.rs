@@ -3,26 +3,75 @@
 use super::classify::Reader;
 use super::lexer::Token;
 use super::statement::{Flags, Kind};
-use super::words::{self, pack};
+use super::words::{self, may_be_noted, pack};
 
-const DOT: u128 = b'.' as u128;
-const COMMA: u128 = b',' as u128;
-/// What no word and no symbol is packed as.
-const SCOPE: u128 = u128::MAX;
-const OPENED: u128 = u128::MAX - 1;
-const OTHER: u128 = u128::MAX - 2;
+/// What a token means for the one behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Mark {
+    /// There is none: it is the first one.
+    #[default]
+    First,
+    /// Nothing.
+    Other,
+    Dot,
+    Comma,
+    /// `@@session`, `@@local`.
+    Scope,
+    /// The parenthesis of `LAST_INSERT_ID(`.
+    Opened,
+    /// `FOR`.
+    For,
+    /// `LOCK`.
+    Lock,
+    /// `NEXT`, `PREVIOUS`.
+    Next,
+    /// `CREATE`, `DROP`, `REPLACE`.
+    Define,
+    /// `SHOW`.
+    Show,
+    /// `INTO`.
+    Into,
+    /// `OUTFILE`, `DUMPFILE`.
+    File,
+    /// `GET_LOCK`.
+    GetLock,
+    /// `RELEASE_LOCK`, `RELEASE_ALL_LOCKS`.
+    ReleaseLock,
+    /// `FOUND_ROWS`, `ROW_COUNT`.
+    About,
+    /// `LAST_INSERT_ID`.
+    InsertId,
+}
+
+impl Mark {
+    fn of(word: u128) -> Self {
+        match word {
+            words::FOR => Self::For,
+            words::LOCK => Self::Lock,
+            words::NEXT | words::PREVIOUS => Self::Next,
+            words::CREATE | words::DROP | words::REPLACE => Self::Define,
+            words::SHOW => Self::Show,
+            words::INTO => Self::Into,
+            words::OUTFILE | words::DUMPFILE => Self::File,
+            words::GET_LOCK => Self::GetLock,
+            words::RELEASE_LOCK | words::RELEASE_ALL_LOCKS => Self::ReleaseLock,
+            words::FOUND_ROWS | words::ROW_COUNT => Self::About,
+            words::LAST_INSERT_ID => Self::InsertId,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// The token before.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Last<'a> {
-    /// A word packed, a symbol as it is, 0 at the beginning.
-    packed: u128,
-    /// The same of the token before it.
-    before: u128,
-    /// The word or the quoted name.
-    word: Option<&'a [u8]>,
+    mark: Mark,
+    /// That of the token before it.
+    before: Mark,
     /// A name in quotes, or one behind a point: never a function of the server's own.
     qualified: bool,
+    /// The word or the quoted name; empty for anything else.
+    word: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
@@ -31,7 +80,7 @@ impl<'a> Reader<'a> {
         let (mut held, mut kind, mut last) = (held, kind, Last::default());
         let several = kind;
         while let Some(token) = held.take().or_else(|| self.lexer.next()) {
-            if token == Token::Symbol(b';') && kind != Kind::Several && self.lexer.clone().next().is_some() {
+            if matches!(token, Token::Symbol(b';')) && kind != Kind::Several && self.lexer.clone().next().is_some() {
                 kind = Kind::Several;
             }
             self.token(kind, token, &mut last);
@@ -41,64 +90,78 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(super) fn token(&mut self, kind: Kind, token: Token<'a>, last: &mut Last<'a>) {
-        let mut now = Last { before: last.packed, ..Last::default() };
+        let mut now = Last { mark: Mark::Other, before: last.mark, qualified: false, word: b"" };
         match token {
             Token::Word(word) => {
-                now.packed = pack(word.get(..16).unwrap_or(word));
-                now.word = Some(word);
-                now.qualified = last.packed == DOT;
-                self.keyword(kind, last, now.packed);
+                now.word = word;
+                now.qualified = last.mark == Mark::Dot;
+                // Names of tables and columns, nearly always, and words that don't matter here.
+                if may_be_noted(word) {
+                    let word = pack(word.get(..16).unwrap_or(word));
+                    now.mark = Mark::of(word);
+                    self.keyword(kind, last, word);
+                }
             }
+            Token::Symbol(symbol) => now.mark = self.symbol(kind, symbol, last),
             Token::Name(name) => {
-                now.word = Some(name);
+                now.word = name;
                 now.qualified = true;
             }
             Token::User(_) => {
                 self.flags |= Flags::USER_VARIABLE;
-                if last.packed == words::INTO || self.assigning || kind == Kind::Several {
+                if last.mark == Mark::Into || self.assigning || kind == Kind::Several {
                     self.flags |= Flags::ASSIGNS;
                 }
             }
             Token::Assign if kind != Kind::Set => self.flags |= Flags::ASSIGNS,
-            Token::System(name) => {
-                now.packed = pack(name);
-                match now.packed {
-                    words::GLOBAL | words::PERSIST | words::PERSIST_ONLY
-                        if kind == Kind::Set && matches!(last.packed, 0 | COMMA) =>
-                    {
-                        self.flags |= Flags::GLOBAL;
-                    }
-                    words::GLOBAL | words::SESSION | words::LOCAL => now.packed = SCOPE,
-                    packed => self.system(packed),
-                }
-            }
-            Token::Text(_) if matches!(last.packed, words::OUTFILE | words::DUMPFILE) => self.flags |= Flags::OUTFILE,
-            Token::Symbol(b'(') => {
-                if let Some(word) = last.word {
-                    self.call(kind, word, last);
-                }
-                now.packed = u128::from(b'(');
-            }
-            Token::Symbol(symbol) => now.packed = u128::from(symbol),
-            Token::Assign | Token::Text(_) | Token::Number(_) => now.packed = OTHER,
+            Token::System(name) => now.mark = self.variable(kind, name, last),
+            Token::Text(_) if last.mark == Mark::File => self.flags |= Flags::OUTFILE,
+            Token::Assign | Token::Text(_) | Token::Number(_) => {}
         }
-        if last.packed == OPENED && token != Token::Symbol(b')') {
+        if last.mark == Mark::Opened && !matches!(token, Token::Symbol(b')')) {
             self.flags |= Flags::SETS_INSERT_ID;
-        }
-        if token == Token::Symbol(b'(') && last.packed == words::LAST_INSERT_ID {
-            now.packed = OPENED;
         }
         *last = now;
     }
 
+    #[inline]
+    fn symbol(&mut self, kind: Kind, symbol: u8, last: &Last<'a>) -> Mark {
+        match symbol {
+            b'.' => Mark::Dot,
+            b',' => Mark::Comma,
+            b'(' => {
+                if !last.word.is_empty() {
+                    self.call(kind, last);
+                }
+                if last.mark == Mark::InsertId { Mark::Opened } else { Mark::Other }
+            }
+            _ => Mark::Other,
+        }
+    }
+
+    /// What stands behind `@@`.
+    fn variable(&mut self, kind: Kind, name: &[u8], last: &Last<'a>) -> Mark {
+        let name = pack(name);
+        match name {
+            words::GLOBAL | words::PERSIST | words::PERSIST_ONLY
+                if kind == Kind::Set && matches!(last.mark, Mark::First | Mark::Comma) =>
+            {
+                self.flags |= Flags::GLOBAL;
+            }
+            words::GLOBAL | words::SESSION | words::LOCAL => return Mark::Scope,
+            name => self.system(name),
+        }
+        Mark::of(name)
+    }
+
     fn keyword(&mut self, kind: Kind, last: &Last<'a>, now: u128) {
-        match (last.packed, now) {
-            (DOT, _) if last.before == SCOPE => self.system(now),
-            (words::FOR, words::UPDATE | words::SHARE) | (words::LOCK, words::IN) => self.flags |= Flags::LOCKING,
-            (words::NEXT | words::PREVIOUS, words::VALUE) | (DOT, words::NEXTVAL) => self.flags |= Flags::FUNCTION,
-            (words::CREATE | words::DROP | words::REPLACE, words::TEMPORARY) => self.flags |= Flags::TEMPORARY,
-            (words::SHOW, words::WARNINGS | words::ERRORS) => self.flags |= Flags::ABOUT_LAST,
-            (0 | COMMA, words::GLOBAL | words::PERSIST | words::PERSIST_ONLY) if kind == Kind::Set => {
+        match (last.mark, now) {
+            (Mark::Dot, _) if last.before == Mark::Scope => self.system(now),
+            (Mark::For, words::UPDATE | words::SHARE) | (Mark::Lock, words::IN) => self.flags |= Flags::LOCKING,
+            (Mark::Next, words::VALUE) | (Mark::Dot, words::NEXTVAL) => self.flags |= Flags::FUNCTION,
+            (Mark::Define, words::TEMPORARY) => self.flags |= Flags::TEMPORARY,
+            (Mark::Show, words::WARNINGS | words::ERRORS) => self.flags |= Flags::ABOUT_LAST,
+            (Mark::First | Mark::Comma, words::GLOBAL | words::PERSIST | words::PERSIST_ONLY) if kind == Kind::Set => {
                 self.flags |= Flags::GLOBAL;
             }
             (_, words::SQL_CALC) => self.flags |= Flags::CALC_FOUND_ROWS,
@@ -117,17 +180,17 @@ impl<'a> Reader<'a> {
     }
 
     /// A word stands before a parenthesis.
-    fn call(&mut self, kind: Kind, word: &[u8], last: &Last<'a>) {
+    fn call(&mut self, kind: Kind, last: &Last<'a>) {
         if !last.qualified {
-            match last.packed {
-                words::GET_LOCK => self.flags |= Flags::GET_LOCK,
-                words::RELEASE_LOCK | words::RELEASE_ALL_LOCKS => self.flags |= Flags::RELEASE_LOCK,
-                words::FOUND_ROWS | words::ROW_COUNT => self.flags |= Flags::ABOUT_LAST,
-                words::LAST_INSERT_ID => self.flags |= Flags::INSERT_ID,
+            match last.mark {
+                Mark::GetLock => self.flags |= Flags::GET_LOCK,
+                Mark::ReleaseLock => self.flags |= Flags::RELEASE_LOCK,
+                Mark::About => self.flags |= Flags::ABOUT_LAST,
+                Mark::InsertId => self.flags |= Flags::INSERT_ID,
                 _ => {}
             }
         }
-        if kind == Kind::Read && (last.qualified || !words::harmless(word)) {
+        if kind == Kind::Read && (last.qualified || !words::harmless(last.word)) {
             self.flags |= Flags::FUNCTION;
         }
     }

@@ -58,22 +58,54 @@ pub struct Lexer<'a> {
     doubtful: bool,
 }
 
-/// Letters, digits, `_`, `$` and everything that isn't ASCII.
-#[inline]
-fn in_word(byte: u8) -> bool {
-    IN_WORD[usize::from(byte)]
+/// What a byte begins where a token may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A token of its own.
+    Symbol,
+    /// White space.
+    Blank,
+    /// A word: letters, `_`, `$` and everything that isn't ASCII.
+    Word,
+    Digit,
+    /// A comment, or the end of a conditional one, depending on what follows.
+    Comment,
+    /// A string, or a name in quotes.
+    Quote,
+    At,
+    Colon,
 }
 
-const IN_WORD: [bool; 256] = {
-    let (mut table, mut byte) = ([false; 256], 0_u8);
+const CLASS: [Class; 256] = {
+    let (mut table, mut byte) = ([Class::Symbol; 256], 0_u8);
     loop {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80;
+        table[byte as usize] = match byte {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Class::Blank,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'$' | 0x80.. => Class::Word,
+            b'0'..=b'9' => Class::Digit,
+            b'#' | b'-' | b'/' | b'*' => Class::Comment,
+            b'`' | b'"' | b'\'' => Class::Quote,
+            b'@' => Class::At,
+            b':' => Class::Colon,
+            _ => Class::Symbol,
+        };
         if byte == u8::MAX {
             break table;
         }
         byte += 1;
     }
 };
+
+#[inline]
+fn class(byte: u8) -> Class {
+    CLASS[usize::from(byte)]
+}
+
+/// True for what goes on with a word.
+#[inline]
+fn in_word(byte: u8) -> bool {
+    matches!(class(byte), Class::Word | Class::Digit)
+}
 
 impl<'a> Lexer<'a> {
     /// Starts at the beginning of `text`.
@@ -109,24 +141,19 @@ impl<'a> Lexer<'a> {
         self.at = memmem::find(rest, needle).map_or(self.text.len(), |found| from + found + needle.len());
     }
 
-    /// Goes over white space and comments.
-    #[inline]
-    fn skip_blank(&mut self) {
-        while let Some(byte) = self.byte(0) {
-            match byte {
-                b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => self.at += 1,
-                b'#' => self.behind(self.at, b"\n"),
-                b'-' if self.byte(1) == Some(b'-') && self.byte(2).is_none_or(|byte| byte <= b' ') => {
-                    self.behind(self.at, b"\n");
-                }
-                b'/' if self.byte(1) == Some(b'*') => self.comment(),
-                b'*' if self.conditional && self.byte(1) == Some(b'/') => {
-                    self.conditional = false;
-                    self.at += 2;
-                }
-                _ => return,
+    /// Goes over a comment, or over the end of a conditional one, if the byte here begins one.
+    fn skip_comment(&mut self) -> bool {
+        match (self.byte(0), self.byte(1)) {
+            (Some(b'#'), _) => self.behind(self.at, b"\n"),
+            (Some(b'-'), Some(b'-')) if self.byte(2).is_none_or(|byte| byte <= b' ') => self.behind(self.at, b"\n"),
+            (Some(b'/'), Some(b'*')) => self.comment(),
+            (Some(b'*'), Some(b'/')) if self.conditional => {
+                self.conditional = false;
+                self.at += 2;
             }
+            _ => return false,
         }
+        true
     }
 
     fn comment(&mut self) {
@@ -213,41 +240,57 @@ impl<'a> Lexer<'a> {
     }
 }
 
+impl<'a> Lexer<'a> {
+    /// A string, or a name in quotes.
+    fn in_quotes(&mut self, quote: u8) -> Token<'a> {
+        let from = self.at;
+        if quote == b'`' || quote == b'"' && self.dialect.ansi_quotes {
+            self.quoted(quote, false);
+            Token::Name(self.slice(from))
+        } else {
+            self.quoted(quote, !self.dialect.no_backslash_escapes);
+            Token::Text(self.slice(from))
+        }
+    }
+
+    #[inline]
+    fn symbol(&mut self, symbol: u8) -> Token<'a> {
+        self.at += 1;
+        Token::Symbol(symbol)
+    }
+}
+
 impl<'a> Iterator for Lexer<'a> {
     type Item = Token<'a>;
 
     #[inline]
     fn next(&mut self) -> Option<Token<'a>> {
-        self.skip_blank();
-        let first = self.byte(0)?;
-        let from = self.at;
-        self.from = from;
-        Some(match first {
-            b'0'..=b'9' => {
-                self.number();
-                Token::Number(self.slice(from))
-            }
-            _ if in_word(first) => {
-                self.word();
-                Token::Word(self.slice(from))
-            }
-            b'`' | b'"' if first == b'`' || self.dialect.ansi_quotes => {
-                self.quoted(first, false);
-                Token::Name(self.slice(from))
-            }
-            b'\'' | b'"' => {
-                self.quoted(first, !self.dialect.no_backslash_escapes);
-                Token::Text(self.slice(from))
-            }
-            b'@' => self.variable(),
-            b':' if self.byte(1) == Some(b'=') => {
-                self.at += 2;
-                Token::Assign
-            }
-            _ => {
-                self.at += 1;
-                Token::Symbol(first)
-            }
-        })
+        loop {
+            let first = self.byte(0)?;
+            let from = self.at;
+            self.from = from;
+            return Some(match class(first) {
+                Class::Blank => {
+                    self.at += 1;
+                    continue;
+                }
+                Class::Word => {
+                    self.word();
+                    Token::Word(self.slice(from))
+                }
+                Class::Digit => {
+                    self.number();
+                    Token::Number(self.slice(from))
+                }
+                Class::Quote => self.in_quotes(first),
+                Class::At => self.variable(),
+                Class::Colon if self.byte(1) == Some(b'=') => {
+                    self.at += 2;
+                    Token::Assign
+                }
+                Class::Comment if self.skip_comment() => continue,
+                Class::Symbol | Class::Colon | Class::Comment => self.symbol(first),
+            });
+        }
     }
 }

@@ -3,17 +3,27 @@
 /// What makes letters lower case, in every byte of a packed word.
 const LOWER: u128 = u128::from_be_bytes([0x20; 16]);
 
+/// The longest word that is packed.
+const LONGEST: usize = 16;
+
 /// A word of up to 16 bytes, its letters in lower case; a longer one is none.
 #[inline]
 pub(super) fn pack(word: &[u8]) -> u128 {
-    let mut bytes = [0; 16];
-    match bytes.len().checked_sub(word.len()) {
-        None | Some(16) => 0,
-        Some(blank) => {
-            bytes[blank..].copy_from_slice(word);
-            u128::from_be_bytes(bytes) | LOWER >> (8 * blank)
+    let len = word.len();
+    // The first bytes and the last ones, which overlap: two loads instead of a copy of unknown length.
+    let packed = if let (Some(first), Some(last), true) = (word.first_chunk(), word.last_chunk(), len <= LONGEST) {
+        u128::from(u64::from_be_bytes(*first)) << (8 * (len - 8)) | u128::from(u64::from_be_bytes(*last))
+    } else if let (Some(first), Some(last), true) = (word.first_chunk(), word.last_chunk(), len < 8) {
+        u128::from(u64::from(u32::from_be_bytes(*first)) << (8 * (len - 4)) | u64::from(u32::from_be_bytes(*last)))
+    } else {
+        match *word {
+            [a] => u128::from(a),
+            [a, b] => u128::from(u16::from_be_bytes([a, b])),
+            [a, b, c] => u128::from(u32::from_be_bytes([0, a, b, c])),
+            _ => return 0,
         }
-    }
+    };
+    packed | LOWER >> (8 * (LONGEST - len))
 }
 
 /// The same when the program is built.
@@ -30,11 +40,25 @@ const fn packed(word: &[u8]) -> u128 {
     value
 }
 
-/// Defines a packed word for each name.
+/// Defines a packed word for each name, and [`NOTED`].
 macro_rules! words {
     ($($name:ident = $text:literal),* $(,)?) => {
         $(pub(super) const $name: u128 = packed($text.as_bytes());)*
+
+        /// By a word's first byte in lower case: the lengths of the words above that begin so, a bit each.
+        const NOTED: [u32; 256] = {
+            let mut lengths = [0; 256];
+            $(lengths[$text.as_bytes()[0] as usize] |= 1 << $text.len();)*
+            lengths
+        };
     };
+}
+
+/// False for a word that is none of those above, nor begins with one of 16 bytes. True for some that aren't either.
+#[inline]
+pub(super) fn may_be_noted(word: &[u8]) -> bool {
+    let first = word.first().map_or(0, |byte| byte | 0x20);
+    NOTED[usize::from(first)] >> word.len().min(LONGEST) & 1 != 0
 }
 
 words! {
@@ -118,23 +142,33 @@ const fn count(text: &[u8]) -> usize {
     words
 }
 
-/// The harmless words, packed and sorted.
-const SORTED: [u128; COUNT] = table();
+/// Places in the table of harmless words: a power of two, so many that most words stand in their own.
+const PLACES: usize = 1024;
 
-const fn table() -> [u128; COUNT] {
+/// The harmless words, packed; each in its place or, if that is taken, in the next free one behind it.
+static SPREAD: [u128; PLACES] = table();
+
+const _: () = assert!(COUNT < PLACES / 2);
+
+/// Where a packed word is looked for first.
+#[inline]
+const fn place(word: u128) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "all of its bits are mixed into those that are left")]
+    let folded = (word ^ word >> 64) as u64;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % PLACES
+}
+
+const fn table() -> [u128; PLACES] {
     let text = HARMLESS.as_bytes();
-    let mut table = [0; COUNT];
-    let (mut at, mut filled, mut word) = (0, 0, 0_u128);
+    let mut table = [0; PLACES];
+    let (mut at, mut word) = (0, 0_u128);
     while at <= text.len() {
         if at == text.len() || text[at] == b' ' {
-            // Sorted in as it comes.
-            let mut place = filled;
-            while place > 0 && table[place - 1] > word {
-                table[place] = table[place - 1];
-                place -= 1;
+            let mut free = place(word);
+            while table[free] != 0 {
+                free = (free + 1) % PLACES;
             }
-            table[place] = word;
-            filled += 1;
+            table[free] = word;
             word = 0;
         } else {
             word = word << 8 | (text[at] | 0x20) as u128;
@@ -147,8 +181,15 @@ const fn table() -> [u128; COUNT] {
 /// True for a word that may stand before a parenthesis and changes nothing. Words of more than 16 bytes are known by their first 16, unless
 /// that would take in one that isn't harmless.
 pub(super) fn harmless(word: &[u8]) -> bool {
-    let packed = pack(&word[..word.len().min(16)]);
-    SORTED.binary_search(&packed).is_ok()
+    let packed = pack(word.get(..LONGEST).unwrap_or(word));
+    let mut at = place(packed);
+    while SPREAD[at] != 0 {
+        if SPREAD[at] == packed {
+            return true;
+        }
+        at = (at + 1) % PLACES;
+    }
+    false
 }
 
 #[cfg(test)]
@@ -173,9 +214,18 @@ mod tests {
         for word in ["my_function", "nextval", "setval", "counts", "", "sys_exec"] {
             assert!(!harmless(word.as_bytes()), "{word}");
         }
-        for word in ["", "a", "Update", "sql_calc_found_r", "sql_calc_found_rows", "a$9_"] {
-            assert_eq!(pack(word.as_bytes()), packed(word.as_bytes()), "{word}");
+        let longest = "Abc$9_defGHIjklmnop";
+        for len in 0..longest.len() {
+            let word = &longest.as_bytes()[..len];
+            assert_eq!(pack(word), packed(word), "{len}");
         }
-        assert!(SORTED.is_sorted() && SORTED[0] != 0);
+        assert_eq!(pack(b"Update"), UPDATE);
+        assert!(
+            may_be_noted(b"UPDATE")
+                && may_be_noted(b"sql_calc_found_rows")
+                && !may_be_noted(b"")
+                && !may_be_noted(b"id2")
+        );
+        assert_eq!(SPREAD.iter().filter(|word| **word != 0).count(), COUNT);
     }
 }
