@@ -46,8 +46,9 @@ async fn states(component: &str, version: &str) {
     a_dead_node(&mut cluster).await;
 
     // Without a majority it lives, serves what it can, and is no target.
-    let lost = [1, 2];
-    lost.into_iter().for_each(|node| cluster.kill(node));
+    for node in [1, 2] {
+        cluster.kill(node);
+    }
     let seen = probe_until(&store, &cluster, "no master", |seen| is_unfit(seen, "has no master")).await;
     assert!(said(&seen, |answer| !answer.writable), "{seen:?}");
     assert_eq!((peer(&seen, 0).note.as_str(), peer(&seen, 1).health), ("has no master", Health::Down));
@@ -157,6 +158,12 @@ async fn opensearch_2_in_every_state() {
 async fn elasticsearch_7_in_every_state() {
     require_server!("elasticsearch7");
     states("elasticsearch7", "7.").await;
+}
+
+#[tokio::test]
+async fn opensearch_3_in_every_state() {
+    require_server!("opensearch3");
+    states("opensearch3", "opensearch 3.").await;
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ const SHOWN: usize = 5;
 
 impl Cluster {
     /// Makes one observation of what all nodes said.
-    pub(super) fn gather(&self, probed: Vec<Probed<'_>>) -> Observation {
+    pub(super) fn gather(&self, probed: &[Probed<'_>]) -> Observation {
         let views = probed.iter().filter_map(|one| match &one.said {
             Said::Lives(view) => Some(view),
             _ => None,
@@ -36,7 +36,7 @@ impl Cluster {
             let own = views.iter().find(|view| view.uuid == uuid && view.master).copied();
             Reach::Answered(Box::new(self.answer(uuid, version, own, &views)))
         } else {
-            worst(&probed)
+            worst(probed)
         };
         Observation { reach, took: Duration::ZERO, peers }
     }
@@ -208,7 +208,7 @@ mod tests {
             let health = if matches!(said, Said::Failed(_)) { Health::Down } else { Health::Up };
             Probed { node, said, health, version: "7.10.2".into() }
         });
-        cluster.gather(probed.collect())
+        cluster.gather(&probed.collect::<Vec<_>>())
     }
 
     fn learn(cluster: &Cluster, status: Require, words: &str) {
