@@ -88,6 +88,39 @@ fn what_is_known_moves_in_a_crash() {
     moves("mariadb", true);
 }
 
+/// What a procedure or function has locked can be asked only when the session leaves: it ends there, rather than go on without its lock.
+#[test]
+fn a_hidden_lock_is_not_lost_silently() {
+    require_server!("mysql9");
+    require_server!("mariadb");
+    for component in ["mysql9", "mariadb"] {
+        let (primary, replica) = MysqlServer::pair(component);
+        primary.query("SET GLOBAL log_bin_trust_function_creators = 1");
+        let mut path = MysqlPath::to(&primary);
+        let [mut by_procedure, mut by_function, mut prepared, mut without, mut given_back] =
+            [(); 5].map(|()| path.connect());
+        without.query_drop("CREATE PROCEDURE p(name TEXT) DO GET_LOCK(name, 1)").expect("a procedure");
+        without.query_drop("CREATE PROCEDURE q() DO RELEASE_ALL_LOCKS()").expect("a procedure");
+        without
+            .query_drop("CREATE FUNCTION f(name TEXT) RETURNS INT NOT DETERMINISTIC NO SQL RETURN GET_LOCK(name, 1)")
+            .expect("a function");
+        by_procedure.query_drop("CALL p('a')").expect("a lock");
+        by_function.query_drop("SELECT f('b')").expect("a lock");
+        let call = prepared.prep("CALL p(?)").expect("a statement");
+        prepared.exec_drop(&call, ("c",)).expect("a lock");
+        without.query_drop("CALL q()").expect("no lock");
+        given_back.query_drop("CALL p('d')").expect("a lock");
+        given_back.query_drop("CALL q()").expect("and none any more");
+        path.switch(&primary, &replica);
+        for (app, moves) in
+            [(by_procedure, false), (by_function, false), (prepared, false), (without, true), (given_back, true)]
+        {
+            let mut app = app;
+            assert_eq!(app.query_drop("SELECT 1").is_ok(), moves, "{component}");
+        }
+    }
+}
+
 #[test]
 fn what_keeps_a_session_is_said_and_it_is_cut_only_when_told() {
     require_server!("mysql9");

@@ -23,8 +23,11 @@ pub mod process;
 pub mod raw;
 pub mod redis_server;
 pub mod relay;
+pub mod search_load;
 pub mod search_server;
+pub mod search_service;
 pub mod skip;
+pub mod terminal;
 pub mod volume;
 
 use std::path::PathBuf;

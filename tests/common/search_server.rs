@@ -139,6 +139,11 @@ impl SearchCluster {
         format!("127.0.0.1:{}", self.port(node))
     }
 
+    /// The name that a node has in its cluster.
+    pub fn node_name(&self, node: usize) -> String {
+        format!("node-{}", self.nodes[node].transport)
+    }
+
     /// The value of `nodes` in a configuration: `["127.0.0.1:1", "127.0.0.1:2"]`.
     pub fn toml(&self) -> String {
         let all: Vec<String> = (0..self.size()).map(|node| format!("{:?}", self.address(node))).collect();

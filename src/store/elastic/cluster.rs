@@ -68,6 +68,7 @@ pub(super) struct Probed<'a> {
 }
 
 impl Cluster {
+    #[expect(clippy::disallowed_types, reason = "see the field")]
     pub(super) fn new(cluster: &config::Cluster, service: &Service, tls: Option<&ClientTls>) -> Self {
         let node = |node: &config::Node| Arc::new(Node::new(&node.address, service, tls.cloned()));
         Self {
@@ -76,7 +77,7 @@ impl Cluster {
             search: service.search.clone(),
             limits: service.health.clone(),
             health: format!("/_cluster/health{}?timeout=0s", patterns::path("/", &service.search.indices)),
-            memory: Default::default(),
+            memory: std::sync::Mutex::default(),
         }
     }
 
@@ -97,7 +98,7 @@ impl Cluster {
         for told in told {
             self.learn(told, started);
         }
-        let mut observation = self.gather(probed);
+        let mut observation = self.gather(&probed);
         observation.took = started.elapsed();
         observation
     }

@@ -21,7 +21,7 @@ const SHOWN: usize = 5;
 
 impl Cluster {
     /// Makes one observation of what all nodes said.
-    pub(super) fn gather(&self, probed: Vec<Probed<'_>>) -> Observation {
+    pub(super) fn gather(&self, probed: &[Probed<'_>]) -> Observation {
         let views = probed.iter().filter_map(|one| match &one.said {
             Said::Lives(view) => Some(view),
             _ => None,
@@ -34,9 +34,9 @@ impl Cluster {
         let reach = if probed.iter().any(lives) {
             let version = probed.iter().find(|one| lives(one)).map_or_else(String::new, |one| one.version.clone());
             let own = views.iter().find(|view| view.uuid == uuid && view.master).copied();
-            Reach::Answered(Box::new(self.answer(uuid, version, own, &views, &peers)))
+            Reach::Answered(Box::new(self.answer(uuid, version, own, &views)))
         } else {
-            worst(&probed)
+            worst(probed)
         };
         Observation { reach, took: Duration::ZERO, peers }
     }
@@ -69,11 +69,14 @@ impl Cluster {
         one.node.peer(&self.name, health, &one.version, note)
     }
 
-    fn answer(&self, uuid: String, version: String, own: Option<&View>, views: &[&View], peers: &[Peer]) -> Answer {
+    fn answer(&self, uuid: String, version: String, own: Option<&View>, views: &[&View]) -> Answer {
         let writable = own.is_some_and(|view| view.recovered && view.blocks.is_empty());
         let (unfit, note) = self.remembered(|memory| {
+            let unfit = self.unfit(own, views, &uuid, memory);
             let status = memory.status.as_ref().map_or_else(String::new, |status| status.words.clone());
-            (self.unfit(own, views, &uuid, memory).join("; "), notes(status, peers))
+            // What the state falls short of is said with it.
+            let told = unfit.iter().any(|why| why.starts_with(&status));
+            (unfit.join("; "), if told { String::new() } else { status })
         });
         Answer {
             run_id: uuid,
@@ -166,15 +169,6 @@ fn in_words(reach: &Reach) -> String {
     }
 }
 
-/// What an operator should know of a cluster that answers: its state, and the nodes that aren't well.
-fn notes(status: String, peers: &[Peer]) -> String {
-    let mut notes = vec![status];
-    let unwell = peers.iter().filter(|peer| !peer.note.is_empty());
-    notes.extend(unwell.map(|peer| format!("{} {}", peer.node, peer.note)));
-    notes.retain(|note| !note.is_empty());
-    notes.join("; ")
-}
-
 /// The first names of a list, and how many more there are.
 pub(super) fn some(names: &[&str]) -> String {
     let shown = names.get(..SHOWN.min(names.len())).unwrap_or_default().join(", ");
@@ -214,7 +208,7 @@ mod tests {
             let health = if matches!(said, Said::Failed(_)) { Health::Down } else { Health::Up };
             Probed { node, said, health, version: "7.10.2".into() }
         });
-        cluster.gather(probed.collect())
+        cluster.gather(&probed.collect::<Vec<_>>())
     }
 
     fn learn(cluster: &Cluster, status: Require, words: &str) {
@@ -232,7 +226,9 @@ mod tests {
         let seen = gathered(&cluster, vec![Said::Failed(Reach::Refused), Said::Failed(Reach::Silent), view("u", true)]);
         let answer = seen.answer().expect("it lives");
         assert_eq!((answer.run_id.as_str(), answer.writable, answer.unfit.as_str()), ("u", true, ""));
-        assert_eq!(answer.note, "yellow: 1 shards are unassigned; a:1 refuses connections; a:2 gives no answer");
+        assert_eq!(answer.note, "yellow: 1 shards are unassigned");
+        let notes: Vec<&str> = seen.peers.iter().map(|peer| peer.note.as_str()).collect();
+        assert_eq!(notes, ["refuses connections", "gives no answer", ""]);
         let health: Vec<Health> = seen.peers.iter().map(|peer| peer.health).collect();
         assert_eq!(health, [Health::Down, Health::Down, Health::Up]);
     }
