@@ -13,6 +13,8 @@ mod modes;
 mod real;
 #[path = "elastic_path/special.rs"]
 mod special;
+#[path = "elastic_path/tls.rs"]
+mod tls;
 
 use common::http::Http;
 use std::io::{Read, Write};

@@ -308,6 +308,9 @@ impl Driver {
             svc = %self.desk.name, epoch = %route.epoch, op = self.desk.about().op, route = name,
             node = route.target.as_ref().map_or("", |target| target.node.as_str()), "published"
         );
+        if let Some(slow) = view.slow {
+            tracing::info!(svc = %self.desk.name, slow_ms = slow.as_millis(), "each write waits, so that the new node catches up");
+        }
         self.desk.board.publish(view);
         crash::point("after", "publish", || name);
     }

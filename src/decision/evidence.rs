@@ -42,8 +42,8 @@ pub(super) enum Verdict {
         words: String,
         /// Nobody listens at its address.
         refused: bool,
-        /// A standby still hears it: the path from here is broken.
-        heard: bool,
+        /// What its standbys hear of it.
+        hearing: Hearing,
     },
     /// It is gone.
     Dead {
@@ -52,6 +52,17 @@ pub(super) enum Verdict {
         /// The evidence.
         words: String,
     },
+}
+
+/// What the standbys of a suspect hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hearing {
+    /// One hears it: the path from here is broken.
+    Heard,
+    /// One has heard nothing for two heartbeats, and none hears it.
+    Unheard,
+    /// None can tell, or they weren't asked yet.
+    Untold,
 }
 
 /// What the standbys say of the primary.
@@ -74,21 +85,21 @@ impl Machine {
             // A reload took it out of the list, and nobody asks it any more. Whatever was found before that still holds: a standby
             // that is parked would copy what the primary came back with.
             let words = format!("{} is routed and not configured: it isn't asked", target.node);
-            return Verdict::Suspect { words, refused: false, heard: false };
+            return Verdict::Suspect { words, refused: false, hearing: Hearing::Untold };
         };
-        let suspect = |words: String| Verdict::Suspect { words, refused: false, heard: false };
+        let suspect = |words: String| Verdict::Suspect { words, refused: false, hearing: Hearing::Untold };
         let Some(reach) = node.failed() else {
             return match (&self.strange, node.fresh()) {
                 // It loads, as a process that just started does, and may have little to load.
                 (_, None) => {
                     let words = format!("{address} {}", node.failure(now.mono));
-                    Verdict::Suspect { words, refused: true, heard: false }
+                    Verdict::Suspect { words, refused: true, hearing: Hearing::Untold }
                 }
                 (Some(strange), _) => Verdict::Dead { cause: Cause::Replaced, words: strange.text.clone() },
                 (None, Some(answer)) if self.is_judging(answer) => Verdict::Suspect {
                     words: format!("{address} restarted: what it holds is compared"),
                     refused: true,
-                    heard: false,
+                    hearing: Hearing::Untold,
                 },
                 (None, _) => Verdict::Well,
             };
@@ -109,9 +120,9 @@ impl Machine {
 
     fn judge(&self, address: &NodeAddress, node: &NodeState, cause: Cause, failure: String, now: Now) -> Verdict {
         let refused = cause == Cause::Refused;
-        let suspect = |why: &str, heard| Verdict::Suspect { words: format!("{failure}; {why}"), refused, heard };
+        let suspect = |why: &str, hearing| Verdict::Suspect { words: format!("{failure}; {why}"), refused, hearing };
         if node.health != Health::Down {
-            return Verdict::Suspect { words: failure, refused, heard: false };
+            return Verdict::Suspect { words: failure, refused, hearing: Hearing::Untold };
         }
         let failing = node.failing_since.map_or(Duration::ZERO, |since| now.mono.saturating_sub(since));
         let hung = failing >= self.settings.health.hang_window;
@@ -124,21 +135,21 @@ impl Machine {
             return if refused || hung {
                 Verdict::Dead { cause, words: failure }
             } else {
-                suspect("not yet for hang_window", false)
+                suspect("not yet for hang_window", Hearing::Untold)
             };
         }
         match self.opinion(address, node, refused) {
-            Opinion::Heard(who) => suspect(&format!("{who} hears it: the path from here is broken"), true),
+            Opinion::Heard(who) => suspect(&format!("{who} hears it: the path from here is broken"), Hearing::Heard),
             Opinion::Lost(who) => Verdict::Dead { cause, words: format!("{failure}; {who} lost its link to it") },
             Opinion::Unheard(who) if hung => {
                 Verdict::Dead { cause, words: format!("{failure}; {who} has heard nothing from it either") }
             }
-            Opinion::Unheard(_) => suspect("silence counts as a hang after hang_window", false),
+            Opinion::Unheard(_) => suspect("silence counts as a hang after hang_window", Hearing::Unheard),
             // The standbys that said so are parked since, so that it fences itself.
             Opinion::None if hung && self.alert.proven => {
                 Verdict::Dead { cause, words: format!("{failure}; its standbys had lost it too, and are parked") }
             }
-            Opinion::None => suspect("no standby can confirm that it is gone", false),
+            Opinion::None => suspect("no standby can confirm that it is gone", Hearing::Untold),
         }
     }
 
@@ -199,7 +210,7 @@ impl Machine {
     }
 
     /// Whether the silent primary has stopped by itself: too few standbys are left that acknowledge anything to it, for its
-    /// lag limit and a second. Otherwise when it will have, in words.
+    /// lag limit. Otherwise when it will have, in words.
     pub(super) fn fences_itself(&self, now: Now) -> Result<(), String> {
         let Some((address, node)) = self.route.target.as_ref().and_then(|to| self.nodes.get_key_value(&to.node)) else {
             return Err("no primary is known".into());
@@ -218,7 +229,7 @@ impl Machine {
         let Some(since) = needed.checked_sub(1).map_or(Some(Duration::ZERO), |last| cut.get(last).copied()) else {
             return Err(format!("{address} may still have {standbys} standbys that keep it writable"));
         };
-        let left = (since + Duration::from_secs(lag_seconds + 1)).saturating_sub(now.mono);
+        let left = (since + Duration::from_secs(lag_seconds)).saturating_sub(now.mono);
         if left.is_zero() {
             Ok(())
         } else {

@@ -6,7 +6,7 @@
 
 use super::{
     Now,
-    evidence::{Cause, Verdict},
+    evidence::{Cause, Hearing, Verdict},
     guards::Purpose,
     health::NodeState,
     machine::{Machine, TRY_AGAIN},
@@ -36,11 +36,14 @@ impl Machine {
         }
         match self.verdict(now) {
             Verdict::Well => self.relax(now),
-            Verdict::Suspect { words, refused, heard } => {
+            Verdict::Suspect { words, refused, hearing } => {
                 self.alarm(refused, now);
                 self.alert.words = words;
-                self.alert.heard = heard;
-                self.alert.proven &= !heard;
+                self.alert.heard = hearing == Hearing::Heard;
+                self.alert.proven &= !self.alert.heard;
+                if hearing == Hearing::Unheard && !refused {
+                    self.cut_off(now);
+                }
                 self.alert.refusals.clear();
             }
             Verdict::Dead { cause, words } => {
@@ -149,6 +152,20 @@ impl Machine {
             self.silence(silenced, now);
         }
         self.fences_itself(now).err().map(|words| Refusal::new(Guard::Fence, words))
+    }
+
+    /// A primary that finishes no write without its standbys loses nothing but time by being cut off from them, should it wake within
+    /// `hang_window` after all. Parking them takes its time too where each says goodbye to it first, so it begins as soon as they hear
+    /// nothing either.
+    fn cut_off(&mut self, now: Now) {
+        let routed = self.routed().and_then(|to| self.nodes.get_key_value(&to.node));
+        let silenced = routed.and_then(|(address, node)| self.silence_of(address, node));
+        let waits = silenced.as_ref().is_some_and(|silenced| silenced.standbys > 0 && silenced.lag_seconds == 0);
+        if waits && self.managed() && self.own_guards(now).is_empty() {
+            // They are no witnesses any more once they are parked.
+            self.alert.proven = true;
+            self.silence(silenced, now);
+        }
     }
 
     /// It stops by itself without its standbys. Journal first: a restart knows only from there what they had confirmed.

@@ -105,7 +105,8 @@ pub enum Part {
 pub struct SelfFence {
     /// It needs at least so many standbys that keep up. Redis: `min-replicas-to-write`.
     pub standbys: u64,
-    /// How long after their last word it stops. Redis: `min-replicas-max-lag`.
+    /// How long after their last word it has stopped. Redis: `min-replicas-max-lag` and a second, since it counts whole ones. Zero
+    /// for one that finishes no write without them, such as a semi-synchronous MySQL.
     pub lag: Duration,
 }
 

@@ -27,6 +27,7 @@ pub mod search_load;
 pub mod search_server;
 pub mod search_service;
 pub mod skip;
+pub mod terminal;
 pub mod volume;
 
 use std::path::PathBuf;

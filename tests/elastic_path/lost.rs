@@ -135,6 +135,22 @@ fn reads_leave_a_node_that_hangs_and_writes_are_given_up_when_it_is_gone() {
 }
 
 #[test]
+fn a_write_that_may_have_been_executed_is_not_said_to_be_refused() {
+    let (a, b) = (MockNode::start(|_| Reply::Hang), MockNode::echo("b"));
+    let path = ElasticPath::to(&[("a", vec![a.address()]), ("b", vec![b.address()])]);
+    let mut http = path.http();
+    http.send("PUT", "/i/_doc/1", "{}").expect("sent");
+    wait_for("the request", PATIENCE, || a.seen().len() == 1);
+    path.publish(Mode::Hold, "a", None);
+    a.kill();
+    path.publish(Mode::ReadOnly, "b", None);
+    let answer = http.answer("PUT").expect("an answer");
+    assert_eq!((answer.status, kind(&answer).as_str()), (500, "outcome_unknown_exception"));
+    assert_eq!(http.call("PUT", "/i/_doc/1", "{}").expect("an answer").status, 403);
+    assert!(b.seen().is_empty());
+}
+
+#[test]
 fn a_kept_connection_that_was_closed_is_no_trouble() {
     let node = MockNode::echo("a");
     let path = ElasticPath::to(&[("a", vec![node.address()])]);

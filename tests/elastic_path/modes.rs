@@ -1,4 +1,5 @@
 //! Where requests go in each mode of the route, and over a switch.
+#![expect(clippy::disallowed_types, reason = "threads of a test, far from the data path")]
 
 use super::common::elastic_path::ElasticPath;
 use super::common::mock_node::{MockNode, Reply, ok};

@@ -247,7 +247,7 @@ impl Storm {
         }
         let Some(old) = self.index(from.as_str()) else { return };
         let lied = self.now < self.ledger.lied_until;
-        let lives = self.nodes[old].takes_writes(self.now) && self.nodes[old].since + SECOND < stage_began;
+        let lives = self.answers_writes(old) && self.nodes[old].since + SECOND < stage_began;
         let accepted = !planned && self.settings.failover.unfenced == Unfenced::Promote;
         let alone = self.settings.health.second_opinion == SecondOpinion::None;
         if lives && !accepted && !lied && !alone && !again {

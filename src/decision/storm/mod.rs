@@ -80,6 +80,8 @@ enum Item {
     Send(usize),
     /// A write reaches a node, on a connection to that process of it; the life of ours that sent it.
     Arrive(u32, usize, u64, u64),
+    /// It was carried out there, and waits for standbys.
+    Waits(u32, usize, u64, u64),
     Answered(u32, bool),
     Boot,
     Loaded(usize, u64),
@@ -124,6 +126,7 @@ impl Storm {
             Node::new(name, n, names.len(), follows, plan.to_write)
         });
         let mut nodes: Vec<Node> = nodes.collect();
+        nodes.iter_mut().for_each(|node| node.semi_sync = plan.semi_sync());
         if !independent {
             for n in 1..names.len() {
                 nodes[0].acks[n] = Some((0, 1000));
@@ -232,6 +235,7 @@ impl Storm {
             Item::Report(worker) => self.report(worker),
             Item::Send(worker) => self.send(worker),
             Item::Arrive(write, n, run, life) => self.arrive(write, n, run, life),
+            Item::Waits(write, n, run, life) => self.waits(write, n, run, life),
             Item::Answered(write, well) => self.answered(write, well),
             Item::Boot => self.boot(),
             Item::Loaded(n, run) => {

@@ -163,6 +163,35 @@ fn a_primary_that_fences_itself_is_replaced_after_its_lag_limit_and_a_second() {
 }
 
 #[test]
+fn a_primary_that_waits_for_its_standbys_is_replaced_after_hang_window_and_nothing_is_lost() {
+    for hang in [Fault::Hang(0, 600 * SECOND), Fault::Alone(0, 600 * SECOND)] {
+        let mut plan = shipped(3);
+        (plan.heartbeat, plan.to_write, plan.named) = (1, 1, true);
+        let mut storm = steady(plan);
+        storm.run(2 * SECOND);
+        storm.begin(hang);
+        let took = moves(&mut storm, 1, 40 * SECOND);
+        assert!((6 * SECOND..7 * SECOND).contains(&took), "{took} us: hang_window, and nothing after it");
+        assert!(storm.ledger.flips.iter().all(|flip| flip.lost.is_empty()), "what two had is never lost");
+    }
+}
+
+#[test]
+fn a_primary_that_wakes_before_its_hang_counts_gets_its_standbys_back() {
+    let mut plan = shipped(3);
+    (plan.heartbeat, plan.to_write, plan.named) = (1, 1, true);
+    let mut storm = steady(plan);
+    storm.begin(Fault::Hang(0, 5 * SECOND));
+    storm.run(9 * SECOND / 2);
+    let parked = |storm: &Storm| storm.core.durable().is_some_and(|state| state.parked.len() == 2);
+    assert!(parked(&storm), "its standbys hear nothing: {}", storm.state());
+    storm.run(5 * SECOND / 2);
+    assert!(storm.steady(), "{}", storm.state());
+    stays(&mut storm, SECOND);
+    heals(&mut storm);
+}
+
+#[test]
 fn a_primary_that_restarts_empty_is_replaced_by_its_standby_and_nothing_is_lost() {
     for down in [20 * MS, 200 * MS, 500 * MS] {
         for full_copy in [300 * MS, 5 * SECOND] {

@@ -94,6 +94,8 @@ pub(super) struct Node {
     pub(super) previous: u64,
     pub(super) previous_until: u64,
     pub(super) to_write: u64,
+    /// Without enough standbys writes aren't refused, they wait.
+    pub(super) semi_sync: bool,
     pub(super) link: Link,
     /// When each other node acknowledged the last time, and up to where.
     pub(super) acks: Vec<Option<(Us, u64)>>,
@@ -128,6 +130,7 @@ impl Node {
             previous: 0,
             previous_until: 0,
             to_write,
+            semi_sync: false,
             link: Link { up: follows != Follows::Nobody, ..Link::default() },
             acks: vec![None; nodes],
             pinged_at: 0,
@@ -145,6 +148,9 @@ impl Node {
 
     /// Too few standbys keep up, or the fence is set.
     pub(super) fn starved(&self, now: Us) -> bool {
+        if self.semi_sync {
+            return self.to_write >= FENCE;
+        }
         let good = self.acks.iter().flatten().filter(|(at, _)| now < at + 11 * SECOND).count();
         (good as u64) < self.to_write
     }
@@ -191,6 +197,10 @@ impl Node {
             self.replid = replid;
             self.link = Link::default();
             self.acks.fill(None);
+            if self.semi_sync {
+                // It would wait for standbys that it doesn't have yet.
+                self.to_write = 0;
+            }
         }
     }
 

@@ -33,6 +33,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Stores whose transactions have names replicate semi-synchronously instead: a write is acknowledged when so many standbys have it, and
+    /// waits for them for ever.
+    pub(super) fn semi_sync(&self) -> bool {
+        self.named && self.to_write > 0
+    }
+
     /// The shipped defaults, and nothing that happens by itself.
     pub(super) fn calm(nodes: usize, replication: Replication) -> Self {
         Self {

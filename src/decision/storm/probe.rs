@@ -132,9 +132,10 @@ impl Storm {
             other_managers: node.other_manager.then(|| "other on host-2".to_owned()).into_iter().collect(),
             yields: node.other_manager,
             heartbeat: Some(Duration::from_secs(self.plan.heartbeat)),
-            self_fence: (1..FENCE)
-                .contains(&node.to_write)
-                .then(|| SelfFence { standbys: node.to_write, lag: Duration::from_secs(10) }),
+            self_fence: (1..FENCE).contains(&node.to_write).then(|| SelfFence {
+                standbys: node.to_write,
+                lag: Duration::from_secs(if node.semi_sync { 0 } else { 11 }),
+            }),
             unfit: String::new(),
             sick: if node.sick { "writes are refused (MISCONF)".into() } else { String::new() },
             note: String::new(),

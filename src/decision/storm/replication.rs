@@ -120,7 +120,12 @@ impl Storm {
         let node = &mut self.nodes[n];
         node.link = Link { up: true, last_io: now, retry_at: 0, copied_at: None, acked_at: now };
         let offset = node.offset;
-        self.nodes[of].acks[n] = Some((now, offset));
+        let primary = &mut self.nodes[of];
+        primary.acks[n] = Some((now, offset));
+        if primary.semi_sync && primary.to_write == 0 {
+            // It was promoted in the place of one that waited.
+            primary.to_write = self.plan.to_write;
+        }
     }
 
     /// What the primary wrote a moment ago arrives, and is applied.

@@ -3,7 +3,7 @@
 use super::{
     Item, MS, SECOND, Sabotage, Storm, WORKERS, core,
     net::{Path, US},
-    node::Proc,
+    node::{Follows, Proc},
     probe::Reached,
 };
 use crate::{
@@ -139,8 +139,44 @@ impl Storm {
         if well {
             self.nodes[n].push(Some(write), now);
             self.accepted(write, n);
+            if self.plan.semi_sync() {
+                return self.waits(write, n, run, life);
+            }
         }
         self.hears(write, n, life, well);
+    }
+
+    /// Until as many standbys have a write as its primary wants; it is in that one's log all the while.
+    pub(super) fn waits(&mut self, write: u32, n: usize, run: u64, life: u64) {
+        let has = self.standbys_of(n).filter(|standby| self.nodes[*standby].data.contains(&write)).count() as u64;
+        let node = &mut self.nodes[n];
+        match node.proc {
+            Proc::Hung => node.inbox.push(Item::Waits(write, n, run, life)),
+            Proc::Up if node.run == run && node.is_primary() => {
+                if has >= node.to_write {
+                    return self.hears(write, n, life, true);
+                }
+                self.at(5 * MS, Item::Waits(write, n, run, life));
+            }
+            // Its connection is gone.
+            Proc::Up | Proc::Down | Proc::Loading => {}
+        }
+    }
+
+    /// The standbys that a primary hears.
+    fn standbys_of(&self, n: usize) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).filter(move |s| {
+            let standby = &self.nodes[*s];
+            let attached = standby.follows == Follows::Node(n) && standby.link.up && self.nodes[n].acks[*s].is_some();
+            attached && standby.proc == Proc::Up && standby.host && self.net.open(s + 1, n + 1)
+        })
+    }
+
+    /// Whether a write at a node would be answered well now, or when it wakes.
+    pub(super) fn answers_writes(&self, n: usize) -> bool {
+        let node = &self.nodes[n];
+        let enough = !node.semi_sync || self.standbys_of(n).count() as u64 >= node.to_write;
+        enough && node.takes_writes(self.now)
     }
 
     fn hears(&mut self, write: u32, n: usize, life: u64, well: bool) {

@@ -6,7 +6,7 @@
 use crate::{
     config::{Failover, Health, Replication, Search, Service},
     model::{
-        name::{ClusterName, Kind, NodeAddress, ServiceName},
+        name::{ClusterName, Kind, NodeAddress},
         route::{Epoch, Mode, Route, Target},
     },
     proxy::{
@@ -78,7 +78,7 @@ fn node() -> SocketAddr {
 
 /// Tells the worker to serve applications that get their orders through the channel which is returned.
 fn applications(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_mpsc::Sender<Load> {
-    let port = Port { name: ServiceName::from("search"), reads: false };
+    let port = Port { name: "search".into(), reads: false };
     let tell = |message| assert!(inbox.send(message).is_ok(), "a worker");
     let (counters, threads) = (Arc::<Counters>::default(), Arc::default());
     tell(Message::Serve { port: port.clone(), board: board(node), counters, tls: None, threads });
@@ -133,8 +133,8 @@ fn board(node: SocketAddr) -> Arc<Board> {
         credentials: None,
         users: Vec::new(),
         replication_user: None,
-        idle_in_transaction: None,
         search: Search::default(),
+        idle_in_transaction: None,
         health: Health::default(),
         failover: Failover::defaults(Replication::None),
         clusters: Vec::new(),

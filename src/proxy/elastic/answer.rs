@@ -34,6 +34,7 @@ enum Stage {
 }
 
 /// An answer that is awaited, or on its way.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub struct Answer {
     /// The client has some of it already.
     pub delivered: bool,
@@ -212,7 +213,7 @@ impl Session {
     fn look_at_begin(&mut self, ask: &Ask, lease: &Lease, answer: &mut Answer) {
         let done = answer.left.is_nothing();
         let begin = std::mem::take(&mut answer.begin);
-        let changed = match &ask.rewrite {
+        let rewritten = match &ask.rewrite {
             Rewrite::No => None,
             Rewrite::Cursor => match cursor::find(&begin) {
                 Find::More if !done => {
@@ -228,7 +229,7 @@ impl Session {
             }
             Rewrite::Sniff(address) => done.then(|| sniff::collapse(&begin, address)).flatten(),
         };
-        let body = changed.as_deref().unwrap_or(&begin);
+        let body = rewritten.as_deref().unwrap_or(&begin);
         let raw = std::mem::take(&mut answer.head);
         // It was read once before.
         if let Ok(Some((head, _))) = ResponseHead::parse(&raw, ask.method, &Limits::NODE) {

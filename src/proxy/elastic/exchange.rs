@@ -93,8 +93,8 @@ impl Session {
     fn poll_up(&mut self, ask: &mut Ask, lease: &mut Lease, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
         if !lease.deaf && (!ask.out.is_sent() || lease.line.writer.unflushed()) {
             match ready!(ask.out.poll_send(&lease.line.writer, cx)) {
-                Ok(()) => {}
-                Err(_) if ask.whole && ask.out.is_untouched() => return Poll::Ready(Err(Trouble::Unsent)),
+                Ok(()) => lease.touched = true,
+                Err(_) if !lease.touched && ask.out.is_untouched() => return Poll::Ready(Err(Trouble::Unsent)),
                 // It may have answered before it closed.
                 Err(_) => lease.deaf = true,
             }

@@ -5,7 +5,7 @@
 
 use super::{
     answer::Answer,
-    ask::Ask,
+    ask::{Ask, KEPT},
     cluster::{Lease, Presence},
     desk::{Desk, SCRATCH},
     exchange::Trouble,
@@ -155,6 +155,7 @@ impl Session {
                         head.write(ask.out.fill(&self.desk.pool), &RequestChanges::default());
                         let taken = ask.left.pass(rest).map_err(|bad| Stop::Refuse(bad.into()))?;
                         ask.out.bytes.extend_from_slice(rest.get(..taken).unwrap_or_default());
+                        ask.whole = ask.out.bytes.len() <= KEPT;
                         inbox.drain(..used + taken);
                         self.put_back(inbox);
                     } else {
@@ -199,10 +200,8 @@ impl Session {
         }
         let owes = (!self.inbox.is_empty()).then_some(Owes::Head);
         self.handle.still_owes(owes, self.lane.second());
-        match ready!(self.poll_inbox(cx)) {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Ready(Err(Stop::Cut)),
-        }
+        let came = ready!(self.poll_inbox(cx));
+        Poll::Ready(if came { Ok(()) } else { Err(Stop::Cut) })
     }
 
     /// Takes what the client has sent into the inbox; false at its end.
@@ -299,7 +298,8 @@ impl Session {
                     return Err(Stop::Cut);
                 }
                 if !ask.is_repeatable() || !self.lane.budget.spend() {
-                    return Err(Stop::Lost(Refusal::lost(cluster.name.as_str(), &ask.request)));
+                    ask.cluster = Some(cluster);
+                    return Err(lost(ask));
                 }
                 ask.sent = true;
                 if ask.request.retry == Retry::SameCluster {
@@ -328,6 +328,8 @@ impl Session {
         loop {
             let mut opened = None;
             match need {
+                // What may have been executed already wasn't refused.
+                Need::Refused(_) if ask.sent && ask.request.changes => return Err(lost(ask)),
                 Need::Refused(refusal) => return Err(Stop::Refuse(refusal)),
                 Need::Route => {
                     lane.hold(true);
@@ -335,16 +337,13 @@ impl Session {
                     self.for_change(ask, lane.patience()).await?;
                 }
                 Need::Connection(cluster, place) => match open::open(&lane, &cluster, &cluster.nodes[place]).await {
-                    Some(line) => opened = Some(Lease::new(line, cluster, place, true)),
+                    Some(fresh) => opened = Some(Lease::new(fresh, cluster, place, true)),
                     None => ask.note_tried(&cluster, place),
                 },
                 Need::Node(cluster) => {
                     let name = cluster.name.as_str();
                     if ask.cluster.is_some() {
-                        return Err(match ask.sent {
-                            true => Stop::Lost(Refusal::lost(name, &ask.request)),
-                            false => Stop::Refuse(Refusal::cursor_gone(name)),
-                        });
+                        return Err(if ask.sent { lost(ask) } else { Stop::Refuse(Refusal::cursor_gone(name)) });
                     }
                     lane.outage.began();
                     let patience = lane.patience();
@@ -439,4 +438,10 @@ impl Session {
         // Whoever sends for longer than that has had the time to read.
         let _ = timeout(LINGER, end).await;
     }
+}
+
+/// The request's answer was lost, and it can't be sent again.
+fn lost(ask: &Ask) -> Stop {
+    let cluster = ask.cluster.as_ref().map_or("", |cluster| cluster.name.as_str());
+    Stop::Lost(Refusal::lost(cluster, &ask.request))
 }

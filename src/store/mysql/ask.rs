@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{net::ConnectError, store::BoxFuture};
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -45,8 +46,8 @@ impl fmt::Debug for Attempt {
 pub(super) struct Slow {
     /// All managers that announce themselves, as `service:instance`.
     pub(super) managers: Vec<String>,
-    /// Where standbys are attached from.
-    pub(super) standbys: Vec<String>,
+    /// Where standbys are attached from, by their own names: the connection that one had before it came back may still be there too.
+    pub(super) standbys: BTreeMap<String, String>,
     pub(super) semi_sync: SemiSync,
     /// How many writes wait for room on the disk.
     pub(super) waits_for_room: u64,
@@ -55,16 +56,13 @@ pub(super) struct Slow {
 }
 
 impl Slow {
-    fn read(answers: &[Rows]) -> Self {
-        let column = |index: usize| {
-            let rows = answers.get(index).into_iter().flat_map(Rows::iter);
-            rows.map(|row| row.at(0).to_owned()).collect::<Vec<_>>()
-        };
+    pub(super) fn read(answers: &[Rows]) -> Self {
+        let rows_of = |index: usize| answers.get(index).into_iter().flat_map(Rows::iter);
         let none = Rows::default();
         let rows = |index: usize| answers.get(index).unwrap_or(&none);
         Self {
-            managers: column(0),
-            standbys: column(1),
+            managers: rows_of(0).map(|row| row.at(0).to_owned()).collect(),
+            standbys: rows_of(1).map(|row| (row.at(0).to_owned(), row.at(1).to_owned())).collect(),
             semi_sync: SemiSync::read(rows(2), rows(3)),
             waits_for_room: rows(4).first().and_then(|row| row.at(0).parse().ok()).unwrap_or(0),
             refused: String::new(),

@@ -2,7 +2,8 @@
 //!
 //! MySQL: `super_read_only`, which nobody's rights pass. MariaDB: `read_only`, and since privileged logins pass that, the global read lock
 //! on a connection that is kept until the node is demoted or the fence is lifted. Setting either waits for statements under way, and
-//! new writes queue behind it, so a watchdog ends the attempt: a fence that can't be set at once is not set.
+//! new writes queue behind it, so a watchdog ends the attempt: a fence that can't be set at once is not set. Sessions that wait for a
+//! standby's acknowledgement, which may never come, are ended instead, while new writes queue: none slips in.
 
 use super::{
     actions::{executed, flavour, replica},
@@ -16,6 +17,8 @@ use crate::model::{action::Done, error::StoreError};
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, sleep};
 
+/// How long it is waited for others before it is asked for what they wait.
+const SOON: Duration = Duration::from_millis(50);
 /// How long writes may queue behind an attempt to set the fence.
 const WATCHDOG: Duration = Duration::from_millis(200);
 /// Errors of a statement that the watchdog ended, or that waited in vain for a lock.
@@ -30,15 +33,7 @@ pub(super) async fn fence(node: &Node) -> Result<Done, StoreError> {
     }
     let answers = node.run_on(&mut control, "SELECT @@GLOBAL.read_only", node.limit).await?;
     let before = first(&answers).is_some_and(|row| row.at(0) != "0");
-    let mut closed = set(node, &mut control, flavour).await;
-    if closed.is_err() && waits_for_acknowledgement(node, &mut control).await {
-        // Their transactions are in the binary log already: they can't be kept from being committed here, only from being reported.
-        // A server lets them wait on although they are cut, until it waits for nobody.
-        roles::cut_sessions(node, &mut control, flavour).await?;
-        roles::switch_semi_sync(node, &mut control, false).await?;
-        node.semi_sync_owed.store(true, Ordering::Relaxed);
-        closed = set(node, &mut control, flavour).await;
-    }
+    let closed = set(node, &mut control, flavour).await;
     let fenced = match closed {
         Ok(()) => executed(node, &mut control, flavour).await,
         Err(error) => Err(error),
@@ -64,14 +59,6 @@ pub(super) async fn fence(node: &Node) -> Result<Done, StoreError> {
     }
 }
 
-/// Whether sessions hang in a commit for want of a standby's acknowledgement: no fence can be set before they end, which they don't by
-/// themselves where semi-synchronous replication never falls back.
-async fn waits_for_acknowledgement(node: &Node, control: &mut Control) -> bool {
-    let question = "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%\\_wait\\_sessions'";
-    let answers = node.run_on(control, question, node.limit).await.unwrap_or_default();
-    first(&answers).is_some_and(|row| row.at(1) != "0")
-}
-
 async fn set(node: &Node, control: &mut Control, flavour: Flavour) -> Result<(), StoreError> {
     if flavour == Flavour::Mysql {
         return watched(node, control, "SET GLOBAL super_read_only=ON").await;
@@ -83,7 +70,8 @@ async fn set(node: &Node, control: &mut Control, flavour: Flavour) -> Result<(),
     cut_privileged(node, control).await
 }
 
-/// Runs a statement that may wait for others, and kills it after [`WATCHDOG`].
+/// Runs a statement that may wait for others: sessions that wait for an acknowledgement are ended for it after [`SOON`], and it is killed
+/// after [`WATCHDOG`] if it waits for anybody else.
 async fn watched(node: &Node, control: &mut Control, statement: &str) -> Result<(), StoreError> {
     node.connected(control).await?;
     let Some(mut connection) = control.kept.take() else { return Err(node.passing("lost its connection")) };
@@ -94,10 +82,10 @@ async fn watched(node: &Node, control: &mut Control, statement: &str) -> Result<
         tokio::pin!(run);
         tokio::select! {
             outcome = &mut run => outcome,
-            () = sleep(WATCHDOG) => {
+            () = sleep(SOON) => {
                 // In the meantime the statement may still succeed.
-                let (outcome, named) = tokio::join!(run, kill_query(node, id));
-                blockers = Some(named);
+                let (outcome, named) = tokio::join!(run, make_way(node, id));
+                blockers = named;
                 outcome
             }
         }
@@ -115,16 +103,50 @@ async fn watched(node: &Node, control: &mut Control, statement: &str) -> Result<
     }
 }
 
-/// Kills the statement of connection `id` from another one, and names who holds it up.
-async fn kill_query(node: &Node, id: u32) -> String {
-    let Ok(mut other) = node.open().await else {
+/// Connection `id` waits for others. If these wait for an acknowledgement, they are ended; otherwise its statement is killed, and who
+/// holds it up is named.
+async fn make_way(node: &Node, id: u32) -> Option<String> {
+    let Ok(other) = node.open().await else {
         // The session's own lock_wait_timeout ends it then.
-        return String::new();
+        return Some(String::new());
     };
-    let deadline = Instant::now() + node.limit;
-    let question = blockers(other.flavour(), id);
-    let blockers = other.run(&question, deadline).await;
-    if let Err(error) = other.run(&format!("KILL QUERY {id}"), deadline).await {
+    let mut beside = Control { kept: Some(other), ..Control::default() };
+    match end_waiting(node, &mut beside).await {
+        Ok(true) => None,
+        Ok(false) => {
+            sleep(WATCHDOG.saturating_sub(SOON)).await;
+            Some(kill_query(node, &mut beside, id).await)
+        }
+        Err(error) => {
+            tracing::warn!(node = %node.address, %error, "sessions that wait for an acknowledgement could not be ended");
+            Some(kill_query(node, &mut beside, id).await)
+        }
+    }
+}
+
+/// Ends sessions that hang in a commit for want of a standby's acknowledgement, if there are any: no fence can be set before they end,
+/// which they don't by themselves where semi-synchronous replication never falls back. Their transactions are in the binary log already:
+/// they can't be kept from being committed here, only from being reported. A server lets them wait on although they are cut, until it
+/// waits for nobody.
+async fn end_waiting(node: &Node, beside: &mut Control) -> Result<bool, StoreError> {
+    let flavour = flavour(node, beside).await?;
+    let question = "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%\\_wait\\_sessions'";
+    let answers = node.run_on(beside, question, node.limit).await?;
+    if !first(&answers).is_some_and(|row| row.at(1) != "0") {
+        return Ok(false);
+    }
+    roles::cut_sessions(node, beside, flavour).await?;
+    node.semi_sync_owed.store(true, Ordering::Relaxed);
+    roles::switch_semi_sync(node, beside, false).await
+}
+
+/// Kills the statement of connection `id` from another one, and names who holds it up.
+async fn kill_query(node: &Node, beside: &mut Control, id: u32) -> String {
+    let blockers = match flavour(node, beside).await {
+        Ok(flavour) => node.run_on(beside, &blockers(flavour, id), node.limit).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = node.run_on(beside, &format!("KILL QUERY {id}"), node.limit).await {
         tracing::warn!(node = %node.address, %error, "a fence that waits could not be given up");
     }
     let blockers = blockers.unwrap_or_default();

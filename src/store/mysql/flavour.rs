@@ -70,12 +70,15 @@ impl Flavour {
         self.pick("SHOW REPLICA STATUS", "SHOW ALL SLAVES STATUS")
     }
 
-    /// What a probe asks now and then: other managers, attached standbys, semi-synchronous replication, writes that wait for room.
+    /// What a probe asks now and then: other managers, attached standbys (by their own names, and from where), semi-synchronous replication, writes that wait for room.
     pub(super) fn slow_questions(self) -> &'static str {
         self.pick(
             "SELECT DISTINCT ATTR_VALUE FROM performance_schema.session_connect_attrs \
              WHERE ATTR_NAME = 'pointsman_manager'; \
-             SELECT HOST FROM performance_schema.processlist WHERE COMMAND LIKE 'Binlog Dump%'; \
+             SELECT COALESCE(u.VARIABLE_VALUE, p.ID), p.HOST FROM performance_schema.processlist p \
+             JOIN performance_schema.threads t ON t.PROCESSLIST_ID = p.ID \
+             LEFT JOIN performance_schema.user_variables_by_thread u \
+             ON u.THREAD_ID = t.THREAD_ID AND u.VARIABLE_NAME = 'replica_uuid' WHERE p.COMMAND LIKE 'Binlog Dump%'; \
              SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_variables \
              WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%'; \
              SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status \
@@ -83,8 +86,7 @@ impl Flavour {
              SELECT COUNT(*) FROM performance_schema.processlist WHERE STATE = 'Waiting for disk space'",
             "SELECT DISTINCT ATTR_VALUE FROM performance_schema.session_connect_attrs \
              WHERE ATTR_NAME = 'pointsman_manager'; \
-             SELECT HOST FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'; \
-             SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'; SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'; \
+             SHOW SLAVE HOSTS; SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'; SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'; \
              SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for %disk space%'",
         )
     }

@@ -197,7 +197,7 @@ fn part(replica: Option<&Replica>, slow: &Slow, state: &mut ProbeState) -> Part 
         let semi_sync = slow.semi_sync;
         // Only those that acknowledge count for a primary that needs acknowledgements.
         let many = if semi_sync.enabled { usize::try_from(semi_sync.clients).unwrap_or(0) } else { usize::MAX };
-        let standbys = slow.standbys.iter().take(many).map(|host| (NodeAddress::from(host.as_str()), 0));
+        let standbys = slow.standbys.values().take(many).map(|host| (NodeAddress::from(host.as_str()), 0));
         return Part::Primary { standbys: standbys.collect() };
     };
     let now = Instant::now();
@@ -256,6 +256,23 @@ mod tests {
         assert_eq!(run_id("a", 113, 10, &mut state), "a/103", "it was started again");
         assert_eq!(run_id("a", 105, 0, &mut state), "a/105", "and again, at once");
         assert_eq!(run_id("b", 105, 0, &mut state), "b/105");
+    }
+
+    #[test]
+    fn a_standby_that_came_back_is_one_standby() {
+        let row = |values: &[&str]| values.iter().map(|value| Some((*value).to_owned())).collect();
+        let rows =
+            |rows: &[&[&str]]| Rows { columns: Vec::new(), rows: rows.iter().map(|values| row(values)).collect() };
+        let answers = [
+            rows(&[]),
+            rows(&[&["uuid-1", "10.0.0.2:4000"], &["uuid-1", "10.0.0.2:4010"]]),
+            rows(&[&["rpl_semi_sync_source_enabled", "ON"]]),
+            rows(&[&["Rpl_semi_sync_source_clients", "2"]]),
+        ];
+        let slow = Slow::read(&answers);
+        assert_eq!(slow.semi_sync.clients, 2, "its former connection counts");
+        let Part::Primary { standbys } = part(None, &slow, &mut ProbeState::default()) else { panic!("a primary") };
+        assert_eq!(standbys, [("10.0.0.2:4010".into(), 0)]);
     }
 
     #[test]

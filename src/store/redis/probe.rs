@@ -203,7 +203,7 @@ fn answer(
         other_managers: managers.to_vec(),
         yields,
         heartbeat: seconds(5),
-        self_fence: own_fence.map(|(standbys, lag)| SelfFence { standbys, lag }),
+        self_fence: own_fence.map(|(standbys, lag)| SelfFence { standbys, lag: lag + Duration::from_secs(1) }),
         sick,
         unfit: String::new(),
         note: notes(replies.get(3).and_then(error), starved, replies.get(8), was_silent),

@@ -44,10 +44,17 @@ pub const FAULTS: &[Fault] = &[
     ),
     Fault(
         "2, 3",
-        "MySQL: SIGSTOP of a semi-synchronous primary",
-        "replaced by itself, nothing acknowledged is lost",
+        "MySQL: SIGSTOP of a semi-synchronous primary, 5 rounds",
+        "replaced by itself in 3.5 s, nothing acknowledged is lost",
         SLOW,
         hang::semi_synchronous_hangs,
+    ),
+    Fault(
+        "2, 3",
+        "MySQL: SIGSTOP of a semi-synchronous primary, unfenced = promote, 5 rounds",
+        "replaced in 3.5 s, nothing acknowledged is lost",
+        SLOW,
+        hang::semi_synchronous_hangs_unfenced,
     ),
     Fault(
         "2",

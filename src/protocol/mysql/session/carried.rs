@@ -100,6 +100,12 @@ impl Carried {
         }
     }
 
+    /// True while a statement is under way whose text says what it changes.
+    #[inline]
+    pub fn is_changing(&self) -> bool {
+        self.pending.is_some()
+    }
+
     /// `COM_INIT_DB` is sent. Its answer tells the schema only if it is another than before.
     pub fn sent_schema(&mut self, schema: &[u8]) {
         self.sent(Statement { kind: Kind::Use, flags: Flags::default() }, None);
