@@ -9,7 +9,7 @@ BENCH ?=
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 
-.PHONY: demo test faults simulate lint bench bench-mysql bench-elastic fuzz suites suites-mysql suites-elastic clean-servers
+.PHONY: demo test faults simulate lint bench bench-mysql bench-elastic sysbench fuzz suites suites-mysql suites-elastic clean-servers
 
 # `make demo STORES="redis mysql elasticsearch"`, `make demo STORES=mysql MYSQL=mariadb`, `make demo STORES=elasticsearch SEARCH=elasticsearch7`.
 demo:
@@ -57,6 +57,11 @@ bench-elastic:
 	tests/servers/install opensearch2 haproxy nginx envoy wrk
 	cargo build --release --quiet
 	benches/elastic_side_by_side $(BENCH)
+
+# sysbench with 4 x 100,000 rows through a planned switch, on both flavours, beside a direct run; any error ends it.
+sysbench:
+	tests/servers/install mysql9 mariadb sysbench
+	cargo test --test mysql_sysbench -- --ignored --nocapture --test-threads=1
 
 # Every fuzz target for a while, with the nightly compiler that cargo-fuzz needs (rustup toolchain install nightly).
 fuzz: export PATH := $(CURDIR)/target/tools/bin:$(PATH)

@@ -19,7 +19,7 @@ HEALTH = ('{"cluster_name":"NAME","status":"green","timed_out":false,"number_of_
           '"discovered_master":true,"discovered_cluster_manager":true,"active_primary_shards":1,"active_shards":1,"relocating_shards":0,'
           '"initializing_shards":0,"unassigned_shards":0,"delayed_unassigned_shards":0,"number_of_pending_tasks":0,'
           '"number_of_in_flight_fetch":0,"task_max_waiting_in_queue_millis":0,"active_shards_percent_as_number":100.0}')
-IDENTITY = ('{"name":"NAME-1","cluster_name":"NAME","cluster_uuid":"NAMENAMENAMENAMENAMEaa","version":{"distribution":"opensearch",'
+IDENTITY = ('{"name":"NAME-1","cluster_name":"NAME","cluster_uuid":"uuid-of-NAME","version":{"distribution":"opensearch",'
             '"number":"2.19.1","minimum_wire_compatibility_version":"7.10.0","minimum_index_compatibility_version":"7.0.0"},'
             '"tagline":"The OpenSearch Project: https://opensearch.org/"}')
 
@@ -50,6 +50,7 @@ MOCK = """
     location / {{ return 200 '{document}'; }}
     location = / {{ return 200 '{identity}'; }}
     location /_cluster/health {{ return 200 '{health}'; }}
+    location /_cluster/state {{ return 200 '{{"cluster_uuid":"{uuid}","master_node":"one"}}'; }}
     location /_ {{ return 200 '{{}}'; }}
   }}
 """
@@ -157,7 +158,7 @@ def start_mock(stack, folder):
     ports = [peers.free_port(), peers.free_port()]
     servers = ""
     for name, port in zip(("main", "spare"), ports):
-        texts = {"identity": IDENTITY.replace("NAME", name), "health": HEALTH.replace("NAME", name)}
+        texts = {"identity": IDENTITY.replace("NAME", name), "health": HEALTH.replace("NAME", name), "uuid": f"uuid-of-{name}"}
         servers += MOCK.format(port=port, document=DOCUMENT, **texts)
     program = peers.SERVERS / "nginx/nginx"
     process = start_nginx(stack, folder, "mock", servers)

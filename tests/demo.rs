@@ -97,3 +97,19 @@ fn the_demo_of_mysql_keeps_its_promises() {
         assert!(crash.starts_with("demo store=mysql operation=crash errors=0 stall_ms="), "{component}: {said}");
     }
 }
+
+#[test]
+fn the_demo_of_search_keeps_its_promises() {
+    require_server!("opensearch2");
+    let mut command = Command::new(program());
+    command.args(["demo", "--stores", "elasticsearch", "--seconds", "6", "--search-node"]);
+    command.arg(servers_folder().join("opensearch2/node"));
+    let output = command.stdin(Stdio::null()).output().expect("its end");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let planned = "demo store=elasticsearch operation=planned errors=0 stall_ms=";
+    assert_eq!(said.lines().filter(|line| line.starts_with(planned) && line.ends_with(" lost=0")).count(), 2, "{said}");
+    let crash = said.lines().next_back().unwrap_or_default();
+    assert!(crash.starts_with("demo store=elasticsearch operation=crash errors=0 stall_ms="), "{said}");
+    assert!(crash.contains(" lost=0 "), "{said}");
+}

@@ -1,7 +1,7 @@
 //! sysbench's own read-write load with prepared statements, for which any error is fatal, through a planned switch.
 //!
 //! The small one runs with all tests. The full one (4 tables of 100,000 rows, both flavours, beside a run directly at the server) is
-//! `cargo test --test mysql_sysbench -- --ignored --nocapture`.
+//! `make sysbench`.
 
 mod common;
 
@@ -102,7 +102,7 @@ fn a_small_one_through_a_planned_switch() {
 }
 
 #[test]
-#[ignore = "a minute and a half a flavour: see above"]
+#[ignore = "make sysbench: a minute and a half a flavour"]
 fn the_full_one_on_mysql_9() {
     require_server!("mysql9");
     require_server!("sysbench");
@@ -110,7 +110,7 @@ fn the_full_one_on_mysql_9() {
 }
 
 #[test]
-#[ignore = "a minute and a half a flavour: see above"]
+#[ignore = "make sysbench: a minute and a half a flavour"]
 fn the_full_one_on_mariadb() {
     require_server!("mariadb");
     require_server!("sysbench");

@@ -198,9 +198,9 @@ fn read(stream: &mut TcpStream, inbox: &mut Vec<u8>) -> Option<Asked> {
         Body::Chunked => {
             let mut scanner = ChunkScanner::default();
             loop {
-                let scanned = scanner.decode(inbox, &mut body).expect("proper chunks");
-                inbox.drain(..scanned.len);
-                if scanned.done {
+                let part = scanner.decode(inbox, &mut body).expect("proper chunks");
+                inbox.drain(..part.len);
+                if part.done {
                     break;
                 }
                 more(stream, inbox)?;
@@ -213,7 +213,7 @@ fn read(stream: &mut TcpStream, inbox: &mut Vec<u8>) -> Option<Asked> {
 }
 
 fn more(stream: &mut TcpStream, inbox: &mut Vec<u8>) -> Option<()> {
-    let mut chunk = [0; 64 * 1024];
+    let mut chunk = [0; 16 * 1024];
     let many = stream.read(&mut chunk).ok().filter(|many| *many > 0)?;
     inbox.extend_from_slice(&chunk[..many]);
     Some(())

@@ -49,7 +49,7 @@ fn works(component: &str) {
     loop {
         let body = format!(r#"{{"scroll":"1m","scroll_id":"{id}"}}"#);
         let page = call("POST", "/_search/scroll", &body).good().json();
-        id = page["_scroll_id"].as_str().expect("a cursor").to_owned();
+        page["_scroll_id"].as_str().expect("a cursor").clone_into(&mut id);
         match page["hits"]["hits"].as_array().map_or(0, Vec::len) {
             0 => break,
             many => found += many,

@@ -40,7 +40,9 @@ fn requests_pass_over_tls_on_both_sides() {
             })
         })
         .collect();
-    clients.into_iter().for_each(|client| client.join().expect("no error"));
+    for client in clients {
+        client.join().expect("no error");
+    }
     assert!(node.accepted() <= 8, "connections are kept");
     let plain = inner.http().call("GET", "/", "");
     assert!(plain.is_err(), "no plain HTTP where TLS is spoken");

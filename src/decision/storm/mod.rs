@@ -126,7 +126,9 @@ impl Storm {
             Node::new(name, n, names.len(), follows, plan.to_write)
         });
         let mut nodes: Vec<Node> = nodes.collect();
-        nodes.iter_mut().for_each(|node| node.semi_sync = plan.semi_sync());
+        for node in &mut nodes {
+            node.semi_sync = plan.semi_sync();
+        }
         if !independent {
             for n in 1..names.len() {
                 nodes[0].acks[n] = Some((0, 1000));

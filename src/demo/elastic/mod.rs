@@ -13,6 +13,8 @@ use std::{fmt::Write as _, rc::Rc, time::Duration};
 
 /// How many documents both clusters hold from the beginning.
 const CATALOG: usize = 1000;
+/// How many of them are written once more, each with a search, before the show begins.
+const WARM: usize = 200;
 /// Of how many groups they are.
 const GROUPS: usize = 10;
 
@@ -107,5 +109,16 @@ async fn fill(port: u16) -> Result<(), String> {
         // Writing to a string doesn't fail.
         let _ = writeln!(body, "{{\"index\":{{\"_id\":\"{number}\"}}}}\n{{\"group\":{}}}", number % GROUPS);
     }
-    client.call("POST", "/catalog/_bulk?refresh=true", body).await?.good().map(drop)
+    client.call("POST", "/catalog/_bulk?refresh=true", body).await?.good()?;
+    warm(&mut client).await
+}
+
+/// A server that has just started takes its time over the first requests of a kind, which isn't what is to be shown.
+async fn warm(client: &mut Client) -> Result<(), String> {
+    for number in 0..WARM {
+        let document = format!("{{\"group\":{}}}", number % GROUPS);
+        client.call("PUT", &format!("/catalog/_doc/{number}"), document).await?.good()?;
+        client.call("POST", "/catalog/_search", "{\"query\":{\"term\":{\"group\":1}}}").await?.good()?;
+    }
+    Ok(())
 }

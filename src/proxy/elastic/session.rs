@@ -249,7 +249,7 @@ impl Session {
                 Ok(()) => return self.finish(ask, lease, &answer),
                 Err(trouble) => trouble,
             };
-            if let Err(stop) = self.trouble(trouble, ask, lease, &answer) {
+            if let Err(stop) = self.trouble(&trouble, ask, lease, &answer) {
                 return self.stopped(stop, ask).await;
             }
         }
@@ -274,16 +274,14 @@ impl Session {
     }
 
     /// What to do when the answer was lost: nothing, and then the request is sent again, or the end of the exchange.
-    fn trouble(&mut self, trouble: Trouble, ask: &mut Ask, lease: Lease, answer: &Answer) -> Result<(), Stop> {
+    fn trouble(&mut self, trouble: &Trouble, ask: &mut Ask, lease: Lease, answer: &Answer) -> Result<(), Stop> {
         let cluster = Rc::clone(&lease.cluster);
         let (place, fresh, node) = (lease.place, lease.fresh, Rc::clone(lease.node()));
         drop(lease);
         match trouble {
-            Trouble::Gone => return Err(Stop::Cut),
-            Trouble::Late if answer.delivered => return Err(Stop::Cut),
-            Trouble::Late => return Err(Stop::Refuse(Refusal::too_slow())),
-            Trouble::BadBody(bad) if !answer.delivered => return Err(Stop::Refuse(bad.into())),
-            Trouble::BadBody(_) => return Err(Stop::Cut),
+            Trouble::Late if !answer.delivered => return Err(Stop::Refuse(Refusal::too_slow())),
+            Trouble::BadBody(bad) if !answer.delivered => return Err(Stop::Refuse((*bad).into())),
+            Trouble::Gone | Trouble::Late | Trouble::BadBody(_) => return Err(Stop::Cut),
             Trouble::Unsent => {}
             Trouble::Lost => {
                 tracing::debug!(node = %node.address, "an answer was lost");

@@ -132,7 +132,7 @@ async fn end_waiting(node: &Node, beside: &mut Control) -> Result<bool, StoreErr
     let flavour = flavour(node, beside).await?;
     let question = "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%\\_wait\\_sessions'";
     let answers = node.run_on(beside, question, node.limit).await?;
-    if !first(&answers).is_some_and(|row| row.at(1) != "0") {
+    if first(&answers).is_none_or(|row| row.at(1) == "0") {
         return Ok(false);
     }
     roles::cut_sessions(node, beside, flavour).await?;
