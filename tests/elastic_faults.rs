@@ -3,7 +3,7 @@
 mod common;
 
 use common::http;
-use common::search_load::{Felt, Load, Role, held};
+use common::search_load::{Fault, Felt, Load, Role, held};
 use common::search_server::{SEARCH_PATIENCE, SearchCluster};
 use common::search_service::SearchService;
 use common::wait_for;
@@ -25,6 +25,13 @@ fn silence(felt: &Felt, begin: Instant) -> Duration {
     pairs.map(|pair| pair[1] - pair[0].max(begin)).max().unwrap_or_default()
 }
 
+/// Whether it is an acknowledged write whose answer says that the dead node's copy didn't take it. That is the cluster's own word, also without
+/// a proxy, for what was on its way when the node died.
+fn lacks_a_copy(fault: &Fault, healed: Instant) -> bool {
+    let acknowledged = fault.words.contains(": 200 {") || fault.words.contains(": 201 {");
+    fault.role == Role::Index && acknowledged && fault.words.contains("\"failed\":1") && fault.sent < healed
+}
+
 /// One node of three dies: reads and writes with an id never fail, whichever node it is.
 #[test]
 fn one_node_of_three_dies() {
@@ -41,11 +48,19 @@ fn one_node_of_three_dies() {
         let killed = Instant::now();
         service.main.kill(victim);
         load.progress(500);
+        service.main.wait_nodes(2);
         service.main.wait_health("yellow");
+        let healed = Instant::now();
         load.progress(500);
         let felt = load.finish();
-        println!("node {victim} killed: {} good, silence {:?}, {:?}", felt.good, silence(&felt, killed), felt.faults);
-        assert!(felt.faults.is_empty(), "{:#?}\n{}", felt.faults, service.pointsman.log());
+        println!(
+            "node {victim} killed: {} good, silence {:?}, {} writes lack a copy",
+            felt.good,
+            silence(&felt, killed),
+            felt.faults.len()
+        );
+        let faults: Vec<_> = felt.faults.iter().filter(|fault| !lacks_a_copy(fault, healed)).collect();
+        assert!(faults.is_empty(), "{faults:#?}\n{}", service.pointsman.log());
         assert_eq!(service.routed(), "main", "a cluster that serves keeps its traffic");
         let held = held(&service.main);
         assert!(felt.writes.iter().flatten().all(|write| held.contains(&write.id)), "an acknowledged write is gone");

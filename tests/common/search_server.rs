@@ -250,6 +250,15 @@ impl SearchCluster {
         });
     }
 
+    /// Waits until the first running node counts so many nodes.
+    #[track_caller]
+    pub fn wait_nodes(&self, count: usize) {
+        self.wait(&format!("the cluster has {count} nodes"), || {
+            let health = self.try_call(self.first(), "GET", "/_cluster/health?timeout=0s", "");
+            health.is_ok_and(|answer| answer.json()["number_of_nodes"] == count)
+        });
+    }
+
     #[track_caller]
     fn wait(&self, what: &str, condition: impl FnMut() -> bool) {
         if !holds_within(SEARCH_PATIENCE, condition) {
@@ -315,8 +324,8 @@ fn sweep() {
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name().display().to_string();
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
             // Another test program may be faster.
             let _ = std::fs::remove_dir_all(entry.path());
         }
