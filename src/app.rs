@@ -10,7 +10,7 @@ use crate::{
     coord::local::Local,
     model::name::{Kind, ServiceName},
     net::TlsFileError,
-    protocol::redis::command::DenyList,
+    protocol::{elastic::Class, redis::command::DenyList},
     proxy::{self, Proxy},
     route::Board,
     store::{Store, elastic::ElasticStore, mysql::MysqlStore, redis::RedisStore},
@@ -282,6 +282,10 @@ impl DataPath {
 
     fn traffic(&self, svc: &ServiceName, held: u64) -> Traffic {
         let counted = self.ask(|proxy| proxy.counters(svc)).unwrap_or_default();
+        let of_class = |(class, ends): (Class, [u64; proxy::Outcome::ALL.len()])| {
+            let ends = proxy::Outcome::ALL.into_iter().zip(ends);
+            ends.map(move |(end, many)| (class.as_str(), end.as_str(), many))
+        };
         Traffic {
             held,
             commands: proxy::Outcome::ALL
@@ -289,6 +293,7 @@ impl DataPath {
                 .zip(counted.commands)
                 .map(|(end, many)| (end.as_str(), many))
                 .collect(),
+            requests: Class::ALL.into_iter().zip(counted.requests).flat_map(of_class).collect(),
             bounds_us: &proxy::BOUNDS_US,
             buckets: counted.buckets.to_vec(),
             sum_us: counted.sum_us,

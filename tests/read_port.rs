@@ -13,7 +13,11 @@ use common::{
     wait_for,
 };
 use rig::Rig;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
 
 /// What a replica says to a write.
 const READONLY: &str = "READONLY You can't write against a read only replica.";
@@ -305,8 +309,36 @@ fn connections_of_both_ports_count_together() {
         assert_eq!(Raw::connect(port).command(&["PING"]).text(), "ERR max number of clients reached");
     }
     drop(one);
-    wait_for("a place is free", PATIENCE, || {
-        let mut raw = reads.raw();
-        raw.try_send("PING\r\n").is_ok() && raw.command(&["PING"]).text() == "PONG"
-    });
+    // Who comes too early is told so and closed, perhaps before it has asked.
+    let answer = || -> std::io::Result<[u8; 7]> {
+        let mut stream = TcpStream::connect(("127.0.0.1", reads.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"PING\r\n")?;
+        let mut answer = [0; 7];
+        stream.read_exact(&mut answer).map(|()| answer)
+    };
+    wait_for("a place is free", PATIENCE, || answer().is_ok_and(|answer| answer == *b"+PONG\r\n"));
+}
+
+/// What a reload changes is felt at both ports; where the read port listens needs a restart.
+#[test]
+fn a_reload_reaches_the_read_port() {
+    require_server!("redis7");
+    let (primary, replica) = RedisServer::pair("redis7");
+    let reads = Reads::start(&[&primary, &replica], "");
+    reads.wait("spare");
+    let mut raw = reads.raw();
+    let clusters = [("main", vec![&primary]), ("spare", vec![&replica])];
+    let services = |read_port: u16, more: &str| {
+        rig::service(reads.rig.port, &clusters, &format!("listen_read = \"127.0.0.1:{read_port}\"\n{more}"))
+    };
+    reads.rig.pointsman.write_services(&services(free_port(), "deny = [\"DBSIZE\"]"));
+    let output = reads.rig.pointsman.cli(&["reload"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(raw.command(&["DBSIZE"]).text(), "0", "nothing of it was applied");
+    reads.rig.pointsman.write_services(&services(reads.port, "deny = [\"DBSIZE\"]"));
+    reads.rig.pointsman.cli_expect(&["reload"], 0);
+    let denied = "ERR pointsman: DBSIZE is denied on service cart (deny)";
+    wait_for("it is denied", PATIENCE, || raw.command(&["DBSIZE"]).text() == denied);
+    assert_eq!(asked(&mut reads.raw()), replica.port(), "new connections are taken");
 }

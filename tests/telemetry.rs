@@ -34,6 +34,7 @@ const METRICS: &[(&str, &str)] = &[
     ("node_up", "svc store member site node"),
     ("probe_duration_seconds", "svc store member site node"),
     ("client_connections", "svc store"),
+    ("read_client_connections", "svc store"),
     ("upstream_connections", "svc store sharing"),
     ("commands_total", "svc store outcome"),
     ("command_duration_seconds_count", "svc store"),

@@ -18,6 +18,7 @@ const LONGEST_REASON: usize = 1024;
 /// Body of `switchover` and `failover`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent wishes of an operator, each with its name in JSON")]
 pub struct SwitchBody {
     /// The cluster to go to; else the next in order.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +40,8 @@ pub struct SwitchBody {
     pub cut_sessions: bool,
     /// A failover: writes that only the old primary has may be lost.
     pub accept_loss: bool,
+    /// A planned switch: what the target describes in another way, or lacks, is accepted. As `override` of `difference`, without a reason.
+    pub accept_difference: bool,
     /// Guards to pass by name; each is recorded.
     #[serde(rename = "override", skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,
@@ -140,6 +143,9 @@ fn switch(action: &str, body: SwitchBody) -> Result<Wish, Problem> {
         let timeout = body.timeout.as_deref().map_or(Ok(APPROACH), |text| duration("timeout", text))?;
         Command::Switchover { to, dry_run: body.dry_run, cut_sessions: body.cut_sessions, timeout }
     } else {
+        if body.accept_difference {
+            return Err(Problem::bad_request("accept_difference: a failover doesn't ask what differs"));
+        }
         if !body.accept_loss && !body.dry_run {
             return Err(Problem::bad_request("a failover by hand needs accept_loss: writes may be lost"));
         }
@@ -157,6 +163,9 @@ fn switch(action: &str, body: SwitchBody) -> Result<Wish, Problem> {
     }
     if !wish.overrides.is_empty() && wish.reason.is_empty() {
         return Err(Problem::bad_request("override: needs a reason, which is recorded"));
+    }
+    if body.accept_difference && !wish.overrides.contains(&Guard::Difference) {
+        wish.overrides.push(Guard::Difference);
     }
     Ok(wish)
 }
@@ -207,6 +216,14 @@ mod tests {
         assert_eq!(wish.command, command);
         assert_eq!((wish.if_epoch, wish.wait), (Some(Epoch(7)), Some(Duration::from_secs(30))));
         assert_eq!(wish.overrides, [Guard::Fit]);
+    }
+
+    #[test]
+    fn an_accepted_difference_passes_that_guard_alone_and_needs_no_reason() {
+        let wish = wish("switchover", br#"{"accept_difference":true}"#).expect("a valid body");
+        assert_eq!(wish.overrides, [Guard::Difference]);
+        let refused = refused("failover", r#"{"accept_loss":true,"accept_difference":true}"#);
+        assert!(refused.contains("accept_difference"), "{refused}");
     }
 
     #[test]

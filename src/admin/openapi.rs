@@ -108,7 +108,9 @@ mod tests {
         for field in ["to", "reason", "dry_run", "if_epoch", "wait", "cut_sessions", "accept_loss", "override"] {
             assert!(schemas["SwitchBody"]["properties"][field].is_object(), "{field}");
         }
-        assert!(schemas["ServiceView"]["properties"]["switchover_ready"].is_object());
+        for field in ["switchover_ready", "read_route"] {
+            assert!(schemas["ServiceView"]["properties"][field].is_object(), "{field}");
+        }
         assert!(schemas["Operation"]["properties"]["client_stall_ms"].is_object());
         assert!(schemas["Change"].is_object() && schemas["Problem"].is_object());
     }

@@ -158,6 +158,9 @@ pub(super) struct Switchover {
     /// Cut sessions that can't move instead of refusing.
     #[arg(long)]
     pub(super) cut_sessions: bool,
+    /// Accept what `--dry-run` lists as different in the target (Elasticsearch): indices, mappings, templates.
+    #[arg(long)]
+    pub(super) accept_difference: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 
 mod diff;
 mod load;
+mod lookup;
 mod mask;
 mod problem;
 mod read;

@@ -34,13 +34,6 @@ pub struct Config {
     pub services: Vec<Service>,
 }
 
-impl Config {
-    /// The service of that name.
-    pub fn service(&self, name: &str) -> Option<&Service> {
-        self.services.iter().find(|service| service.name.as_str() == name)
-    }
-}
-
 /// `[admin]`: the operators' way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
@@ -125,30 +118,6 @@ pub struct Service {
     pub failover: Failover,
     /// At least two, in order of preference; no name twice.
     pub clusters: Vec<Cluster>,
-}
-
-impl Service {
-    /// The cluster of that name.
-    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
-        self.clusters.iter().find(|cluster| cluster.name.as_str() == name)
-    }
-
-    /// Whether a cluster's nodes serve together, any of them any request, so that only the cluster has a role and a health.
-    pub fn serves_as_whole(&self) -> bool {
-        self.kind == Kind::Elasticsearch
-    }
-
-    /// What is probed and what a route leads to, in order of preference: every node, or, where a cluster serves as a whole, its
-    /// first node, which stands for it.
-    pub fn endpoints(&self) -> impl Iterator<Item = (&Cluster, &Node)> {
-        let most = if self.serves_as_whole() { 1 } else { usize::MAX };
-        self.clusters.iter().flat_map(move |cluster| cluster.nodes.iter().take(most).map(move |node| (cluster, node)))
-    }
-
-    /// Every node of every cluster, in order of preference.
-    pub fn nodes(&self) -> impl Iterator<Item = (&Cluster, &Node)> {
-        self.clusters.iter().flat_map(|cluster| cluster.nodes.iter().map(move |node| (cluster, node)))
-    }
 }
 
 /// A place that applications connect to.

@@ -10,6 +10,7 @@ use super::{
     effects::{self, Job},
     feed::{Event as Shown, Feed},
     orders::Orders,
+    peers,
     reads::Reads,
     recorder::Recorder,
     said,
@@ -22,6 +23,7 @@ use crate::{
         action::Done,
         error::StoreError,
         name::NodeAddress,
+        observation::Peer,
         record::Record,
         route::{Mode, Readying, Target},
         signal::Signal,
@@ -139,6 +141,7 @@ impl Driver {
 
     /// Runs until the supervisor drops the service.
     pub async fn run(mut self, mut inputs: Inputs) {
+        self.show_peers(&[]);
         let effects = self.machine.start(self.now());
         self.carry_out(effects).await;
         loop {
@@ -206,6 +209,14 @@ impl Driver {
         }
     }
 
+    /// Tells the workers what a probe found of the nodes of a cluster that serves as a whole.
+    fn show_peers(&self, found: &[Peer]) {
+        let view = self.desk.board.view();
+        if let Some(peers) = peers::after(&self.settings, &view.peers, found) {
+            self.desk.board.publish(View { peers, ..View::clone(&view) });
+        }
+    }
+
     async fn tick(&mut self) {
         let now = self.start.elapsed();
         self.wakes = self.wakes.split_off(&(now + Duration::from_nanos(1)));
@@ -214,7 +225,10 @@ impl Driver {
 
     async fn happened(&mut self, happened: Happened) {
         match happened {
-            Happened::Seen(Seen::Probe(node, observation)) => self.step(Event::Observed { node, observation }).await,
+            Happened::Seen(Seen::Probe(node, observation)) => {
+                self.show_peers(&observation.peers);
+                self.step(Event::Observed { node, observation }).await;
+            }
             Happened::Seen(Seen::Fitness(node, fitness, differences)) => {
                 self.step(Event::Fitness { node, fitness, differences }).await;
             }
@@ -238,6 +252,7 @@ impl Driver {
         self.ticks = rhythm(self.settings.health.interval);
         let view = View::clone(&self.desk.board.view());
         self.desk.board.publish(View { settings: change.settings.clone(), ..view });
+        self.show_peers(&[]);
         self.step(Event::Configured(change.settings)).await;
     }
 
@@ -293,6 +308,9 @@ impl Driver {
             svc = %self.desk.name, epoch = %route.epoch, op = self.desk.about().op, route = name,
             node = route.target.as_ref().map_or("", |target| target.node.as_str()), "published"
         );
+        if let Some(slow) = view.slow {
+            tracing::info!(svc = %self.desk.name, slow_ms = slow.as_millis(), "each write waits, so that the new node catches up");
+        }
         self.desk.board.publish(view);
         crash::point("after", "publish", || name);
     }

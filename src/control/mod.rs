@@ -12,6 +12,7 @@ mod effects;
 mod feed;
 mod handle;
 mod orders;
+mod peers;
 mod reads;
 mod recorder;
 mod reload;

@@ -57,8 +57,11 @@ fn service_wide(old: &Service, new: &Service, state: Option<&ServiceState>) -> V
     if old.clusters != new.clusters && state.underway.is_some() {
         refused.push(format!("{name}: an operation runs: change the clusters when it has ended"));
     }
+    // A route to a cluster that serves as a whole goes on to whatever nodes that has then.
+    let whole = new.serves_as_whole();
     let stays = |cluster: &str, node: &str| {
-        new.nodes().any(|(c, n)| (cluster.is_empty() || c.name.as_str() == cluster) && n.address.as_str() == node)
+        new.nodes()
+            .any(|(c, n)| (cluster.is_empty() || c.name.as_str() == cluster) && (whole || n.address.as_str() == node))
     };
     if let Some(target) = &state.route.target
         && !stays(target.cluster.as_str(), target.node.as_str())

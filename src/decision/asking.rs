@@ -38,7 +38,9 @@ impl Machine {
         if self.starting || self.busy().is_some() || self.asked.len() >= MOST {
             return false;
         }
-        let unfit = |guard: Guard| matches!(guard, Guard::Fit | Guard::Rights) && !order.overrides.contains(&guard);
+        let unfit = |guard: Guard| {
+            matches!(guard, Guard::Fit | Guard::Difference | Guard::Rights) && !order.overrides.contains(&guard)
+        };
         let (_, refusals) = self.choose(purpose, to, &order.overrides, now);
         if !dry && !refusals.iter().any(|refusal| unfit(refusal.name)) {
             return false;

@@ -126,8 +126,11 @@ impl Machine {
         }
         let failing = node.failing_since.map_or(Duration::ZERO, |since| now.mono.saturating_sub(since));
         let hung = failing >= self.settings.health.hang_window;
-        let alone = self.settings.health.second_opinion == SecondOpinion::None
-            || (self.settings.replication == Replication::None && refused);
+        // Independent clusters have no standby that could be asked. One node that answers keeps a whole cluster alive, so that silence of
+        // all of them is proof enough.
+        let independent =
+            self.settings.replication == Replication::None && (refused || self.settings.serves_as_whole());
+        let alone = independent || self.settings.health.second_opinion == SecondOpinion::None;
         if alone {
             return if refused || hung {
                 Verdict::Dead { cause, words: failure }

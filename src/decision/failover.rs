@@ -318,6 +318,10 @@ impl Machine {
 
     /// The upper bound of what a failover loses, as far as the last probes say; more may have been written since.
     pub(super) fn possible_loss(&self, to: &Target) -> Loss {
+        if self.settings.serves_as_whole() {
+            let detail = "the clusters are independent: what only the old one holds is still there when it returns";
+            return Loss { known: false, count: 0, unit: "documents".into(), detail: detail.into() };
+        }
         let received = |node: &NodeAddress| {
             self.nodes.get(node).and_then(|state| state.answer.as_ref()).map_or(0, |answer| answer.received)
         };

@@ -108,7 +108,9 @@ impl Machine {
         }
         if purpose.planned() {
             let well = self.routed_node().and_then(NodeState::fresh);
-            let can = |answer: &Answer| answer.writable || !answer.sick.is_empty();
+            // A cluster that serves as a whole may be left whatever its state is: nothing is fenced there or waited for.
+            let whole = self.settings.serves_as_whole();
+            let can = |answer: &Answer| whole || answer.writable || !answer.sick.is_empty();
             if !well.is_some_and(|answer| can(answer) && matches!(answer.part, Part::Primary { .. })) {
                 refuse(Guard::Primary, self.primary_trouble());
             }
@@ -153,7 +155,8 @@ impl Machine {
             }
             if let Some(twin) = processes.insert(answer.run_id.as_str(), address).filter(|_| !answer.run_id.is_empty())
             {
-                found.push(format!("{twin} and {address} are the same server"));
+                let what = if self.settings.serves_as_whole() { "cluster" } else { "server" };
+                found.push(format!("{twin} and {address} are the same {what}"));
             }
         }
         found
@@ -175,15 +178,16 @@ impl Machine {
                 format!("{} is drained: `pointsman restore {} {}`", to.cluster, self.svc, to.cluster),
             );
         }
-        if !answer.sick.is_empty() {
-            refuse(Guard::Fit, format!("{}: {}", to.node, answer.sick));
+        for why in [&answer.sick, &answer.unfit].into_iter().filter(|why| !why.is_empty()) {
+            refuse(Guard::Fit, format!("{}: {why}", self.named(to)));
         }
         if self.durable.fences.contains_key(&to.node) {
             refuse(Guard::Fence, format!("the fence of {} is not lifted yet", to.node));
         }
         match (&answer.part, self.managed()) {
             (Part::Primary { .. }, true) => refuse(Guard::Eligible, format!("{} is not a standby", to.node)),
-            (Part::Primary { .. }, false) if answer.writable => {}
+            // Why a whole cluster can't be the target it says itself.
+            (Part::Primary { .. }, false) if answer.writable || self.settings.serves_as_whole() => {}
             (_, false) => refuse(Guard::Eligible, format!("{} takes no writes", to.node)),
             (Part::Standby { .. }, true) if answer.priority == 0 => {
                 refuse(Guard::Eligible, format!("{} is configured never to be promoted", to.node));
@@ -274,15 +278,20 @@ impl Machine {
     /// What replication doesn't carry, and our own rights on both nodes.
     fn fit(&self, purpose: Purpose, to: &Target) -> Vec<Refusal> {
         let mut refusals = Vec::new();
+        // Reads from a cluster that differs are better than none.
+        if self.settings.serves_as_whole() && !purpose.planned() {
+            return refusals;
+        }
+        let guard = self.guard_of_comparison();
         let mut nodes = vec![&to.node];
         if purpose.planned() {
             nodes.extend(self.routed().map(|target| &target.node));
         }
         for address in nodes {
             match self.nodes.get(address).and_then(|node| node.fitness.as_ref()) {
-                None => refusals.push(Refusal::new(Guard::Fit, format!("{address} was not compared yet"))),
+                None => refusals.push(Refusal::new(guard, format!("{address} was not compared yet"))),
                 Some(read) => match &read.result {
-                    Err(error) => refusals.push(Refusal::new(Guard::Fit, error.clone())),
+                    Err(error) => refusals.push(Refusal::new(guard, error.clone())),
                     Ok(fitness) if self.managed() && !fitness.missing_rights.is_empty() => {
                         let missing = fitness.missing_rights.join("; ");
                         refusals.push(Refusal::new(Guard::Rights, format!("{address}: {missing}")));
@@ -305,7 +314,8 @@ impl Machine {
                 refusals.push(Refusal::new(Guard::Reachable, format!("{address} was not probed since the order")));
             }
             if node.fitness.as_ref().is_none_or(|read| read.at <= switch.approached) {
-                refusals.push(Refusal::new(Guard::Fit, format!("{address} was not compared since the order")));
+                let words = format!("{address} was not compared since the order");
+                refusals.push(Refusal::new(self.guard_of_comparison(), words));
             }
         }
         // A standby that was copied a moment ago is sent nothing more before it has acknowledged its copy, which it does once a

@@ -32,6 +32,7 @@ mod switchover;
 mod tests;
 mod upkeep;
 mod view;
+mod whole;
 #[cfg(test)]
 mod world;
 

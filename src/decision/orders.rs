@@ -142,7 +142,12 @@ impl Machine {
             (Some(target), Some(from)) if refused.is_empty() && !dry => {
                 self.accept(ticket, operation, order, (from, target), passed, now);
             }
-            _ => self.refuse(ticket, operation, refused, dry),
+            (target, _) => {
+                if let Some(target) = target.filter(|_| dry) {
+                    operation.detail = self.counts(&target);
+                }
+                self.refuse(ticket, operation, refused, dry);
+            }
         }
     }
 

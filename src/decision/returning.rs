@@ -37,7 +37,7 @@ impl Machine {
         let waits = |node: &NodeAddress, action: &Action| {
             writing && (!matches!(action, Action::Fence { .. }) || self.is_fence_being_written(node))
         };
-        let mut ways = self.durable.fences.keys().filter_map(|node| Some((node.clone(), self.way_back(node)?)));
+        let mut ways = self.durable.fences.keys().filter_map(|node| Some((node.clone(), self.way_back(node, now)?)));
         if let Some((node, action)) = ways.find(|(node, action)| !waits(node, action) && self.is_due(node, action)) {
             self.clean_up_at = now.mono + TRY_AGAIN;
             let limit = self.act_limit();
@@ -63,7 +63,7 @@ impl Machine {
     }
 
     /// What a fenced node needs next; nothing while that can't be told.
-    fn way_back(&self, node: &NodeAddress) -> Option<Action> {
+    fn way_back(&self, node: &NodeAddress, now: Now) -> Option<Action> {
         let fence = self.durable.fences.get(node)?;
         let unfence = Action::Unfence { node: node.clone(), saved: fence.saved.clone() };
         let state = self.nodes.get(node)?;
@@ -72,6 +72,8 @@ impl Machine {
         let primary = || self.nodes.get(routed)?.fresh().filter(|answer| matches!(answer.part, Part::Primary { .. }));
         match &answer.part {
             _ if routed == node => Some(unfence),
+            // Its operator may be rebuilding it: `pointsman rebuild` prints commands for a paused service.
+            _ if self.is_paused(now) && self.held_strays(node, answer) => None,
             // Its primary is in trouble too. What it holds may be the best that is left, so it must be free to serve.
             Part::Standby { .. } if self.is_parked(node, answer) => {
                 let ours = self.durable.lineage.as_ref().is_some_and(|known| answer.lineage.is_same(known));
@@ -92,6 +94,18 @@ impl Machine {
             }
             Part::Primary { .. } => primary().map(|_| Action::Demote { node: node.clone(), to: routed.clone() }),
         }
+    }
+
+    /// A primary that a failover left has returned with transactions of its own, whatever it holds now.
+    fn held_strays(&self, node: &NodeAddress, answer: &Answer) -> bool {
+        let operation = self.durable.departed.get(node).and_then(|departed| self.operation(&departed.id));
+        let lost = operation.is_some_and(|operation| operation.lost.known && operation.lost.count > 0);
+        lost && answer.lineage.transactions.is_some()
+    }
+
+    /// An operator has switched off what Pointsman does by itself.
+    fn is_paused(&self, now: Now) -> bool {
+        self.durable.paused_until.is_some_and(|until| until > now.wall)
     }
 
     /// A primary that a failover left has stopped: how much it wrote that its heir had not received is what was lost.

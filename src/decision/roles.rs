@@ -54,6 +54,8 @@ impl Machine {
             self.watch_routed(now);
         } else if self.external() {
             self.follow_external(now);
+        } else if self.settings.serves_as_whole() {
+            self.follow_first_node(now);
         }
     }
 
@@ -131,7 +133,7 @@ impl Machine {
     }
 
     /// Somebody else moved the role: follow it, and write that down.
-    fn adopt(&mut self, target: &Target, why: &str, now: Now) {
+    pub(super) fn adopt(&mut self, target: &Target, why: &str, now: Now) {
         self.not_before = now.mono + TRY_AGAIN;
         let mode = if self.durable.route.target.is_none() { Mode::Open } else { self.durable.route.mode };
         let epoch = self.route.epoch.max(self.durable.route.epoch).next();

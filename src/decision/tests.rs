@@ -6,6 +6,7 @@ mod fitness;
 mod reading;
 mod seeds;
 mod sets;
+mod whole;
 
 use super::world::World;
 use crate::{

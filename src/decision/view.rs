@@ -117,11 +117,13 @@ impl Machine {
     fn small_note(&self) -> String {
         match &self.journal_error {
             Some(error) => format!("the journal can't be written: {error}"),
-            None if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
+            None if self.mode() == Mode::ReadOnly => format!("read only until `pointsman mode {} open`", self.svc),
             None => {
                 let strays = self.durable.strays.iter();
                 let mut strays = strays.filter_map(|node| Some(format!("{node} {}", self.stray_note(node)?)));
-                let routed = || self.routed_node().and_then(NodeState::fresh).map(said_by);
+                // What a whole cluster says of itself stands at its first node.
+                let routed = self.routed_node().filter(|_| !self.settings.serves_as_whole());
+                let routed = || routed.and_then(NodeState::fresh).map(said_by);
                 self.identity().into_iter().next().or_else(|| strays.next()).or_else(routed).unwrap_or_default()
             }
         }
@@ -137,6 +139,7 @@ impl Machine {
             .collect();
         let drained = self.durable.drained.contains(&name);
         let views: Vec<NodeView> = nodes.iter().map(|(address, state)| self.node_view(address, state, now)).collect();
+        let whole = self.settings.serves_as_whole();
         // The cluster is what its best node is: the routed one, else the first that is up.
         let routed = self.routed().map(|target| &target.node);
         let best = views
@@ -156,7 +159,7 @@ impl Machine {
             delay_seconds: state.filter(|_| follows).and_then(NodeState::delay).map(|delay| delay.as_secs_f64()),
             distance: state.filter(|_| follows).and_then(|state| self.distance(state)),
             drained,
-            nodes: views,
+            nodes: if whole { self.members(cluster) } else { views },
         }
     }
 
@@ -183,7 +186,7 @@ impl Machine {
         }
     }
 
-    fn node_role(&self, address: &NodeAddress, state: &NodeState) -> Role {
+    pub(super) fn node_role(&self, address: &NodeAddress, state: &NodeState) -> Role {
         let fenced = self.durable.fences.contains_key(address);
         let routed = self.routed().is_some_and(|target| target.node == *address);
         match state.answer.as_ref() {
@@ -199,6 +202,12 @@ impl Machine {
 }
 
 /// What a node says of itself that an operator should know.
-fn said_by(answer: &Answer) -> String {
-    [answer.sick.as_str(), answer.note.as_str()].join("; ").trim_matches([';', ' ']).to_owned()
+pub(super) fn said_by(answer: &Answer) -> String {
+    joined([answer.sick.clone(), answer.unfit.clone(), answer.note.clone()])
+}
+
+/// Words that are there, with semicolons.
+pub(super) fn joined(words: impl IntoIterator<Item = String>) -> String {
+    let words: Vec<String> = words.into_iter().filter(|words| !words.is_empty()).collect();
+    words.join("; ")
 }

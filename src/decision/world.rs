@@ -17,7 +17,7 @@ use crate::{
         action::Action,
         error::{Side, StoreError},
         name::NodeAddress,
-        observation::{Fitness, Lineage},
+        observation::Fitness,
         operation::{Command, Operation, Order},
         record::{Draft, Record},
         route::{Epoch, Mode, Readying, Route, Target},
@@ -88,28 +88,26 @@ fn wall(mono: Duration) -> Timestamp {
 
 impl World {
     pub(super) fn new(seed: u64, replication: config::Replication) -> Self {
-        let settings = Arc::new(settings(3, replication));
-        let independent = replication == config::Replication::None;
-        let node = |name: &str| Node {
-            up: true,
-            follows: (name != "a:1" && !independent).then(|| "a:1".into()),
-            position: 1000,
-            lineage: Lineage { id: "L0".into(), ..Lineage::default() },
-            fenced: false,
-            items: 500,
-            run_id: format!("run-{name}"),
-            setting: "1".into(),
-            fitness_error: false,
-            starved: false,
-            stubborn: false,
-            self_fence: None,
-        };
-        let nodes = ["a:1", "b:1", "c:1"].map(|name| (NodeAddress::from(name), node(name)));
+        Self::of(seed, settings(3, replication))
+    }
+
+    /// Two clusters that serve as a whole, of two nodes each: a:1 and a:2, b:1 and b:2.
+    pub(super) fn whole(seed: u64) -> Self {
+        Self::of(seed, settings::whole())
+    }
+
+    fn of(seed: u64, settings: config::Service) -> Self {
+        let settings = Arc::new(settings);
+        let independent = settings.replication == config::Replication::None;
+        let follows = |name: &str| (name != "a:1" && !independent).then(|| "a:1".into());
+        let names = settings.nodes().map(|(_, node)| node.address.clone());
+        let nodes = names.map(|name| (name.clone(), Node::new(name.as_str(), follows(name.as_str()))));
+        let nodes: BTreeMap<NodeAddress, Node> = nodes.collect();
         let mut world = Self {
             machine: Machine::new(Arc::clone(&settings), ServiceState::default(), 2),
             settings,
             journal: Vec::new(),
-            nodes: nodes.into(),
+            nodes,
             answers: Vec::new(),
             accepted: Vec::new(),
             faults: Faults::default(),
@@ -212,6 +210,12 @@ impl World {
         steady && self.durable().underway.is_none() && self.durable().fences.is_empty()
     }
 
+    /// A reload with other settings; a restart comes back with them too.
+    pub(super) fn reload(&mut self, settings: config::Service) {
+        self.settings = Arc::new(settings);
+        self.step(Event::Configured(Arc::clone(&self.settings)));
+    }
+
     fn step(&mut self, event: Event) {
         self.steps += 1;
         let effects = self.machine.step(event, self.now());
@@ -236,9 +240,11 @@ impl World {
                         maybe_done: false,
                         detail: "no right to read".into(),
                     };
-                    let bad = self.nodes.get(&node).is_none_or(|node| node.fitness_error || !node.up);
-                    let fitness = if bad { Err(error) } else { Ok(Fitness::default()) };
-                    self.later(5, Happening::Event(Event::Fitness { node, fitness, differences: Vec::new() }));
+                    let good = self.nodes.get(&node).filter(|node| !node.fitness_error && node.up);
+                    let differences = good.map(|node| node.differences.clone()).unwrap_or_default();
+                    let read = |node: &Node| Fitness { counts: Arc::new(node.counts.clone()), ..Fitness::default() };
+                    let fitness = good.map(read).ok_or(error);
+                    self.later(5, Happening::Event(Event::Fitness { node, fitness, differences }));
                 }
                 Effect::Answer { ticket, operation } => {
                     assert!(self.answers.iter().all(|(of, _)| *of != ticket), "an order is answered once");

@@ -44,3 +44,21 @@ fn warn_of(result: std::io::Result<()>, option: &str) {
         tracing::debug!(option, %error, "a socket option could not be set");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_connections_have_their_listeners_options() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        tune_listener(&listener);
+        let _client = std::net::TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+        let (accepted, _) = listener.accept().expect("its other end");
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().expect("an option") && socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEP_ALIVE_IDLE);
+        assert_eq!(socket.tcp_keepalive_interval().expect("an option"), KEEP_ALIVE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_retries().expect("an option"), KEEP_ALIVE_PROBES);
+    }
+}

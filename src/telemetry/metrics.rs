@@ -153,6 +153,7 @@ pub(super) struct Scraped {
     pub(super) read_client_connections: Family,
     pub(super) upstream_connections: Family,
     pub(super) commands: Family,
+    pub(super) requests: Family,
     pub(super) command_duration: Family,
     pub(super) held: Family,
 }
@@ -186,6 +187,10 @@ impl Scraped {
             ),
             upstream_connections: Family::gauge("pointsman_upstream_connections", "Connections to nodes."),
             commands: Family::counter("pointsman_commands_total", "Commands by how they ended for the application."),
+            requests: Family::counter(
+                "pointsman_http_requests_total",
+                "Requests to search clusters by class of API and how they ended for the application.",
+            ),
             command_duration: Family::histogram(
                 "pointsman_command_duration_seconds",
                 "From a command being read to being answered; pinned commands are not timed.",
@@ -210,6 +215,7 @@ impl Scraped {
             self.read_client_connections,
             self.upstream_connections,
             self.commands,
+            self.requests,
             self.command_duration,
             self.held,
         ]

@@ -5,7 +5,7 @@ use super::{
     process,
 };
 use crate::model::{
-    name::ServiceName,
+    name::{Kind, ServiceName},
     route::Mode,
     view::{ClusterView, Health, ServiceView},
 };
@@ -21,6 +21,8 @@ pub struct Traffic {
     pub held: u64,
     /// Commands by how they ended: the label and the count.
     pub commands: Vec<(&'static str, u64)>,
+    /// Requests by class and how they ended, where requests have classes: the labels and the count.
+    pub requests: Vec<(&'static str, &'static str, u64)>,
     /// Upper bounds of the latency buckets in microseconds.
     pub bounds_us: &'static [u32],
     /// Commands by latency, not cumulative; one bucket more than there are bounds.
@@ -82,6 +84,9 @@ fn commands(scraped: &mut Scraped, view: &ServiceView, traffic: &Traffic) {
     for (outcome, count) in &traffic.commands {
         scraped.commands.count(&[svc, store, ("outcome", outcome)], number(*count));
     }
+    for (class, outcome, count) in traffic.requests.iter().filter(|_| view.kind == Kind::Elasticsearch) {
+        scraped.requests.count(&[svc, store, ("class", class), ("outcome", outcome)], number(*count));
+    }
     let bounds: Vec<f64> = traffic.bounds_us.iter().map(|bound| f64::from(*bound) / 1_000_000.0).collect();
     let seconds = number(traffic.sum_us) / 1_000_000.0;
     scraped.command_duration.observe(&[svc, store], &bounds, &traffic.buckets, seconds);
@@ -122,7 +127,7 @@ fn number(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{guard::Guard, name::Kind, operation::Outcome, view::Readiness};
+    use crate::model::{guard::Guard, operation::Outcome, view::Readiness};
 
     fn cart() -> ServiceView {
         ServiceView {
@@ -149,29 +154,36 @@ mod tests {
         let traffic = Traffic {
             held: 2,
             commands: vec![("answered", 3), ("refused", 0)],
+            requests: vec![("read", "answered", 5)],
             bounds_us: &[100, 1000],
             buckets: vec![1, 1, 1],
             sum_us: 2_000_500,
         };
         let page = String::from_utf8(render(&metrics, &[cart()], &|_| traffic.clone())).expect("text");
-        let cart = r#"svc="cart""#;
+        let labels = r#"svc="cart""#;
         for line in [
             "pointsman_config_reload_success 1".to_owned(),
-            format!(r#"pointsman_route_epoch{{{cart},store="redis"}} 7"#),
-            format!(r#"pointsman_service_mode{{{cart},store="redis",mode="open"}} 1"#),
-            format!(r#"pointsman_service_mode{{{cart},store="redis",mode="hold"}} 0"#),
-            format!(r#"pointsman_service_ready{{{cart},store="redis",operation="switchover"}} 1"#),
-            format!(r#"pointsman_client_connections{{{cart},store="redis"}} 50"#),
-            format!(r#"pointsman_commands_total{{{cart},store="redis",outcome="refused"}} 0"#),
-            format!(r#"pointsman_commands_total{{{cart},store="redis",outcome="answered"}} 3"#),
-            format!(r#"pointsman_held_commands{{{cart},store="redis"}} 2"#),
-            format!(r#"pointsman_command_duration_seconds_bucket{{{cart},store="redis",le="0.001"}} 2"#),
-            format!(r#"pointsman_command_duration_seconds_bucket{{{cart},store="redis",le="+Inf"}} 3"#),
-            format!(r#"pointsman_command_duration_seconds_sum{{{cart},store="redis"}} 2.0005"#),
-            format!(r#"pointsman_last_switch_timestamp_seconds{{store="redis",{cart}}} 0"#),
+            format!(r#"pointsman_route_epoch{{{labels},store="redis"}} 7"#),
+            format!(r#"pointsman_service_mode{{{labels},store="redis",mode="open"}} 1"#),
+            format!(r#"pointsman_service_mode{{{labels},store="redis",mode="hold"}} 0"#),
+            format!(r#"pointsman_service_ready{{{labels},store="redis",operation="switchover"}} 1"#),
+            format!(r#"pointsman_client_connections{{{labels},store="redis"}} 50"#),
+            format!(r#"pointsman_commands_total{{{labels},store="redis",outcome="refused"}} 0"#),
+            format!(r#"pointsman_commands_total{{{labels},store="redis",outcome="answered"}} 3"#),
+            format!(r#"pointsman_held_commands{{{labels},store="redis"}} 2"#),
+            format!(r#"pointsman_command_duration_seconds_bucket{{{labels},store="redis",le="0.001"}} 2"#),
+            format!(r#"pointsman_command_duration_seconds_bucket{{{labels},store="redis",le="+Inf"}} 3"#),
+            format!(r#"pointsman_command_duration_seconds_sum{{{labels},store="redis"}} 2.0005"#),
+            format!(r#"pointsman_last_switch_timestamp_seconds{{store="redis",{labels}}} 0"#),
         ] {
             assert!(page.lines().any(|found| found == line), "missing {line}\n{page}");
         }
+        assert!(!page.contains("pointsman_http_requests_total"), "Redis has no classes of requests");
+        let search = ServiceView { kind: Kind::Elasticsearch, ..cart() };
+        let page_of_search = String::from_utf8(render(&metrics, &[search], &|_| traffic.clone())).expect("text");
+        let line =
+            r#"pointsman_http_requests_total{svc="cart",store="elasticsearch",class="read",outcome="answered"} 5"#;
+        assert!(page_of_search.contains(line), "missing {line}\n{page_of_search}");
         for guard in Guard::ALL {
             assert!(page.contains(&format!(r#"guard="{}""#, guard.as_str())));
         }

@@ -8,8 +8,10 @@
 
 pub mod certificates;
 pub mod data_path;
+pub mod elastic_path;
 pub mod http;
 pub mod instance;
+pub mod mock_node;
 pub mod mysql_orders;
 pub mod mysql_path;
 pub mod mysql_raw;
@@ -21,8 +23,11 @@ pub mod process;
 pub mod raw;
 pub mod redis_server;
 pub mod relay;
+pub mod search_load;
 pub mod search_server;
+pub mod search_service;
 pub mod skip;
+pub mod terminal;
 pub mod volume;
 
 use std::path::PathBuf;

@@ -139,6 +139,11 @@ impl SearchCluster {
         format!("127.0.0.1:{}", self.port(node))
     }
 
+    /// The name that a node has in its cluster.
+    pub fn node_name(&self, node: usize) -> String {
+        format!("node-{}", self.nodes[node].transport)
+    }
+
     /// The value of `nodes` in a configuration: `["127.0.0.1:1", "127.0.0.1:2"]`.
     pub fn toml(&self) -> String {
         let all: Vec<String> = (0..self.size()).map(|node| format!("{:?}", self.address(node))).collect();
@@ -245,6 +250,15 @@ impl SearchCluster {
         });
     }
 
+    /// Waits until the first running node counts so many nodes.
+    #[track_caller]
+    pub fn wait_nodes(&self, count: usize) {
+        self.wait(&format!("the cluster has {count} nodes"), || {
+            let health = self.try_call(self.first(), "GET", "/_cluster/health?timeout=0s", "");
+            health.is_ok_and(|answer| answer.json()["number_of_nodes"] == count)
+        });
+    }
+
     #[track_caller]
     fn wait(&self, what: &str, condition: impl FnMut() -> bool) {
         if !holds_within(SEARCH_PATIENCE, condition) {
@@ -310,8 +324,8 @@ fn sweep() {
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name().display().to_string();
-        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if owner.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
             // Another test program may be faster.
             let _ = std::fs::remove_dir_all(entry.path());
         }

@@ -67,7 +67,7 @@ def read(answer):
 @contextlib.contextmanager
 def running(component, nodes=1, settings=(), java=None):
     """A fresh cluster whose nodes have all joined. `java` replaces the options of Java, which are for quick starts."""
-    with tempfile.TemporaryDirectory(prefix="pointsman-search-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"pointsman-search-{os.getpid()}-", ignore_cleanup_errors=True) as folder:
         ports = [(free_port(), free_port()) for _ in range(nodes)]
         seeds = ",".join(str(transport) for _, transport in ports)
         environment = os.environ | ({"NODE_JAVA": java} if java else {})

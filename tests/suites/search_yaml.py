@@ -41,6 +41,7 @@ class Server:
     def __init__(self, product, port, folder):
         module = importlib.import_module("opensearchpy" if product == "opensearch" else "elasticsearch")
         self.module, self.port = module, port
+        self.helpers = importlib.import_module(f"{module.__name__}.helpers")
         client = module.OpenSearch if product == "opensearch" else module.Elasticsearch
         self.errors = module.exceptions.TransportError
         self.client = client([{"host": "127.0.0.1", "port": port}], sniff_on_start=True, sniffer_timeout=1, sniff_on_connection_fail=True, timeout=30, max_retries=0)
@@ -259,7 +260,7 @@ def specified(folder):
 
 def bulk_and_scan(server):
     """Writes by the bulk helpers, reads by a scroll to its end."""
-    helpers = server.module.helpers
+    helpers = server.helpers
     actions = ({"_index": "helped", "_id": str(n), "n": n} for n in range(1500))
     assert helpers.bulk(server.client, actions, chunk_size=200, refresh=True) == (1500, [])
     assert all(good for good, _ in helpers.parallel_bulk(server.client, ({"_index": "helped", "_id": f"p{n}", "n": n} for n in range(500)), chunk_size=100))
@@ -270,7 +271,7 @@ def bulk_and_scan(server):
 
 def reindex_helper(server):
     """Reads by a scroll and writes by bulks at the same time."""
-    helpers = server.module.helpers
+    helpers = server.helpers
     helpers.bulk(server.client, ({"_index": "old", "_id": str(n), "n": n} for n in range(700)), refresh=True)
     assert helpers.reindex(server.client, "old", "new", chunk_size=100)[0] == 700
     server.client.indices.refresh(index="new")
@@ -279,7 +280,7 @@ def reindex_helper(server):
 
 def streaming_errors(server):
     """An item that fails is named, the others are written."""
-    helpers = server.module.helpers
+    helpers = server.helpers
     server.client.indices.create(index="strict", body={"mappings": {"properties": {"n": {"type": "integer"}}}})
     actions = [{"_index": "strict", "_id": str(n), "n": n if n % 7 else "no number"} for n in range(50)]
     told = list(helpers.streaming_bulk(server.client, actions, raise_on_error=False, chunk_size=10))

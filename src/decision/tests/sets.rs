@@ -127,6 +127,19 @@ fn a_primary_that_returns_with_transactions_of_its_own_stays_out_until_it_was_re
     world.run(Duration::from_secs(3));
     left_out(&world);
     assert_eq!(fences(&world), 2);
+    // An operator empties it for a copy, while Pointsman is paused: nothing is done to it, whatever it holds meanwhile.
+    world.order(7, Command::Pause(Duration::from_hours(1)));
+    assert_eq!(answered(&mut world, 7).outcome, Outcome::Done);
+    for emptied in [false, true] {
+        let node = world.nodes.get_mut(&a).unwrap();
+        node.fenced = false;
+        if emptied {
+            (node.position, node.lineage.transactions) = (0, Some(Transactions::default()));
+        }
+        world.run(Duration::from_secs(3));
+        assert!(!world.nodes[&a].fenced && follows(&world, "a:1").is_empty(), "{emptied}");
+    }
+    world.order(8, Command::Resume);
     // An operator had it copied.
     let copied = set(&world, "b:1");
     let node = world.nodes.get_mut(&a).unwrap();

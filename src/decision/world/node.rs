@@ -1,9 +1,11 @@
 //! One node of the world: what it is, what it holds, and how it writes.
 
 use crate::model::{
+    guard::Refusal,
     name::NodeAddress,
-    observation::{Lineage, SelfFence},
+    observation::{Lineage, Reach, SelfFence},
 };
+use std::collections::BTreeMap;
 
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "independent faults of one node")]
@@ -21,11 +23,40 @@ pub(in crate::decision) struct Node {
     pub(in crate::decision) starved: bool,
     /// Refuses to be pointed at another primary.
     pub(in crate::decision) stubborn: bool,
+    /// What probes find instead of an answer.
+    pub(in crate::decision) reach: Option<Reach>,
+    /// Why it may not become the target.
+    pub(in crate::decision) unfit: String,
+    /// What a comparison with the routed one finds, and what it counts.
+    pub(in crate::decision) differences: Vec<Refusal>,
+    pub(in crate::decision) counts: BTreeMap<String, u64>,
     /// How it stops by itself.
     pub(in crate::decision) self_fence: Option<SelfFence>,
 }
 
 impl Node {
+    /// A node that is well, and of whose kind there are many.
+    pub(super) fn new(name: &str, follows: Option<NodeAddress>) -> Self {
+        Self {
+            up: true,
+            follows,
+            position: 1000,
+            lineage: Lineage { id: "L0".into(), ..Lineage::default() },
+            fenced: false,
+            items: 500,
+            run_id: format!("run-{name}"),
+            setting: "1".into(),
+            fitness_error: false,
+            starved: false,
+            stubborn: false,
+            reach: None,
+            unfit: String::new(),
+            differences: Vec::new(),
+            counts: BTreeMap::new(),
+            self_fence: None,
+        }
+    }
+
     /// So many writes. Where they have names, they are numbered by where they stand, which leaves gaps that nobody minds.
     pub(in crate::decision) fn write(&mut self, many: u64) {
         let first = self.position + 1;

@@ -1,12 +1,16 @@
 //! The world's nodes: how they replicate, what a probe finds, what an action does to them.
 
 use super::{Node, World};
-use crate::model::{
-    action::{Action, Done},
-    error::{Side, StoreError},
-    name::NodeAddress,
-    observation::{Answer, Observation, Part, Reach},
-    route::Mode,
+use crate::{
+    config,
+    model::{
+        action::{Action, Done},
+        error::{Side, StoreError},
+        name::NodeAddress,
+        observation::{Answer, Observation, Part, Peer, Reach},
+        route::Mode,
+        view::Health,
+    },
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -34,6 +38,9 @@ impl World {
         let Some(node) = self.nodes.get(address).filter(|node| node.up) else {
             return Observation::new(Reach::Refused, took);
         };
+        if let Some(reach) = &node.reach {
+            return Observation::new(reach.clone(), took);
+        }
         let part = match &node.follows {
             None => Part::Primary { standbys: Vec::new() },
             Some(of) => Part::Standby {
@@ -60,10 +67,26 @@ impl World {
             yields: false,
             heartbeat: None,
             sick: String::new(),
-            unfit: String::new(),
+            unfit: node.unfit.clone(),
             note: String::new(),
         };
-        Observation::new(Reach::Answered(Box::new(answer)), took)
+        let peers = self.peers(address);
+        Observation { reach: Reach::Answered(Box::new(answer)), took, peers }
+    }
+
+    /// All nodes of a cluster that serves as a whole, as well as its first.
+    fn peers(&self, address: &NodeAddress) -> Vec<Peer> {
+        let of =
+            self.settings.clusters.iter().find(|cluster| cluster.nodes.iter().any(|node| node.address == *address));
+        let whole = of.filter(|_| self.settings.serves_as_whole());
+        let peer = |cluster: &config::Cluster, node: &config::Node| Peer {
+            cluster: cluster.name.clone(),
+            node: node.address.clone(),
+            health: Health::Up,
+            version: "7.10.2".into(),
+            note: String::new(),
+        };
+        whole.into_iter().flat_map(|of| of.nodes.iter().map(move |node| peer(of, node))).collect()
     }
 
     pub(super) fn try_action(&mut self, action: &Action) -> Result<Done, StoreError> {

@@ -37,3 +37,13 @@ pub(in crate::decision) fn settings(nodes: usize, replication: Replication) -> c
         clusters: vec![cluster("main", &["a:1"]), cluster("spare", &standbys[..nodes - 1])],
     }
 }
+
+/// Two clusters of two nodes each that serve as a whole.
+pub(in crate::decision) fn whole() -> config::Service {
+    let mut service = settings(3, Replication::None);
+    service.kind = Kind::Elasticsearch;
+    let node = |address: &str| config::Node { address: address.into(), replicate_from: None };
+    service.clusters[0].nodes = vec![node("a:1"), node("a:2")];
+    service.clusters[1].nodes = vec![node("b:1"), node("b:2")];
+    service
+}

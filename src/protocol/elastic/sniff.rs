@@ -3,40 +3,56 @@
 //! Clients that sniff connect from then on to every `http.publish_address` of `/_nodes/http`, round the proxy, and go on writing to
 //! the old cluster after a switch.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Map, Value, json, value::RawValue};
 
 /// How long an answer may be that is rewritten, in bytes.
 pub const MAX_BODY: usize = 8 << 20;
 
+/// An object whose values aren't read yet: an answer of many nodes needs little more memory than its text.
+type Unread<'a> = BTreeMap<String, &'a RawValue>;
+
+/// What is asked of each node.
+#[derive(Deserialize)]
+struct Node {
+    http: Option<IgnoredAny>,
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
 /// Rewrites an answer to `/_nodes/...` so that it shows one node whose addresses are `listener`, as `HOST:PORT`, which holds the roles
 /// of all. `None`: the body isn't such an answer (an error, another format than JSON) and is passed as it is.
 pub fn collapse(body: &[u8], listener: &str) -> Option<Vec<u8>> {
-    let mut answer: Value = serde_json::from_slice(body).ok()?;
-    let nodes = answer.get_mut("nodes")?.as_object_mut()?;
-    let roles = roles(nodes);
-    let with_http = nodes.iter().position(|(_, node)| node.get("http").is_some()).unwrap_or(0);
-    let (id, mut node) = std::mem::take(nodes).into_iter().nth(with_http)?;
-    let entry = node.as_object_mut()?;
-    replace(entry, listener);
-    if let (Some(shown), false) = (entry.get_mut("roles"), roles.is_empty()) {
-        *shown = Value::from(roles);
-    }
-    nodes.insert(id, node);
-    if answer.get("_nodes").is_some() {
-        answer["_nodes"] = json!({"total": 1, "successful": 1, "failed": 0});
-    }
-    serde_json::to_vec(&answer).ok()
-}
-
-/// What any node does, in the order first seen: clients leave out nodes without data, or that are masters only.
-fn roles(nodes: &Map<String, Value>) -> Vec<Value> {
-    let mut all = Vec::new();
-    for role in nodes.values().filter_map(|node| node.get("roles")?.as_array()).flatten() {
-        if !all.contains(role) {
-            all.push(role.clone());
+    let mut answer: Unread<'_> = serde_json::from_slice(body).ok()?;
+    let nodes: Unread<'_> = serde_json::from_str(answer.remove("nodes")?.get()).ok()?;
+    // Clients leave out nodes without data, or that are masters only.
+    let mut roles: Vec<String> = Vec::new();
+    let mut shown: Option<(&String, &RawValue, bool)> = None;
+    for (id, text) in &nodes {
+        let node: Node = serde_json::from_str(text.get()).ok()?;
+        roles.extend(node.roles);
+        if shown.is_none_or(|(_, _, http)| !http && node.http.is_some()) {
+            shown = Some((id, text, node.http.is_some()));
         }
     }
-    all
+    roles.sort_unstable();
+    roles.dedup();
+    let (id, text, _) = shown?;
+    let mut node: Map<String, Value> = serde_json::from_str(text.get()).ok()?;
+    replace(&mut node, listener);
+    if let Some(shown) = node.get_mut("roles") {
+        *shown = roles.into();
+    }
+    let mut collapsed = json!({ "nodes": { id: node } });
+    for (key, text) in answer {
+        collapsed[key.as_str()] = match key.as_str() {
+            "_nodes" => json!({"total": 1, "successful": 1, "failed": 0}),
+            _ => serde_json::from_str(text.get()).ok()?,
+        };
+    }
+    serde_json::to_vec(&collapsed).ok()
 }
 
 fn replace(node: &mut Map<String, Value>, listener: &str) {
@@ -83,7 +99,7 @@ mod tests {
         assert_eq!(node["http"]["bound_address"], json!(["127.0.0.1:9200"]));
         assert_eq!(node["http"]["max_content_length_in_bytes"], 104_857_600);
         assert_eq!((&node["host"], &node["ip"]), (&json!("127.0.0.1"), &json!("127.0.0.1")));
-        assert_eq!(node["roles"], json!(["ingest", "master", "data"]));
+        assert_eq!(node["roles"], json!(["data", "ingest", "master"]));
     }
 
     #[test]

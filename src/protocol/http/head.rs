@@ -69,7 +69,7 @@ pub enum BadHead {
     FirstLine,
     /// A method that the servers don't know, lower-case ones and `CONNECT` included.
     Method,
-    /// A target that isn't a path.
+    /// A target that isn't a path with a query, or has a fragment.
     Target,
     /// A version other than HTTP/1.0 and HTTP/1.1, the preface of HTTP/2 included.
     Version,
@@ -104,7 +104,7 @@ impl fmt::Display for BadHead {
             Self::BareLineFeed => f.write_str("a line ends without a carriage return"),
             Self::FirstLine => f.write_str("the first line is not one of HTTP/1.1"),
             Self::Method => f.write_str("unknown HTTP method"),
-            Self::Target => f.write_str("the target of a request must be a path"),
+            Self::Target => f.write_str("the target of a request must be a path and a query"),
             Self::Version => f.write_str("only HTTP/1.1 and HTTP/1.0 are served"),
             Self::HeaderLine => f.write_str("malformed header line"),
             Self::ContentLength => f.write_str("Content-Length must be one plain number"),
@@ -127,19 +127,23 @@ pub fn bounds(bytes: &[u8], limits: &Limits) -> Result<Option<(usize, usize)>, B
     while bytes[begin..].starts_with(b"\r\n") {
         begin += 2;
     }
+    match &bytes[begin..] {
+        [] | [b'\r'] if bytes.len() >= limits.head => return Err(BadHead::HeadTooLong(limits.head)),
+        [] | [b'\r'] => return Ok(None),
+        [b'\n', ..] => return Err(BadHead::BareLineFeed),
+        [first, ..] if !first.is_ascii_alphabetic() => return Err(BadHead::FirstLine),
+        _ => {}
+    }
     let mut at = begin;
     loop {
-        let first = at == begin;
-        let (limit, error) = if first {
+        let (limit, error) = if at == begin {
             (limits.line, BadHead::LineTooLong(limits.line))
         } else {
             (limits.header, BadHead::HeaderTooLong(limits.header))
         };
         let rest = &bytes[at..];
         let Some(feed) = memchr::memchr(b'\n', rest) else {
-            let hopeless = first && rest.first().is_some_and(|byte| !byte.is_ascii_alphabetic() && *byte != b'\r');
             return match () {
-                () if hopeless => Err(BadHead::FirstLine),
                 () if rest.len() > limit + 1 => Err(error),
                 () if bytes.len() >= limits.head => Err(BadHead::HeadTooLong(limits.head)),
                 () => Ok(None),

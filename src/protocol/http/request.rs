@@ -99,7 +99,8 @@ impl<'b> RequestHead<'b> {
             return Err(BadHead::FirstLine);
         };
         let method = Method::of(method).ok_or(BadHead::Method)?;
-        if !target.starts_with('/') {
+        // A fragment never belongs there, and the products read it differently.
+        if !target.starts_with('/') || target.contains('#') {
             return Err(BadHead::Target);
         }
         let version = if version == 0 { Version::Http10 } else { Version::Http11 };

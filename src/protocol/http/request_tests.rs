@@ -146,6 +146,8 @@ fn first_lines_that_are_not_served() {
         ("GET http://localhost:9200/ HTTP/1.1", Target),
         ("GET localhost HTTP/1.1", Target),
         ("OPTIONS * HTTP/1.1", Target),
+        ("GET /i/_search#x HTTP/1.1", Target),
+        ("GET /i/_search?a#b HTTP/1.1", Target),
         ("GET / HTTP/2.0", Version),
         ("GET / HTTP/1.2", Version),
         ("GET / HTTP/1.10", HeaderLine),

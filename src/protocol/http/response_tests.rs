@@ -89,7 +89,7 @@ fn answers_that_can_not_be_framed_are_errors() {
         ("HTTP/1.1 2000 OK\r\n\r\n", FirstLine),
         ("HTTP/1.1 20 OK\r\n\r\n", FirstLine),
         ("HTTP/2 200\r\n\r\n", Version),
-        ("{\"error\":1}\r\n\r\n", Version),
+        ("{\"error\":1}\r\n\r\n", FirstLine),
         ("\0\0\u{12}\u{4}", FirstLine),
     ] {
         let found = parse(text.as_bytes(), super::Method::Get).err();

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     protocol::{
         elastic::{
-            cursor::{self, Find},
+            cursor::{self, Wrap},
             sniff,
         },
         http::{Body, Limits, ResponseChanges, ResponseHead, begin_chunk},
@@ -34,6 +34,7 @@ enum Stage {
 }
 
 /// An answer that is awaited, or on its way.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub struct Answer {
     /// The client has some of it already.
     pub delivered: bool,
@@ -212,15 +213,15 @@ impl Session {
     fn look_at_begin(&mut self, ask: &Ask, lease: &Lease, answer: &mut Answer) {
         let done = answer.left.is_nothing();
         let begin = std::mem::take(&mut answer.begin);
-        let changed = match &ask.rewrite {
+        let rewritten = match &ask.rewrite {
             Rewrite::No => None,
-            Rewrite::Cursor => match cursor::find(&begin) {
-                Find::More if !done => {
+            Rewrite::Cursor => match cursor::wrap(lease.cluster.name.as_str(), &begin, done) {
+                Wrap::More => {
                     answer.begin = begin;
                     return;
                 }
-                Find::At(at) => Some(enveloped(lease.cluster.name.as_str(), &begin, at)),
-                Find::More | Find::Absent => None,
+                Wrap::Changed(changed) => Some(changed),
+                Wrap::AsItIs => None,
             },
             Rewrite::Sniff(_) if !done && begin.len() < sniff::MAX_BODY => {
                 answer.begin = begin;
@@ -228,7 +229,7 @@ impl Session {
             }
             Rewrite::Sniff(address) => done.then(|| sniff::collapse(&begin, address)).flatten(),
         };
-        let body = changed.as_deref().unwrap_or(&begin);
+        let body = rewritten.as_deref().unwrap_or(&begin);
         let raw = std::mem::take(&mut answer.head);
         // It was read once before.
         if let Ok(Some((head, _))) = ResponseHead::parse(&raw, ask.method, &Limits::NODE) {
@@ -260,15 +261,6 @@ impl Session {
         );
         Trouble::Lost
     }
-}
-
-/// The begin of an answer with the envelope in front of the id at that place.
-fn enveloped(cluster: &str, begin: &[u8], at: usize) -> Vec<u8> {
-    let (before, behind) = begin.split_at(at);
-    let mut changed = before.to_vec();
-    cursor::envelope(cluster, &mut changed);
-    changed.extend_from_slice(behind);
-    changed
 }
 
 fn put_chunk(out: &mut Vec<u8>, data: &[u8]) {

@@ -21,6 +21,7 @@ pub enum Rewrite {
 }
 
 /// A request.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub struct Ask {
     /// Its method.
     pub method: Method,

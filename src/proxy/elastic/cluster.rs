@@ -135,7 +135,7 @@ impl Node {
 
     /// What the probes found.
     pub fn judge(&self, health: Health) {
-        self.usable.set(matches!(health, Health::Up | Health::Suspect));
+        self.usable.set(health == Health::Up);
         if health != Health::Down {
             self.down_since.set(None);
         } else if self.down_since.get().is_none() {
@@ -235,6 +235,8 @@ pub struct Lease {
     pub place: usize,
     /// It has carried no request yet.
     pub fresh: bool,
+    /// Something of the request was taken.
+    pub touched: bool,
     /// The node takes nothing more; what it has said may still be read.
     pub deaf: bool,
     busy: Busy,
@@ -245,7 +247,7 @@ impl Lease {
     pub fn new(line: Line, cluster: Rc<Cluster>, place: usize, fresh: bool) -> Self {
         let node = Rc::clone(&cluster.nodes[place]);
         node.busy.set(node.busy.get() + 1);
-        Self { line, cluster, place, fresh, deaf: false, busy: Busy(node) }
+        Self { line, cluster, place, fresh, touched: false, deaf: false, busy: Busy(node) }
     }
 
     /// The node.

@@ -93,8 +93,8 @@ impl Session {
     fn poll_up(&mut self, ask: &mut Ask, lease: &mut Lease, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
         if !lease.deaf && (!ask.out.is_sent() || lease.line.writer.unflushed()) {
             match ready!(ask.out.poll_send(&lease.line.writer, cx)) {
-                Ok(()) => {}
-                Err(_) if ask.whole && ask.out.is_untouched() => return Poll::Ready(Err(Trouble::Unsent)),
+                Ok(()) => lease.touched = true,
+                Err(_) if !lease.touched && ask.out.is_untouched() => return Poll::Ready(Err(Trouble::Unsent)),
                 // It may have answered before it closed.
                 Err(_) => lease.deaf = true,
             }
@@ -128,7 +128,7 @@ impl Session {
     fn more_body(&mut self, ask: &mut Ask, lease: &mut Lease, bytes: &[u8]) -> Result<usize, Trouble> {
         let taken = ask.left.pass(bytes).map_err(Trouble::BadBody)?;
         let part = bytes.get(..taken).unwrap_or_default();
-        ask.whole &= ask.out.bytes.len() + taken <= KEPT;
+        ask.whole &= ask.request.retry != Retry::Never && ask.out.bytes.len() + taken <= KEPT;
         if ask.whole {
             ask.out.bytes.extend_from_slice(part);
         } else if ask.out.send(part, &lease.line.writer, &self.desk.pool).is_err() {

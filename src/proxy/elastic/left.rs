@@ -33,31 +33,29 @@ impl Left {
 
     /// How many of the next bytes belong to the body.
     pub fn pass(&mut self, bytes: &[u8]) -> Result<usize, BadChunk> {
-        match self {
-            Self::Chunked(scanner) => {
-                let scanned = scanner.scan(bytes)?;
-                Ok(self.scanned(scanned))
-            }
-            _ => Ok(self.count(bytes.len())),
+        if let Self::Chunked(scanner) = self {
+            let found = scanner.scan(bytes)?;
+            return Ok(self.scanned(found));
         }
+        Ok(self.count(bytes.len()))
     }
 
     /// The same; what they carry, without the framing of chunks, is appended to `out`.
     pub fn decode(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, BadChunk> {
         if let Self::Chunked(scanner) = self {
-            let scanned = scanner.decode(bytes, out)?;
-            return Ok(self.scanned(scanned));
+            let found = scanner.decode(bytes, out)?;
+            return Ok(self.scanned(found));
         }
         let len = self.count(bytes.len());
         out.extend_from_slice(bytes.get(..len).unwrap_or_default());
         Ok(len)
     }
 
-    fn scanned(&mut self, scanned: Scanned) -> usize {
-        if scanned.done {
+    fn scanned(&mut self, found: Scanned) -> usize {
+        if found.done {
             *self = Self::Nothing;
         }
-        scanned.len
+        found.len
     }
 
     fn count(&mut self, len: usize) -> usize {

@@ -48,8 +48,8 @@ pub fn warm_up(lane: &Rc<Lane>, cluster: &Rc<Cluster>, place: usize, wanted: usi
     tokio::task::spawn_local(async move {
         let node = &cluster.nodes[place];
         while node.kept() < wanted {
-            let Some(line) = open(&lane, &cluster, node).await else { break };
-            node.keep(line, Instant::now());
+            let Some(opened) = open(&lane, &cluster, node).await else { break };
+            node.keep(opened, Instant::now());
         }
         node.warming.set(false);
         lane.attend.notify_one();

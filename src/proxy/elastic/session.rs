@@ -5,14 +5,13 @@
 
 use super::{
     answer::Answer,
-    ask::Ask,
+    ask::{Ask, KEPT},
     cluster::{Lease, Presence},
     desk::{Desk, SCRATCH},
     exchange::Trouble,
     handle::{Ending, Handle, Owes},
-    lane::{Lane, Need},
+    lane::Lane,
     line::{Line, Out},
-    open,
 };
 use crate::{
     model::signal::Signal,
@@ -26,17 +25,14 @@ use crate::{
     proxy::{Arrival, Counted, counters::Outcome},
 };
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     net::SocketAddr,
-    pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// From one attempt at nodes that can't be reached to the next.
-const AGAIN: Duration = Duration::from_millis(50);
 /// How long what a client still sends is read and thrown away, so that it gets the answer before its connection ends.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -48,6 +44,14 @@ pub enum Stop {
     Lost(Refusal),
     /// The connection ends without a word: its client is gone, or has part of an answer.
     Cut,
+}
+
+impl Stop {
+    /// The request's answer was lost, and it can't be sent again.
+    pub(super) fn lost(ask: &Ask) -> Self {
+        let cluster = ask.cluster.as_ref().map_or("", |cluster| cluster.name.as_str());
+        Self::Lost(Refusal::lost(cluster, &ask.request))
+    }
 }
 
 /// What comes after a request.
@@ -84,15 +88,6 @@ impl Drop for Registered {
             self.0.counters.count(Outcome::Fault, 1);
         }
         self.0.leave(&self.1);
-    }
-}
-
-/// A request that waits in a hold.
-struct Held<'a>(&'a Lane);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.hold(false);
     }
 }
 
@@ -155,6 +150,7 @@ impl Session {
                         head.write(ask.out.fill(&self.desk.pool), &RequestChanges::default());
                         let taken = ask.left.pass(rest).map_err(|bad| Stop::Refuse(bad.into()))?;
                         ask.out.bytes.extend_from_slice(rest.get(..taken).unwrap_or_default());
+                        ask.whole = ask.out.bytes.len() <= KEPT;
                         inbox.drain(..used + taken);
                         self.put_back(inbox);
                     } else {
@@ -199,10 +195,8 @@ impl Session {
         }
         let owes = (!self.inbox.is_empty()).then_some(Owes::Head);
         self.handle.still_owes(owes, self.lane.second());
-        match ready!(self.poll_inbox(cx)) {
-            true => Poll::Ready(Ok(())),
-            false => Poll::Ready(Err(Stop::Cut)),
-        }
+        let came = ready!(self.poll_inbox(cx));
+        Poll::Ready(if came { Ok(()) } else { Err(Stop::Cut) })
     }
 
     /// Takes what the client has sent into the inbox; false at its end.
@@ -299,7 +293,8 @@ impl Session {
                     return Err(Stop::Cut);
                 }
                 if !ask.is_repeatable() || !self.lane.budget.spend() {
-                    return Err(Stop::Lost(Refusal::lost(cluster.name.as_str(), &ask.request)));
+                    ask.cluster = Some(cluster);
+                    return Err(Stop::lost(ask));
                 }
                 ask.sent = true;
                 if ask.request.retry == Retry::SameCluster {
@@ -319,65 +314,6 @@ impl Session {
     fn count(&self, ask: &Ask, outcome: Outcome) {
         self.lane.counters.count(outcome, 1);
         self.lane.counters.count_request(ask.request.class, outcome);
-    }
-
-    /// Waits for what the request needs before it can be sent.
-    async fn obtain(&mut self, ask: &mut Ask, mut need: Need) -> Result<Lease, Stop> {
-        let lane = Rc::clone(&self.lane);
-        let _waiting = lane.outage.wait();
-        loop {
-            let mut opened = None;
-            match need {
-                Need::Refused(refusal) => return Err(Stop::Refuse(refusal)),
-                Need::Route => {
-                    lane.hold(true);
-                    let _held = Held(&lane);
-                    self.for_change(ask, lane.patience()).await?;
-                }
-                Need::Connection(cluster, place) => match open::open(&lane, &cluster, &cluster.nodes[place]).await {
-                    Some(line) => opened = Some(Lease::new(line, cluster, place, true)),
-                    None => ask.note_tried(&cluster, place),
-                },
-                Need::Node(cluster) => {
-                    let name = cluster.name.as_str();
-                    if ask.cluster.is_some() {
-                        return Err(match ask.sent {
-                            true => Stop::Lost(Refusal::lost(name, &ask.request)),
-                            false => Stop::Refuse(Refusal::cursor_gone(name)),
-                        });
-                    }
-                    lane.outage.began();
-                    let patience = lane.patience();
-                    if patience.is_zero() {
-                        return Err(Stop::Refuse(Refusal::not_sent(name)));
-                    }
-                    ask.forget_tried();
-                    self.for_change(ask, patience.min(AGAIN)).await?;
-                }
-            }
-            match lane.admit(ask, opened) {
-                Ok(lease) => return Ok(lease),
-                Err(other) => need = other,
-            }
-        }
-    }
-
-    /// Waits until the route may have changed, at most so long.
-    async fn for_change(&mut self, ask: &Ask, most: Duration) -> Result<(), Stop> {
-        let seen = self.lane.version();
-        let mut time = pin!(sleep(most));
-        poll_fn(|cx| {
-            self.handle.register(cx);
-            // A client that is gone has asked somebody else by now, maybe: its request must not be executed later. While it still sends, it is there.
-            if self.handle.ending() == Ending::Now || ask.left.is_nothing() && self.is_gone(cx) {
-                return Poll::Ready(Err(Stop::Cut));
-            }
-            if self.lane.version() != seen {
-                return Poll::Ready(Ok(()));
-            }
-            time.as_mut().poll(cx).map(Ok)
-        })
-        .await
     }
 
     /// Answers the request for the node, if there is something to say.

@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod allocations;
+mod answering;
 mod aside;
 mod ask;
 mod command;

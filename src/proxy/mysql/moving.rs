@@ -110,14 +110,14 @@ impl Session {
     async fn backend_on(&mut self, node: &NodeAddress, first: bool) -> Result<Backend, OpenError> {
         let login = self.handle.login.borrow().clone();
         if first {
-            return open::open(&self.lane, node, &login, self.state.schema()).await;
+            return open::begin(&self.lane, node, &login, self.state.schema()).await;
         }
         if let Some(mut twin) = self.handle.take_twin(node)
             && self.replay(&mut twin).await.is_ok()
         {
             return Ok(twin);
         }
-        let mut backend = open::open(&self.lane, node, &login, None).await?;
+        let mut backend = open::open(&self.lane, node, &login).await?;
         self.replay(&mut backend).await?;
         Ok(backend)
     }

@@ -45,6 +45,8 @@ pub struct Backend {
     pub capabilities: Capabilities,
     /// Status flags after the login.
     pub status: u16,
+    /// Session tracking is to be turned on with the first command.
+    pub setup_due: bool,
     /// Keeps the lane's count; none for one that is no session's.
     counted: Option<Rc<Lane>>,
 }
@@ -92,15 +94,36 @@ impl From<AskError> for OpenError {
     }
 }
 
-/// Connects to `node` and logs in; in `schema`, if there is one.
-pub async fn open(
+/// Connects to `node` and logs in, ready for anything.
+pub async fn open(lane: &Rc<Lane>, node: &NodeAddress, login: &Login) -> Result<Backend, OpenError> {
+    in_time(lane, node, enter(lane, node, login, None, Ready::Now)).await
+}
+
+/// The same for a session that has just begun, in `schema`, if there is one.
+pub async fn begin(
     lane: &Rc<Lane>,
     node: &NodeAddress,
     login: &Login,
     schema: Option<&[u8]>,
 ) -> Result<Backend, OpenError> {
+    in_time(lane, node, enter(lane, node, login, schema, Ready::WithFirstCommand)).await
+}
+
+/// When session tracking is turned on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ready {
+    Now,
+    /// In one go with the session's first command, unless a question has to be answered before it.
+    WithFirstCommand,
+}
+
+async fn in_time(
+    lane: &Lane,
+    node: &NodeAddress,
+    enter: impl Future<Output = Result<Backend, OpenError>>,
+) -> Result<Backend, OpenError> {
     let _turn = lane.opening.acquire().await;
-    let opened = timeout(LIMIT, enter(lane, node, login, schema)).await;
+    let opened = timeout(LIMIT, enter).await;
     let result = opened.unwrap_or_else(|_| {
         lane.report(Signal::TimedOut, node);
         Err(OpenError::Connect)
@@ -124,7 +147,7 @@ pub async fn introduce(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
             collation: UTF8MB4,
             attributes: Box::default(),
         };
-        match open(lane, node, &login, None).await {
+        match open(lane, node, &login).await {
             // It may be that this user isn't let in from here: the greeting came all the same, if it came.
             Ok(_) | Err(OpenError::Refused(..)) if lane.manners().is_some() => return true,
             Err(OpenError::Refused(..)) => {}
@@ -146,7 +169,7 @@ pub async fn be_remembered(lane: &Rc<Lane>, node: &NodeAddress) {
         };
         let _turn = lane.opening.acquire().await;
         // A node that is down is the probes' affair.
-        let _ = timeout(LIMIT, enter(lane, node, &login, None)).await;
+        let _ = timeout(LIMIT, enter(lane, node, &login, None, Ready::Now)).await;
     }
 }
 
@@ -158,6 +181,7 @@ async fn enter(
     node: &NodeAddress,
     login: &Login,
     schema: Option<&[u8]>,
+    ready: Ready,
 ) -> Result<Backend, OpenError> {
     let settings = lane.settings();
     let user = settings.users.iter().find(|user| *user.name == *login.user);
@@ -169,7 +193,7 @@ async fn enter(
     let mut backend = log_in(lane, node, login, password, schema).await?;
     backend.counted = Some(Rc::clone(lane));
     lane.count_backend(true);
-    prepare(lane, &mut backend).await?;
+    prepare(lane, &mut backend, ready).await?;
     Ok(backend)
 }
 
@@ -196,13 +220,16 @@ pub(super) async fn log_in(
     };
     let (way, entered) = Knock { lane, node, login, password, schema, endpoint: &endpoint }.log_in(socket).await?;
     let Node { connection_id: thread, capabilities, status, .. } = entered;
-    Ok(Backend { line: way, node: node.clone(), thread, capabilities, status, counted: None })
+    Ok(Backend { line: way, node: node.clone(), thread, capabilities, status, setup_due: true, counted: None })
 }
 
 /// Makes a fresh session at the node one that can be followed, and sees that it is one at the process that is served.
-pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError> {
+async fn prepare(lane: &Lane, backend: &mut Backend, ready: Ready) -> Result<(), OpenError> {
     let Some(served) = lane.view().process.clone().filter(|_| lane.leads_to(&backend.node)) else {
-        return Ok(track(lane, backend).await?);
+        return match ready {
+            Ready::WithFirstCommand if !lane.board.reads => Ok(()),
+            _ => Ok(track(lane, backend).await?),
+        };
     };
     let mariadb = lane.manners().is_some_and(|manners| manners.is_mariadb());
     let node = backend.node.clone();
@@ -213,6 +240,7 @@ pub async fn prepare(lane: &Lane, backend: &mut Backend) -> Result<(), OpenError
     if !process::is_identity(&served, &last_row(answers?)) {
         return Err(OpenError::Stranger);
     }
+    backend.setup_due = false;
     match living {
         Living::Yes => Ok(()),
         Living::No => Err(OpenError::Stranger),
@@ -229,7 +257,9 @@ fn last_row(mut answers: Vec<Answer>) -> Vec<Option<Vec<u8>>> {
 
 /// Turns session tracking on again, after the server has reset the session.
 pub async fn track(lane: &Lane, backend: &mut Backend) -> Result<(), AskError> {
-    ask::ask_all(backend, setup(lane)).await.map(|_| ())
+    ask::ask_all(backend, setup(lane)).await?;
+    backend.setup_due = false;
+    Ok(())
 }
 
 /// What every fresh session at a node is told first.

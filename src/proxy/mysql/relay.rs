@@ -4,6 +4,8 @@
 //! nothing more is read for it meanwhile, so that a slow reader slows only itself. Never: a copy of rows.
 
 use super::{
+    answering::Answering,
+    ask,
     file::FileEnd,
     plan::{Retry, Taken},
     session::{Need, Phase, Session},
@@ -13,7 +15,8 @@ use crate::{
         capability::Capabilities,
         error::{self, ErrPacket},
         packet::{Framer, HEADER},
-        response::{Found, ResponseScanner},
+        response::Found,
+        session::tracking::SETUP,
     },
     proxy::counters::Outcome,
 };
@@ -21,29 +24,7 @@ use std::{
     rc::Rc,
     sync::atomic::Ordering::Relaxed,
     task::{Context, Poll, ready},
-    time::Instant,
 };
-
-/// An answer that is awaited.
-pub struct Answering {
-    scanner: ResponseScanner,
-    /// What may be done if the node is lost now.
-    pub retry: Retry,
-    /// The application has some of it already.
-    pub delivered: bool,
-    /// When the command was read.
-    begun: Instant,
-    /// An error ended it.
-    failed: bool,
-}
-
-impl Answering {
-    /// The answer to a command that is sent now.
-    pub fn new(command: u8, capabilities: Capabilities, retry: Retry) -> Self {
-        let scanner = ResponseScanner::new(command, capabilities);
-        Self { scanner, retry, delivered: false, begun: Instant::now(), failed: false }
-    }
-}
 
 impl Session {
     /// Handles commands at the front of `buf` until one is under way. Returns how many bytes are done with.
@@ -62,20 +43,32 @@ impl Session {
 
     /// Sends what `buf` has of the command at its front, which is all of it or its beginning. Returns how many bytes were taken.
     pub(super) fn send(&mut self, buf: &[u8], command: u8, retry: Retry) -> Taken {
-        let Some(backend) = &self.backend else { return Taken::Need(Need::Backend) };
+        let Some(backend) = &mut self.backend else { return Taken::Need(Need::Backend) };
         let mut framer = Framer::default();
         let found = framer.next(buf);
         let bytes = buf.get(..found.len).unwrap_or_default();
-        let answering = Answering::new(command, backend.capabilities, retry);
-        let answer = (!answering.scanner.ended()).then_some(answering);
-        let Ok(taken) = backend.line.writer.try_write(bytes) else {
+        let mut answering = Answering::new(command, backend.capabilities, retry);
+        let answered = !answering.scanner.ended();
+        answering.setup = answered && std::mem::take(&mut backend.setup_due);
+        let mut both = Vec::new();
+        let together = if answering.setup {
+            both = self.lane.desk.pool.take();
+            ask::query(&mut both, backend.capabilities, SETUP.as_bytes());
+            both.extend_from_slice(bytes);
+            &*both
+        } else {
+            bytes
+        };
+        let Ok(taken) = backend.line.writer.try_write(together) else {
             // Nothing of it was taken: the connection was dead before.
             return Taken::Need(self.lost_idle().unwrap_or(Need::Backend));
         };
-        if let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+        if let Some(rest) = together.get(taken..).filter(|rest| !rest.is_empty()) {
             self.to_node = self.lane.desk.pool.take();
             self.to_node.extend_from_slice(rest);
         }
+        self.lane.desk.pool.give(both);
+        let answer = answered.then_some(answering);
         let whole = found.ended && self.to_node.is_empty();
         if answer.is_none() {
             self.forget_kept();
@@ -163,13 +156,34 @@ impl Session {
         };
         let fresh = scratch.get_mut(..many).unwrap_or_default();
         if self.tail.is_empty() {
-            return Poll::Ready(self.answer(fresh));
+            return Poll::Ready(self.answer_behind_setup(fresh));
         }
         let mut whole = std::mem::take(&mut self.tail);
         whole.extend_from_slice(fresh);
-        let result = self.answer(&mut whole);
+        let result = self.answer_behind_setup(&mut whole);
         self.lane.desk.pool.give(whole);
         Poll::Ready(result)
+    }
+
+    /// Passes an answer on that may stand behind one of Pointsman's own.
+    fn answer_behind_setup(&mut self, buf: &mut [u8]) -> Result<(), Need> {
+        let node = self.backend.as_ref().map(|backend| backend.capabilities).unwrap_or_default();
+        let start = match &mut self.phase {
+            Phase::Answer(answering) => answering.behind_setup(buf, node),
+            _ => Ok(Some(0)),
+        };
+        match start {
+            Ok(Some(start)) => return self.answer(buf.get_mut(start..).unwrap_or_default()),
+            Ok(None) => {
+                self.tail = self.lane.desk.pool.take();
+                self.tail.extend_from_slice(buf);
+            }
+            Err(()) => {
+                self.backend = None;
+                self.cut("pointsman: the node doesn't tell what changes in a session");
+            }
+        }
+        Ok(())
     }
 
     /// Passes an answer on, or what there is of it.

@@ -5,6 +5,7 @@
 //! an idle session is small. Never: two commands in flight, or bytes kept while nothing is under way.
 
 use super::{
+    answering::Answering,
     door::{Guest, Login},
     file::FileEnd,
     handle::{Ending, Handle},
@@ -12,7 +13,6 @@ use super::{
     line::Line,
     local,
     open::Backend,
-    relay::Answering,
     state::State,
     threads::Thread,
 };

@@ -157,10 +157,11 @@ impl State {
         if matches!(self.flight.command, com::STMT_EXECUTE | com::STMT_FETCH) {
             self.statements.answered(self.flight.id, Some(status));
         }
-        let was = self.is_told();
+        // What neither the node says nor the statement's text is as it was.
+        let was = self.carried.is_changing().then(|| self.is_told());
         self.carried.succeeded(packet.get(HEADER..).unwrap_or_default(), node);
         let changed = status & status::SESSION_STATE_CHANGED != 0;
-        self.news |= changed || was != self.is_told() || open != self.statements.is_open();
+        self.news |= changed || open != self.statements.is_open() || was.is_some_and(|was| was != self.is_told());
         changed
     }
 

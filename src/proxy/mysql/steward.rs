@@ -146,7 +146,7 @@ fn warm_up(lane: &Rc<Lane>, handle: &Rc<Handle>, node: &NodeAddress) {
     let (lane, handle, node) = (Rc::clone(lane), Rc::clone(handle), node.clone());
     tokio::task::spawn_local(async move {
         let login = handle.login.borrow().clone();
-        match open::open(&lane, &node, &login, None).await {
+        match open::open(&lane, &node, &login).await {
             Ok(twin) => handle.set_twin(Some(twin)),
             Err(error) => {
                 tracing::debug!(%node, ?error, "no connection could be warmed up");

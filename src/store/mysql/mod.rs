@@ -223,7 +223,7 @@ impl Store for MysqlStore {
             let (state, node) = self.node(node);
             let from = state.replicate_from(&node, primary)?;
             let (_, primary) = self.node(primary);
-            rebuild::rebuild(&node, &primary, &from).await
+            rebuild::rebuild(state.service.name.as_str(), &node, &primary, &from).await
         })
     }
 

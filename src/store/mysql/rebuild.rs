@@ -15,8 +15,8 @@ use crate::model::{error::StoreError, transactions::Transactions, view::Rebuild}
 /// The longest text of transactions that is shown.
 const SHOWN: usize = 2000;
 
-/// Compares the two and writes the commands.
-pub(super) async fn rebuild(node: &Node, primary: &Node, from: &From) -> Result<Rebuild, StoreError> {
+/// Compares the two and writes the commands, for the service of that name.
+pub(super) async fn rebuild(service: &str, node: &Node, primary: &Node, from: &From) -> Result<Rebuild, StoreError> {
     let (flavour, theirs) = held(primary).await?;
     let (own, ours) = held(node).await?;
     if own != flavour {
@@ -29,10 +29,13 @@ pub(super) async fn rebuild(node: &Node, primary: &Node, from: &From) -> Result<
         holds.push('…');
     }
     let look = if strays.is_empty() { Vec::new() } else { look(node, flavour, from, &strays).await? };
-    let commands = match flavour {
+    let steps = match flavour {
         Flavour::Mysql => by_clone(node, primary, from).await?,
-        Flavour::MariaDb => by_dump(node, primary, from),
+        Flavour::MariaDb => by_dump(node, primary),
     };
+    // Else it would be fenced again in the middle. Afterwards Pointsman makes it a standby itself.
+    let pause = format!("pointsman pause {service} --for 4h --reason \"rebuild of {}\"", node.address);
+    let commands = [vec![pause], steps, vec![format!("pointsman resume {service}")]].concat();
     Ok(Rebuild { holds, look, commands })
 }
 
@@ -94,27 +97,26 @@ async fn by_clone(node: &Node, primary: &Node, from: &From) -> Result<Vec<String
     steps.push(format!("CLONE INSTANCE FROM {donor} IDENTIFIED BY '{}'", placeholder(from)));
     commands.push(statements("mysql", node, &steps.join("; ")));
     commands.push(format!("# start the server at {} again, if nothing starts it by itself", node.address));
-    let follow = Flavour::Mysql.follow((host, port), &from.user, &quoted(&placeholder(from)), "");
-    let steps = format!("SET PERSIST super_read_only=ON; {follow}; START REPLICA");
-    commands.push(statements("mysql", node, &steps));
     Ok(commands)
 }
 
-/// A dump is read into the emptied node, unseen by its own binary log.
-fn by_dump(node: &Node, primary: &Node, from: &From) -> Vec<String> {
-    let empty =
-        "SET GLOBAL read_only=OFF; STOP ALL SLAVES; RESET SLAVE ALL; RESET MASTER; SET GLOBAL gtid_slave_pos=''";
+/// A dump is read into the emptied node, unseen by its own binary log. By a file, because two programs that ask for passwords at once can't be
+/// answered.
+fn by_dump(node: &Node, primary: &Node) -> Vec<String> {
+    // Pointsman's connection holds the fence's lock.
+    let empty = format!(
+        "KILL USER {}; SET GLOBAL read_only=OFF; STOP ALL SLAVES; RESET SLAVE ALL; RESET MASTER; \
+         SET GLOBAL gtid_slave_pos=''",
+        quoted(&node.login.user)
+    );
     let dump = format!(
-        "{} --all-databases --add-drop-database --single-transaction --routines --events --gtid --master-data=1",
+        "{} --all-databases --add-drop-database --single-transaction --routines --events --gtid --master-data=1 \
+         --result-file=rebuild.sql",
         client("mariadb-dump", primary, "root")
     );
-    let read = format!("{} --init-command=\"SET SESSION sql_log_bin=0\"", client("mariadb", node, "root"));
-    let follow = Flavour::MariaDb.follow((&from.host, from.port), &from.user, &quoted(&placeholder(from)), "");
-    vec![
-        statements("mariadb", node, empty),
-        format!("{dump} | {read}"),
-        statements("mariadb", node, &format!("FLUSH LOCAL PRIVILEGES; SET GLOBAL read_only=ON; {follow}; START SLAVE")),
-    ]
+    let read =
+        format!("{} --init-command=\"SET SESSION sql_log_bin=0\" < rebuild.sql", client("mariadb", node, "root"));
+    vec![statements("mariadb", node, &empty), dump, read, statements("mariadb", node, "FLUSH LOCAL PRIVILEGES")]
 }
 
 /// What stands for the password of the replication user: secrets are printed nowhere.
