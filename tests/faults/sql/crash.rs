@@ -40,10 +40,13 @@ fn rounds(component: &str, settings: &str) -> String {
     let sum =
         |field: fn(&Crash) -> usize| all.iter().map(|crash| field(crash).to_string()).collect::<Vec<_>>().join(", ");
     format!(
-        "gaps {} ms; lost {}; cut {} of {SESSIONS}; strays {}",
+        "gaps {} ms; lost {}; cut {} of {SESSIONS}; of {} rows of unknown outcome the new primary has {}, the old one {}; strays {}",
         ms(&gaps),
         sum(|crash| crash.lost),
         sum(|crash| crash.cut),
+        sum(|crash| crash.unknown[0]),
+        sum(|crash| crash.unknown[1]),
+        sum(|crash| crash.unknown[2]),
         sum(|crash| crash.strays)
     )
 }
@@ -53,6 +56,8 @@ struct Crash {
     lost: usize,
     cut: usize,
     strays: usize,
+    /// Rows of unknown outcome: all, those that the new primary has, those that the old one has.
+    unknown: [usize; 3],
 }
 
 fn crash(component: &str, settings: &str) -> Crash {
@@ -81,7 +86,8 @@ fn crash(component: &str, settings: &str) -> Crash {
     assert_eq!((&operation["kind"], &operation["outcome"]), (&"failover".into(), &"done".into()), "{operation:#}");
     assert_eq!(operation["lost"]["known"], false, "not known before it returned: {operation:#}");
     let strays = comes_back(&rig, &mut nodes);
-    Crash { gap: ledger.gap(crash), lost, cut: ledger.cut, strays }
+    let unknown = [ledger.unknown.len(), ledger.unknown_at(&nodes[1]), ledger.unknown_at(&nodes[0])];
+    Crash { gap: ledger.gap(crash), lost, cut: ledger.cut, strays, unknown }
 }
 
 /// The old primary returns: a standby if it holds nothing else, fenced and named if it does. How many transactions it holds alone.

@@ -275,6 +275,13 @@ impl Ledger {
         self.acknowledged.iter().filter(|(id, _)| !held.contains(id)).collect()
     }
 
+    /// How many of the rows whose outcome is unknown a server holds.
+    #[track_caller]
+    pub fn unknown_at(&self, server: &MysqlServer) -> usize {
+        let held = held(server);
+        self.unknown.iter().filter(|id| held.contains(*id)).count()
+    }
+
     /// As [`Ledger::is_true`], and every login was let in.
     #[track_caller]
     pub fn is_clean(&self, server: &MysqlServer) {
@@ -307,6 +314,6 @@ impl Ledger {
 
 /// The rows that a server holds.
 #[track_caller]
-fn held(server: &MysqlServer) -> HashSet<String> {
+pub fn held(server: &MysqlServer) -> HashSet<String> {
     server.query("SELECT id FROM shop.ledger").into_iter().flatten().collect()
 }

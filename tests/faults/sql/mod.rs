@@ -9,6 +9,7 @@ mod hang;
 mod kills;
 mod net;
 mod orders;
+mod wire;
 
 use crate::{SLOW, table::Fault};
 
@@ -27,6 +28,13 @@ pub const FAULTS: &[Fault] = &[
         "back in 1 s (median), loss said",
         SLOW,
         crash::kills_by_default,
+    ),
+    Fault(
+        "1",
+        "MySQL: kill -9, and what the wire says of each statement",
+        "what was acknowledged is there, what was never read isn't",
+        SLOW,
+        wire::killed,
     ),
     Fault(
         "2, 3",
