@@ -79,7 +79,7 @@ fn smuggled(service: &SearchService) {
     ];
     for form in &forms {
         let text = said(service, form.as_bytes(), Duration::from_millis(500));
-        let answers = text.matches("HTTP/1.1 ").count();
+        let answers = text.lines().filter(|line| line.starts_with("HTTP/1.1 ")).count();
         assert!(is_refusal(&text) && answers <= 1, "{form:?}\nis answered\n{text}");
     }
     assert_eq!(service.call("GET", "/orders/_doc/smuggled", "").status, 404, "a hidden request was carried out");
