@@ -100,7 +100,9 @@ fn one_witness_serves_all_logins_and_is_replaced_when_it_is_gone() {
             std::thread::spawn(move || (0..8).for_each(|_| drop(mysql::Conn::new(options.clone()).expect("a login"))))
         })
         .collect();
-    logins.into_iter().for_each(|login| login.join().expect("no panic"));
+    for login in logins {
+        login.join().expect("no panic");
+    }
     let first = witnesses(&server);
     assert_eq!(first.len(), 1, "{first:?}");
     server.query(&format!("KILL {}", first[0]));

@@ -15,7 +15,7 @@ use pointsman::{
 use std::path::Path;
 
 fn store(servers: &[&MysqlServer], ca: &Path, more: &str) -> MysqlStore {
-    let tls = format!("node_tls = {{ ca = {ca:?}{more} }}");
+    let tls = format!("node_tls = {{ ca = \"{}\"{more} }}", ca.display());
     MysqlStore::new(service(&addresses(servers), &tls), "us").expect("its files can be read")
 }
 

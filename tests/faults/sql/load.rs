@@ -1,4 +1,5 @@
 //! Applications of a MySQL service: sessions that write rows of their own, each in its own way, and note what became of each.
+#![allow(dead_code, reason = "two test programs use a part of it each")]
 
 use crate::common::{
     PATIENCE, holds_within,
