@@ -252,3 +252,17 @@ fn after_a_switch_of_mariadb_the_old_primary_serves_reads() {
     require_server!("mariadb");
     a_switch_is_followed("mariadb");
 }
+
+/// The standby that serves reads becomes the primary, and nobody who reads feels it.
+#[test]
+fn when_a_mysql_primary_is_killed_reads_go_on() {
+    require_server!("mysql9");
+    let (mut primary, replica) = pair("mysql9");
+    let reads = Reads::start(&primary, &replica);
+    reads.while_they_read(|| {
+        primary.kill();
+        reads.wait("failed over", |service| service["route"]["cluster"] == "spare" && service["mode"] == "open");
+    });
+    let mut app = reads.connect();
+    assert_eq!((asked(&mut app), refused(&mut app, "INSERT INTO t VALUES (3, 'three')")), (replica.port(), 1290));
+}

@@ -5,9 +5,8 @@ mod common;
 use common::instance::Pointsman;
 use common::mysql_server::{MANAGER, MysqlServer, PASSWORD, REPL, SHOP, rows};
 use common::ports::free_port;
-use common::{PATIENCE, holds_within, servers_folder, wait_for};
+use common::{PATIENCE, holds_within, wait_for};
 use mysql::prelude::Queryable;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -159,40 +158,4 @@ fn a_killed_mysql_is_replaced() {
 fn a_killed_mariadb_is_replaced() {
     require_server!("mariadb");
     killed("mariadb");
-}
-
-/// sysbench's own read-write load with prepared statements, for which any error is fatal, through a planned switch.
-#[test]
-fn sysbench_goes_through_a_planned_switch() {
-    require_server!("mysql9");
-    require_server!("sysbench");
-    let (primary, replica) = MysqlServer::pair("mysql9");
-    primary.query("CREATE DATABASE sbtest");
-    let port = free_port();
-    let pointsman = start(&primary, &replica, port);
-    let sysbench = |command: &str| {
-        let mut program = Command::new(servers_folder().join("sysbench/sysbench"));
-        program.args(["oltp_read_write", "--mysql-host=127.0.0.1", "--mysql-db=sbtest", "--tables=4"]).args([
-            format!("--mysql-port={port}"),
-            format!("--mysql-user={SHOP}"),
-            format!("--mysql-password={PASSWORD}"),
-        ]);
-        program.args(["--table-size=20000", "--threads=8", "--rand-type=uniform", "--db-ps-mode=auto"]);
-        program.args(["--mysql-ignore-errors=none", "--time=12", "--report-interval=1", command]);
-        program
-    };
-    let prepared = sysbench("prepare").output().expect("sysbench");
-    assert!(prepared.status.success(), "{}", String::from_utf8_lossy(&prepared.stdout));
-    let running = sysbench("run").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("sysbench");
-    let executed =
-        || primary.query("SHOW GLOBAL STATUS LIKE 'Com_stmt_execute'")[0][1].parse::<u64>().expect("a number");
-    wait_for("it is well under way", PATIENCE, || executed() > 2000);
-    pointsman.cli_expect(&["switchover", "orders"], 0);
-    let output = running.wait_with_output().expect("its end");
-    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    println!("{said}{wrong}");
-    assert!(output.status.success(), "{said}{wrong}\n{}", pointsman.log());
-    let history = pointsman.cli_expect(&["history", "orders", "--json"], 0);
-    let stall = history.split("\"client_stall_ms\":").filter_map(|rest| rest.split(',').next()).last();
-    println!("stall of {stall:?} ms");
 }

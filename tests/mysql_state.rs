@@ -88,6 +88,36 @@ fn what_is_known_moves_in_a_crash() {
     moves("mariadb", true);
 }
 
+/// What a procedure or function has locked can be asked only when the session leaves: it ends there, rather than go on without its lock.
+#[test]
+fn a_hidden_lock_is_not_lost_silently() {
+    require_server!("mysql9");
+    require_server!("mariadb");
+    for component in ["mysql9", "mariadb"] {
+        let (primary, replica) = MysqlServer::pair(component);
+        primary.query("SET GLOBAL log_bin_trust_function_creators = 1");
+        primary.query("CREATE PROCEDURE shop.p(name TEXT) DO GET_LOCK(name, 1)");
+        primary.query("CREATE PROCEDURE shop.q() DO RELEASE_ALL_LOCKS()");
+        primary
+            .query("CREATE FUNCTION shop.f(name TEXT) RETURNS INT NOT DETERMINISTIC NO SQL RETURN GET_LOCK(name, 1)");
+        let mut path = MysqlPath::to(&primary);
+        let [mut by_procedure, mut by_function, mut prepared, mut without, mut given_back] =
+            [(); 5].map(|()| path.connect());
+        by_procedure.query_drop("CALL p('a')").expect("a lock");
+        by_function.query_drop("SELECT f('b')").expect("a lock");
+        let call = prepared.prep("CALL p(?)").expect("a statement");
+        prepared.exec_drop(&call, ("c",)).expect("a lock");
+        without.query_drop("CALL q()").expect("no lock");
+        given_back.query_drop("CALL p('d')").expect("a lock");
+        given_back.query_drop("CALL q()").expect("and none any more");
+        assert_eq!(path.board.stuck(), [], "{component}: nobody knows");
+        path.switch(&primary, &replica);
+        let gone = [by_procedure, by_function, prepared].map(|mut app| app.query_drop("SELECT 1").is_err());
+        let here = [without, given_back].map(|mut app| app.query_drop("SELECT 1").map_err(|error| error.to_string()));
+        assert_eq!((gone, here), ([true; 3], [Ok(()), Ok(())]), "{component}");
+    }
+}
+
 #[test]
 fn what_keeps_a_session_is_said_and_it_is_cut_only_when_told() {
     require_server!("mysql9");

@@ -18,6 +18,7 @@ const LONGEST_REASON: usize = 1024;
 /// Body of `switchover` and `failover`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent wishes of an operator, each with its name in JSON")]
 pub struct SwitchBody {
     /// The cluster to go to; else the next in order.
     #[serde(skip_serializing_if = "Option::is_none")]

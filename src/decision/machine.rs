@@ -27,6 +27,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often a node's fitness is read besides the times when a switch asks.
 const FITNESS_EVERY: Duration = Duration::from_secs(10);
+/// The same of a whole cluster, which is more to read: it describes each of its indices.
+const FITNESS_OF_WHOLE: Duration = Duration::from_mins(1);
 /// Between two tries of something of its own that was refused or failed: the journal's disk was full, a node was away.
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How many changes are kept while the journal can't be written: more than a switch has.
@@ -271,11 +273,12 @@ impl Machine {
     }
 
     fn refresh_fitness(&mut self, now: Now) {
+        let every = if self.settings.serves_as_whole() { FITNESS_OF_WHOLE } else { FITNESS_EVERY };
         let due: Vec<NodeAddress> = self
             .nodes
             .iter()
             .filter(|(_, node)| node.fresh().is_some())
-            .filter(|(_, node)| node.fitness_asked.is_none_or(|asked| now.mono >= asked + FITNESS_EVERY))
+            .filter(|(_, node)| node.fitness_asked.is_none_or(|asked| now.mono >= asked + every))
             .map(|(address, _)| address.clone())
             .collect();
         for node in &due {

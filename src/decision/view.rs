@@ -117,7 +117,7 @@ impl Machine {
     fn small_note(&self) -> String {
         match &self.journal_error {
             Some(error) => format!("the journal can't be written: {error}"),
-            None if self.mode() == Mode::ReadOnly => "read only, by an operator".into(),
+            None if self.mode() == Mode::ReadOnly => format!("read only until `pointsman mode {} open`", self.svc),
             None => {
                 let strays = self.durable.strays.iter();
                 let mut strays = strays.filter_map(|node| Some(format!("{node} {}", self.stray_note(node)?)));

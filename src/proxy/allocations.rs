@@ -44,8 +44,17 @@ struct Load {
 
 #[test]
 fn a_command_allocates_nothing() {
+    allocate_nothing(false);
+}
+
+#[test]
+fn a_command_on_the_read_port_allocates_nothing() {
+    allocate_nothing(true);
+}
+
+fn allocate_nothing(reads: bool) {
     let (inbox, messages) = mpsc::unbounded_channel();
-    let loads = applications(&inbox, node());
+    let loads = applications(&inbox, board(node(), reads));
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let local = LocalSet::new();
     local.spawn_local(work(0, messages));
@@ -96,12 +105,12 @@ fn answer(mut stream: TcpStream) {
 }
 
 /// Tells the worker to serve applications that get their commands through the channel which is returned.
-fn applications(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_mpsc::Sender<Load> {
-    let port = Port { name: ServiceName::from("cart"), reads: false };
+fn applications(inbox: &mpsc::UnboundedSender<Message>, board: Arc<Board>) -> std_mpsc::Sender<Load> {
+    let port = Port { name: ServiceName::from("cart"), reads: board.reads };
     let tell = |message| assert!(inbox.send(message).is_ok(), "a worker");
     tell(Message::Serve {
         port: port.clone(),
-        board: board(node),
+        board,
         counters: Arc::<Counters>::default(),
         tls: None,
         threads: Arc::default(),
@@ -140,7 +149,7 @@ fn round(clients: &mut [TcpStream], pipeline: usize) {
     }
 }
 
-fn board(node: SocketAddr) -> Arc<Board> {
+fn board(node: SocketAddr, reads: bool) -> Arc<Board> {
     let settings = Service {
         name: "cart".into(),
         kind: Kind::Redis,
@@ -164,6 +173,7 @@ fn board(node: SocketAddr) -> Arc<Board> {
         clusters: Vec::new(),
     };
     let target = Target { cluster: ClusterName::from("a"), node: NodeAddress::from(node.to_string()) };
-    let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target) };
-    Board::new(View::new(route, Arc::new(settings)), 1).0
+    let mode = if reads { Mode::ReadOnly } else { Mode::Open };
+    let view = View::new(Route { epoch: Epoch(1), mode, target: Some(target) }, Arc::new(settings));
+    if reads { Board::for_reads(view, 1).0 } else { Board::new(view, 1).0 }
 }

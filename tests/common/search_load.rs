@@ -231,7 +231,7 @@ impl App {
     }
 
     fn get(&mut self, turn: u64) -> Result<(), String> {
-        let answer = self.call("GET", &format!("/catalog/_doc/{}", turn as usize % CATALOG), "")?;
+        let answer = self.call("GET", &format!("/catalog/_doc/{}", turn % CATALOG as u64), "")?;
         if answer["found"] == true { Ok(()) } else { Err(format!("a document wasn't found: {answer}")) }
     }
 

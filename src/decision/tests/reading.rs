@@ -1,11 +1,12 @@
 //! The read port: which node it leads to, and how it gets there.
 
-use super::{LONG, answered, ready, steady, switchover};
+use super::{LONG, answered, ready, switchover};
 use crate::{
     config::Replication,
-    decision::{ReadRoute, ReadView, world::World},
+    decision::{Event, Now, ReadRoute, ReadView, world::World},
     model::{
         name::NodeAddress,
+        observation::{Observation, Part, Reach},
         operation::Command,
         route::{Epoch, Mode, Readying},
         signal::Signal,
@@ -27,7 +28,12 @@ struct Port {
 
 impl Port {
     fn new(seed: u64) -> Self {
-        let world = steady(seed, Replication::Managed);
+        Self::of(seed, Replication::Managed)
+    }
+
+    fn of(seed: u64, replication: Replication) -> Self {
+        let mut world = World::new(seed, replication);
+        assert!(world.run_until(LONG, World::settled), "{:?}", world.machine.view(world.now()));
         Self { world, reads: ReadRoute::default(), shown: Vec::new(), busy: false, stuck: false }
     }
 
@@ -232,4 +238,46 @@ fn a_move_from_the_primary_that_does_not_come_to_its_end_is_given_up() {
     assert_eq!((port.node(), port.modes(0).last()), ("a:1", Some(&Mode::ReadOnly)), "held for drain_timeout at most");
     port.busy = false;
     port.until("b:1");
+}
+
+#[test]
+fn whoever_moves_the_roles_standbys_serve_and_without_standbys_the_primary_does() {
+    for (replication, node) in [(Replication::External, "b:1"), (Replication::None, "a:1")] {
+        let mut port = Port::of(11, replication);
+        port.until(node);
+        port.run(Duration::from_secs(2));
+        let view = port.shown.last().expect("a view");
+        assert_eq!((port.node(), &view.process, port.shown.len()), (node, &None, 1), "{:?}", port.shown);
+    }
+}
+
+/// Reads for a while without the world, from standbys that have lost their links, while each probe of the primary ends so.
+fn reads_without(seed: u64, reach: &Reach) -> String {
+    let mut port = Port::new(seed);
+    port.until("b:1");
+    let Port { world, mut reads, .. } = port;
+    let mut now = world.now();
+    let lost = |node: &str| {
+        let mut answer = world.machine.nodes[&NodeAddress::from(node)].answer.clone().expect("an answer");
+        answer.part = Part::Standby { of: "a:1".into(), link_up: false, silent_for: None, syncing: false };
+        Reach::Answered(Box::new(answer))
+    };
+    let probes = [("b:1", lost("b:1")), ("c:1", lost("c:1")), ("a:1", reach.clone())];
+    let mut machine = world.machine;
+    for _ in 0..80 {
+        now = Now { mono: now.mono + Duration::from_millis(200), wall: now.wall };
+        for (node, reach) in &probes {
+            let observation = Observation::new(reach.clone(), Duration::from_millis(1));
+            // Nobody carries the effects out, so that no failover changes the picture.
+            machine.step(Event::Observed { node: (*node).into(), observation }, now);
+        }
+        reads.follow(&machine, 2, false, now);
+    }
+    reads.shown().expect("a route").node.to_string()
+}
+
+#[test]
+fn a_standby_grows_older_while_its_primary_may_write_on_unseen() {
+    assert_eq!(reads_without(12, &Reach::Unreachable("no route".into())), "a:1", "16 s are more than max_lag");
+    assert_eq!(reads_without(13, &Reach::Refused), "b:1", "nobody writes there");
 }

@@ -139,7 +139,7 @@ fn differences_refuse_a_planned_switch_unless_they_are_accepted_and_never_a_fail
     assert_eq!(answered(&mut world, 3).outcome, Outcome::Done);
     assert_eq!(world.journal.iter().filter(|record| record.kind == RecordKind::Override).count(), 1);
     node(&mut world, "a:1").differences = vec![Refusal::new(Guard::Difference, "index orders: the target has none")];
-    world.run(Duration::from_secs(11));
+    world.run(Duration::from_secs(61));
     assert_eq!(reasons(&world), [Guard::Difference]);
     assert!(world.machine.view(world.now()).failover_ready.ready);
     node(&mut world, "b:1").up = false;
@@ -152,7 +152,7 @@ fn differences_refuse_a_planned_switch_unless_they_are_accepted_and_never_a_fail
 fn a_comparison_that_cannot_be_made_is_a_difference_too() {
     let mut world = steady(8);
     node(&mut world, "a:1").fitness_error = true;
-    world.run(Duration::from_secs(11));
+    world.run(Duration::from_secs(61));
     assert_eq!(reasons(&world), [Guard::Difference]);
     let order = Order {
         command: switchover("spare"),

@@ -53,10 +53,10 @@ pub enum Special {
     Plain,
     /// The answer names the nodes: [`super::sniff::collapse`].
     Sniff,
-    /// The answer names a new cursor: [`super::cursor::find`]. Its body may hold a point in time, as for `MayUseCursor`.
+    /// The answer names a new cursor: [`super::cursor::wrap`]. Its body may hold a point in time, as for `MayUseCursor`.
     OpensCursor,
     /// Target or body hold ids of cursors: [`super::cursor::unwrap_target`], [`super::cursor::unwrap_body`]. The answer may name
-    /// one again: [`super::cursor::find`].
+    /// one again, or list them: [`super::cursor::wrap`].
     UsesCursor,
     /// A search whose body may hold the id of a point in time ([`super::cursor::unwrap_body`]). If it does, the request belongs to
     /// that cluster ([`Retry::SameCluster`] at most) and the answer names the id again; if it doesn't, it is a plain search.
@@ -172,10 +172,11 @@ fn typed(method: Method, segments: &[&str], at: usize, query: &str) -> Request {
 fn search(method: Method, rest: &[&str], at: usize, query: &str) -> Request {
     let asks = matches!(method, Method::Get | Method::Head | Method::Post);
     match rest {
-        ["scroll" | "point_in_time", "_all"] => ALL_CURSORS,
+        ["scroll", "_all"] => ALL_CURSORS,
         ["scroll", ..] if asks => NEXT_PAGE,
         ["point_in_time"] if method == Method::Post => OPEN,
-        ["scroll", ..] | ["point_in_time"] => CURSOR,
+        // `point_in_time/_all` too: what it lists can be used like what was opened.
+        ["scroll", ..] | ["point_in_time"] | ["point_in_time", "_all"] => CURSOR,
         [] | ["template"] if parameter(query, "scroll").is_some() => OPEN,
         [] if at == 0 => Request { special: Special::MayUseCursor, ..READ },
         [] | ["template"] => READ,

@@ -6,48 +6,71 @@
 
 use super::json::{End, Place, walk};
 
-/// How far into an answer its id is looked for, in bytes: it is one of the first keys, in both products.
+/// How far into an answer an id is looked for, in bytes: it is one of the first keys, in both products.
 pub const SEARCHED: usize = 64 << 10;
-/// How long a request's body may be that is looked at, in bytes.
+/// How long a request's body, or a list of cursors, may be that is looked at, in bytes.
 pub const MAX_BODY: usize = 1 << 20;
 
 const MARK: &str = "pm.";
 
-/// Where the id of a cursor stands in an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Find {
-    /// The envelope ([`envelope`]) belongs at this offset.
-    At(usize),
-    /// Ask again with more of the answer, from its begin.
+/// What becomes of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrap {
+    /// Ask again with more of it, from its begin.
     More,
-    /// There is none, or none within the first [`SEARCHED`] bytes: the answer is passed as it is.
-    Absent,
+    /// It names no cursor, or none that is found within the bounds.
+    AsItIs,
+    /// This is to be sent in place of what was read of it; what comes behind is sent as it is.
+    Changed(Vec<u8>),
 }
 
 /// Ids that belong to several clusters, or to a known one and an unknown one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mixed;
 
-/// Appends the envelope that stands in front of the ids of that cluster.
-pub fn envelope(cluster: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(MARK.as_bytes());
-    out.extend_from_slice(cluster.as_bytes());
-    out.push(b'.');
-}
-
-/// Looks for the id in the begin of an answer (its body, without the framing of chunks).
-pub fn find(answer: &[u8]) -> Find {
-    let searched = &answer[..answer.len().min(SEARCHED)];
-    let mut at = 0;
-    let end = walk(searched, true, |place, (begin, _)| {
-        at = begin;
-        place.depth == 1 && matches!(place.keys[0], b"_scroll_id" | b"pit_id" | b"id")
+/// Puts the envelope of the cluster in front of the ids that its answer names: a cursor that was opened or continued, or a list of
+/// points in time. `begin` is the begin of the answer's body, without the framing of chunks, `whole` tells that it is all of it.
+pub fn wrap(cluster: &str, begin: &[u8], whole: bool) -> Wrap {
+    let searched = &begin[..begin.len().min(SEARCHED)];
+    let (mut first, mut listed) = (0, false);
+    let end = walk(searched, true, |place, (at, _)| {
+        (first, listed) = (at, is_listed(&place));
+        listed || place.depth == 1 && matches!(place.keys[0], b"_scroll_id" | b"pit_id" | b"id")
     });
     match end {
-        End::Stopped => Find::At(at),
-        End::Text if answer.len() < SEARCHED => Find::More,
-        _ => Find::Absent,
+        End::Stopped if !listed => Wrap::Changed(enveloped(cluster, begin, &[first])),
+        End::Stopped if whole => {
+            let mut all = Vec::new();
+            walk(begin, true, |place, (at, _)| {
+                all.extend(is_listed(&place).then_some(at));
+                false
+            });
+            Wrap::Changed(enveloped(cluster, begin, &all))
+        }
+        End::Stopped if begin.len() < MAX_BODY => Wrap::More,
+        End::Text if !whole && begin.len() < SEARCHED => Wrap::More,
+        _ => Wrap::AsItIs,
     }
+}
+
+/// The text with the cluster's envelope at each of those places.
+fn enveloped(cluster: &str, text: &[u8], places: &[usize]) -> Vec<u8> {
+    let each = MARK.len() + cluster.len() + 1;
+    let (mut out, mut copied) = (Vec::with_capacity(text.len() + each * places.len()), 0);
+    for &at in places {
+        out.extend_from_slice(&text[copied..at]);
+        for part in [MARK, cluster, "."] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        copied = at;
+    }
+    out.extend_from_slice(&text[copied..]);
+    out
+}
+
+/// Where a list of points in time names them: `{"pits":[{"pit_id":"..."}]}`.
+fn is_listed(place: &Place<'_>) -> bool {
+    place.depth == 3 && matches!(place.keys, [b"pits", b"", b"pit_id"])
 }
 
 /// Takes the envelopes off the ids in a request's body. Returns the cluster they name; `out` then has the body to send. `None`: the
@@ -111,7 +134,7 @@ fn list<'a>(mut value: &'a str, owner: &mut Owner<'a>, out: &mut String) {
 fn is_id(place: &Place<'_>) -> bool {
     matches!(
         (place.depth, place.keys),
-        (1, [b"scroll_id" | b"pit_id" | b"id", _]) | (2, [b"scroll_id" | b"pit_id", b""] | [b"pit", b"id"])
+        (1, [b"scroll_id" | b"pit_id" | b"id", ..]) | (2, [b"scroll_id" | b"pit_id", b"", _] | [b"pit", b"id", _])
     )
 }
 

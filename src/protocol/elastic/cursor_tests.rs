@@ -2,27 +2,18 @@
 
 use super::cursor::*;
 
-/// What is found in an answer, at every length of it: nothing that was found is lost by more.
-fn found(answer: &str) -> Find {
-    let whole = find(answer.as_bytes());
-    let mut first = None;
+/// What becomes of an answer, at every length of it: nothing that was found is lost by more.
+fn wrapped(answer: &str) -> Option<String> {
+    let sent = |len, whole| match wrap("main", &answer.as_bytes()[..len], whole) {
+        Wrap::More => None,
+        Wrap::AsItIs => Some(answer.to_owned()),
+        Wrap::Changed(begin) => Some(String::from_utf8([&begin, &answer.as_bytes()[len..]].concat()).expect("text")),
+    };
+    let whole = sent(answer.len(), true).expect("a decision");
     for len in 0..=answer.len() {
-        let here = find(&answer.as_bytes()[..len]);
-        if here != Find::More {
-            let first = *first.get_or_insert(here);
-            assert_eq!(here, first, "{answer:?} at {len}");
-        }
+        assert!(sent(len, false).is_none_or(|sent| sent == whole), "{answer:?} at {len}");
     }
-    assert_eq!(first.unwrap_or(Find::More), whole);
-    whole
-}
-
-fn wrapped(answer: &str) -> String {
-    let Find::At(at) = found(answer) else { panic!("nothing found in {answer}") };
-    let mut out = answer.as_bytes()[..at].to_vec();
-    envelope("main", &mut out);
-    out.extend_from_slice(&answer.as_bytes()[at..]);
-    String::from_utf8(out).expect("text")
+    (whole != answer).then_some(whole)
 }
 
 #[test]
@@ -36,7 +27,7 @@ fn ids_in_answers_get_their_envelope() {
         ),
         ("{\n  \"id\" : \"Fk\",\n  \"is_partial\" : true}", "{\n  \"id\" : \"pm.main.Fk\",\n  \"is_partial\" : true}"),
     ] {
-        assert_eq!(wrapped(answer), expected);
+        assert_eq!(wrapped(answer).as_deref(), Some(expected));
     }
 }
 
@@ -53,13 +44,27 @@ fn answers_without_an_id_of_their_own_are_left_alone() {
         ":)\n\u{fa}",
         "}",
     ] {
-        assert_eq!(found(answer), Find::Absent, "{answer}");
+        assert_eq!(wrapped(answer), None, "{answer}");
     }
-    assert_eq!(find(b""), Find::More);
+    assert_eq!(wrap("main", b"", false), Wrap::More);
+    assert_eq!(wrap("main", b"", true), Wrap::AsItIs);
     let late = format!("{{\"x\":\"{}\",\"_scroll_id\":\"a\"}}", "y".repeat(SEARCHED));
-    assert_eq!(find(late.as_bytes()), Find::Absent, "too far behind");
-    assert_eq!(find(&late.as_bytes()[..SEARCHED]), Find::Absent, "and it isn't waited for");
-    assert_eq!(find(&late.as_bytes()[..SEARCHED - 1]), Find::More);
+    assert_eq!(wrap("main", late.as_bytes(), false), Wrap::AsItIs, "too far behind");
+    assert_eq!(wrap("main", &late.as_bytes()[..SEARCHED], false), Wrap::AsItIs, "and it isn't waited for");
+    assert_eq!(wrap("main", &late.as_bytes()[..SEARCHED - 1], false), Wrap::More);
+}
+
+#[test]
+fn all_ids_of_a_list_get_their_envelope() {
+    let list =
+        r#"{"pits":[{"pit_id":"a","keep_alive":1},{"successful":true,"pit_id":"b"}],"x":{"pits":[{"pit_id":"c"}]}}"#;
+    let expected = r#"{"pits":[{"pit_id":"pm.main.a","keep_alive":1},{"successful":true,"pit_id":"pm.main.b"}],"x":{"pits":[{"pit_id":"c"}]}}"#;
+    assert_eq!(wrapped(list).as_deref(), Some(expected));
+    assert_eq!(wrap("main", &list.as_bytes()[..list.len() - 1], false), Wrap::More, "it is changed whole");
+    assert_eq!(wrapped(r#"{"pits":[]}"#), None);
+    let long = format!("{{\"pits\":[{}]}}", "{\"pit_id\":\"a\"},".repeat(MAX_BODY / 10));
+    assert_eq!(wrap("main", &long.as_bytes()[..MAX_BODY - 1], false), Wrap::More);
+    assert_eq!(wrap("main", &long.as_bytes()[..MAX_BODY], false), Wrap::AsItIs, "within bounds");
 }
 
 fn body(body: &str) -> Result<Option<(String, String)>, Mixed> {

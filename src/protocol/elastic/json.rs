@@ -4,7 +4,7 @@
 pub type Found = (usize, usize);
 
 /// How deep a key is remembered; ids are found no deeper.
-const DEEP: usize = 2;
+const DEEP: usize = 3;
 
 /// What a walk over a text tells at each string value.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Place<'a> {
     /// How many objects and arrays are open.
     pub depth: usize,
     /// The keys that lead here in the outermost objects, empty where an array is: of `{"a":["x"],"b":{"c":"y"}}` they are `a` and
-    /// nothing at `x`, `b` and `c` at `y`.
+    /// nothing at `x`, `b` and `c` at `y`. Those beyond `depth` say nothing.
     pub keys: [&'a [u8]; DEEP],
 }
 
@@ -33,7 +33,7 @@ pub enum End {
 /// of a value and its contents, until that returns true. It checks no more than it needs: brackets, strings and keys.
 pub fn walk<'a>(text: &'a [u8], one: bool, mut each: impl FnMut(Place<'a>, Found) -> bool) -> End {
     let mut depth = 0usize;
-    let mut keys: [&[u8]; DEEP] = [b"", b""];
+    let mut keys: [&[u8]; DEEP] = [b""; DEEP];
     let mut at = 0;
     while at < text.len() {
         match text[at] {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     protocol::{
         elastic::{
-            cursor::{self, Find},
+            cursor::{self, Wrap},
             sniff,
         },
         http::{Body, Limits, ResponseChanges, ResponseHead, begin_chunk},
@@ -215,13 +215,13 @@ impl Session {
         let begin = std::mem::take(&mut answer.begin);
         let rewritten = match &ask.rewrite {
             Rewrite::No => None,
-            Rewrite::Cursor => match cursor::find(&begin) {
-                Find::More if !done => {
+            Rewrite::Cursor => match cursor::wrap(lease.cluster.name.as_str(), &begin, done) {
+                Wrap::More => {
                     answer.begin = begin;
                     return;
                 }
-                Find::At(at) => Some(enveloped(lease.cluster.name.as_str(), &begin, at)),
-                Find::More | Find::Absent => None,
+                Wrap::Changed(changed) => Some(changed),
+                Wrap::AsItIs => None,
             },
             Rewrite::Sniff(_) if !done && begin.len() < sniff::MAX_BODY => {
                 answer.begin = begin;
@@ -261,15 +261,6 @@ impl Session {
         );
         Trouble::Lost
     }
-}
-
-/// The begin of an answer with the envelope in front of the id at that place.
-fn enveloped(cluster: &str, begin: &[u8], at: usize) -> Vec<u8> {
-    let (before, behind) = begin.split_at(at);
-    let mut changed = before.to_vec();
-    cursor::envelope(cluster, &mut changed);
-    changed.extend_from_slice(behind);
-    changed
 }
 
 fn put_chunk(out: &mut Vec<u8>, data: &[u8]) {

@@ -135,7 +135,7 @@ impl Node {
 
     /// What the probes found.
     pub fn judge(&self, health: Health) {
-        self.usable.set(matches!(health, Health::Up | Health::Suspect));
+        self.usable.set(health == Health::Up);
         if health != Health::Down {
             self.down_since.set(None);
         } else if self.down_since.get().is_none() {

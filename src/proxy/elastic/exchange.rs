@@ -128,7 +128,7 @@ impl Session {
     fn more_body(&mut self, ask: &mut Ask, lease: &mut Lease, bytes: &[u8]) -> Result<usize, Trouble> {
         let taken = ask.left.pass(bytes).map_err(Trouble::BadBody)?;
         let part = bytes.get(..taken).unwrap_or_default();
-        ask.whole &= ask.out.bytes.len() + taken <= KEPT;
+        ask.whole &= ask.request.retry != Retry::Never && ask.out.bytes.len() + taken <= KEPT;
         if ask.whole {
             ask.out.bytes.extend_from_slice(part);
         } else if ask.out.send(part, &lease.line.writer, &self.desk.pool).is_err() {

@@ -1,7 +1,7 @@
 //! Elasticsearch and OpenSearch: requests of HTTP/1.1, each to a node of the routed cluster.
 //!
 //! A request's way: [`session`] reads its head and has it judged; [`special`] looks at bodies that hold cursors; [`lane`] says whether it may
-//! go, and to which node of which [`cluster`]; [`exchange`] passes it on a kept connection, and [`answer`] what comes back. The [`steward`]
+//! go, and to which node of which [`cluster`], [`wait`] for what is missing; [`exchange`] passes it on a kept connection, and [`answer`] what comes back. The [`steward`]
 //! carries out what the board says. No request belongs to a connection of a node, so that a route moves between two requests and nothing has
 //! to be drained.
 
@@ -22,6 +22,7 @@ mod outage;
 mod session;
 mod special;
 mod steward;
+mod wait;
 
 pub use desk::Desk;
 pub use lane::Lane;

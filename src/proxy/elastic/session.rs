@@ -10,9 +10,8 @@ use super::{
     desk::{Desk, SCRATCH},
     exchange::Trouble,
     handle::{Ending, Handle, Owes},
-    lane::{Lane, Need},
+    lane::Lane,
     line::{Line, Out},
-    open,
 };
 use crate::{
     model::signal::Signal,
@@ -26,17 +25,14 @@ use crate::{
     proxy::{Arrival, Counted, counters::Outcome},
 };
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     net::SocketAddr,
-    pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// From one attempt at nodes that can't be reached to the next.
-const AGAIN: Duration = Duration::from_millis(50);
 /// How long what a client still sends is read and thrown away, so that it gets the answer before its connection ends.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -48,6 +44,14 @@ pub enum Stop {
     Lost(Refusal),
     /// The connection ends without a word: its client is gone, or has part of an answer.
     Cut,
+}
+
+impl Stop {
+    /// The request's answer was lost, and it can't be sent again.
+    pub(super) fn lost(ask: &Ask) -> Self {
+        let cluster = ask.cluster.as_ref().map_or("", |cluster| cluster.name.as_str());
+        Self::Lost(Refusal::lost(cluster, &ask.request))
+    }
 }
 
 /// What comes after a request.
@@ -84,15 +88,6 @@ impl Drop for Registered {
             self.0.counters.count(Outcome::Fault, 1);
         }
         self.0.leave(&self.1);
-    }
-}
-
-/// A request that waits in a hold.
-struct Held<'a>(&'a Lane);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.hold(false);
     }
 }
 
@@ -299,7 +294,7 @@ impl Session {
                 }
                 if !ask.is_repeatable() || !self.lane.budget.spend() {
                     ask.cluster = Some(cluster);
-                    return Err(lost(ask));
+                    return Err(Stop::lost(ask));
                 }
                 ask.sent = true;
                 if ask.request.retry == Retry::SameCluster {
@@ -319,64 +314,6 @@ impl Session {
     fn count(&self, ask: &Ask, outcome: Outcome) {
         self.lane.counters.count(outcome, 1);
         self.lane.counters.count_request(ask.request.class, outcome);
-    }
-
-    /// Waits for what the request needs before it can be sent.
-    async fn obtain(&mut self, ask: &mut Ask, mut need: Need) -> Result<Lease, Stop> {
-        let lane = Rc::clone(&self.lane);
-        let _waiting = lane.outage.wait();
-        loop {
-            let mut opened = None;
-            match need {
-                // What may have been executed already wasn't refused.
-                Need::Refused(_) if ask.sent && ask.request.changes => return Err(lost(ask)),
-                Need::Refused(refusal) => return Err(Stop::Refuse(refusal)),
-                Need::Route => {
-                    lane.hold(true);
-                    let _held = Held(&lane);
-                    self.for_change(ask, lane.patience()).await?;
-                }
-                Need::Connection(cluster, place) => match open::open(&lane, &cluster, &cluster.nodes[place]).await {
-                    Some(fresh) => opened = Some(Lease::new(fresh, cluster, place, true)),
-                    None => ask.note_tried(&cluster, place),
-                },
-                Need::Node(cluster) => {
-                    let name = cluster.name.as_str();
-                    if ask.cluster.is_some() {
-                        return Err(if ask.sent { lost(ask) } else { Stop::Refuse(Refusal::cursor_gone(name)) });
-                    }
-                    lane.outage.began();
-                    let patience = lane.patience();
-                    if patience.is_zero() {
-                        return Err(Stop::Refuse(Refusal::not_sent(name)));
-                    }
-                    ask.forget_tried();
-                    self.for_change(ask, patience.min(AGAIN)).await?;
-                }
-            }
-            match lane.admit(ask, opened) {
-                Ok(lease) => return Ok(lease),
-                Err(other) => need = other,
-            }
-        }
-    }
-
-    /// Waits until the route may have changed, at most so long.
-    async fn for_change(&mut self, ask: &Ask, most: Duration) -> Result<(), Stop> {
-        let seen = self.lane.version();
-        let mut time = pin!(sleep(most));
-        poll_fn(|cx| {
-            self.handle.register(cx);
-            // A client that is gone has asked somebody else by now, maybe: its request must not be executed later. While it still sends, it is there.
-            if self.handle.ending() == Ending::Now || ask.left.is_nothing() && self.is_gone(cx) {
-                return Poll::Ready(Err(Stop::Cut));
-            }
-            if self.lane.version() != seen {
-                return Poll::Ready(Ok(()));
-            }
-            time.as_mut().poll(cx).map(Ok)
-        })
-        .await
     }
 
     /// Answers the request for the node, if there is something to say.
@@ -438,10 +375,4 @@ impl Session {
         // Whoever sends for longer than that has had the time to read.
         let _ = timeout(LINGER, end).await;
     }
-}
-
-/// The request's answer was lost, and it can't be sent again.
-fn lost(ask: &Ask) -> Stop {
-    let cluster = ask.cluster.as_ref().map_or("", |cluster| cluster.name.as_str());
-    Stop::Lost(Refusal::lost(cluster, &ask.request))
 }

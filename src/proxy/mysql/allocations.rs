@@ -43,8 +43,17 @@ const ROUNDS: usize = 500;
 
 #[test]
 fn a_command_allocates_nothing() {
+    allocate_nothing(false);
+}
+
+#[test]
+fn a_command_on_the_read_port_allocates_nothing() {
+    allocate_nothing(true);
+}
+
+fn allocate_nothing(reads: bool) {
     let (inbox, messages) = mpsc::unbounded_channel();
-    let loads = application(&inbox, node());
+    let loads = application(&inbox, board(node(), reads));
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let local = LocalSet::new();
     local.spawn_local(work(0, messages));
@@ -109,12 +118,17 @@ fn next(stream: &mut TcpStream) -> Option<Vec<u8>> {
 type Load = (usize, oneshot::Sender<()>);
 
 /// Tells the worker to serve an application that gets its orders through the channel which is returned.
-fn application(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_mpsc::Sender<Load> {
-    let port = Port { name: ServiceName::from("orders"), reads: false };
+fn application(inbox: &mpsc::UnboundedSender<Message>, board: Arc<Board>) -> std_mpsc::Sender<Load> {
+    let port = Port { name: ServiceName::from("orders"), reads: board.reads };
     let tell = |message| assert!(inbox.send(message).is_ok(), "a worker");
     let threads = Arc::<Threads>::default();
     let counters = Arc::<Counters>::default();
-    tell(Message::Serve { port: port.clone(), board: board(node), counters, tls: None, threads });
+    let [prepared, text]: [&[u8]; 2] = if board.reads {
+        [b"SELECT 1", b"SELECT n FROM t WHERE s = 'x' AND m IN (1, 2)"]
+    } else {
+        [b"INSERT INTO t VALUES (1)", b"UPDATE t SET n = n + 1 WHERE s = 'x' AND m IN (1, 2)"]
+    };
+    tell(Message::Serve { port: port.clone(), board, counters, tls: None, threads });
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
     let (accepted, peer) = listener.accept().expect("its other end");
@@ -126,13 +140,13 @@ fn application(inbox: &mpsc::UnboundedSender<Message>, node: SocketAddr) -> std_
     thread::spawn(move || {
         log_in(&mut client);
         let mut prepare = Vec::new();
-        packet::command(&mut prepare, com::STMT_PREPARE, b"INSERT INTO t VALUES (1)");
+        packet::command(&mut prepare, com::STMT_PREPARE, prepared);
         client.write_all(&prepare).expect("a worker that reads");
         next(&mut client).expect("a statement");
         let mut commands = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
         packet::command(&mut commands[0], com::QUERY, b"BEGIN");
         packet::command(&mut commands[1], com::STMT_EXECUTE, b"\x01\0\0\0\0\x01\0\0\0");
-        packet::command(&mut commands[2], com::QUERY, b"UPDATE t SET n = n + 1 WHERE s = 'x' AND m IN (1, 2)");
+        packet::command(&mut commands[2], com::QUERY, text);
         packet::command(&mut commands[3], com::QUERY, b"COMMIT");
         for (rounds, done) in loads {
             for command in (0..rounds).flat_map(|_| &commands) {
@@ -175,7 +189,7 @@ fn log_in(client: &mut TcpStream) {
     }
 }
 
-fn board(node: SocketAddr) -> Arc<Board> {
+fn board(node: SocketAddr, reads: bool) -> Arc<Board> {
     let user = User { name: "shop".into(), password: Some(Secret::new(&b"secret"[..])), max_connections: None };
     let settings = Service {
         name: "orders".into(),
@@ -200,7 +214,7 @@ fn board(node: SocketAddr) -> Arc<Board> {
         clusters: Vec::new(),
     };
     let target = Target { cluster: ClusterName::from("a"), node: NodeAddress::from(node.to_string()) };
-    let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target) };
-    let view = View::new(route, Arc::new(settings));
-    Board::new(view, 1).0
+    let mode = if reads { Mode::ReadOnly } else { Mode::Open };
+    let view = View::new(Route { epoch: Epoch(1), mode, target: Some(target) }, Arc::new(settings));
+    if reads { Board::for_reads(view, 1).0 } else { Board::new(view, 1).0 }
 }

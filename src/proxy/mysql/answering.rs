@@ -47,3 +47,35 @@ impl Answering {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::mysql::{error, packet};
+
+    #[test]
+    fn the_answer_to_the_setup_is_found_whole_and_once() {
+        let mut both = b"\x07\0\0\x01\0\0\0\x02\0\0\0".to_vec();
+        let own = both.len();
+        both.extend_from_slice(&both.clone());
+        let mut answering = Answering::new(com::QUERY, Capabilities::default(), Retry::Reads);
+        assert_eq!(answering.behind_setup(&both, Capabilities::default()), Ok(Some(0)), "none is awaited");
+        answering.setup = true;
+        for end in 0..own {
+            assert_eq!(answering.behind_setup(&both[..end], Capabilities::default()), Ok(None), "{end}");
+        }
+        assert_eq!(answering.behind_setup(&both, Capabilities::default()), Ok(Some(own)));
+        assert_eq!(answering.behind_setup(&both[own..], Capabilities::default()), Ok(Some(0)));
+    }
+
+    #[test]
+    fn a_node_that_refuses_the_setup_is_told_from_one_that_refuses_the_command() {
+        let mut refused = Vec::new();
+        packet::write_with(&mut refused, 1, |out| error::write(out, error::ACCESS_DENIED, true, "no"));
+        let mut answering = Answering::new(com::QUERY, Capabilities::default(), Retry::Reads);
+        answering.setup = true;
+        assert_eq!(answering.behind_setup(&refused, Capabilities::default()), Err(()));
+        answering.setup = false;
+        assert_eq!(answering.behind_setup(&refused, Capabilities::default()), Ok(Some(0)));
+    }
+}

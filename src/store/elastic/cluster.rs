@@ -68,6 +68,7 @@ pub(super) struct Probed<'a> {
 }
 
 impl Cluster {
+    #[expect(clippy::disallowed_types, reason = "see the field")]
     pub(super) fn new(cluster: &config::Cluster, service: &Service, tls: Option<&ClientTls>) -> Self {
         let node = |node: &config::Node| Arc::new(Node::new(&node.address, service, tls.cloned()));
         Self {
@@ -76,14 +77,13 @@ impl Cluster {
             search: service.search.clone(),
             limits: service.health.clone(),
             health: format!("/_cluster/health{}?timeout=0s", patterns::path("/", &service.search.indices)),
-            memory: Default::default(),
+            memory: std::sync::Mutex::default(),
         }
     }
 
     /// Probes every node at once. Takes as long as the slowest, which is bounded.
     pub(super) async fn probe(&self) -> Observation {
         let started = Instant::now();
-        let deadline = started + self.limits.timeout;
         let (flooded, known) =
             self.remembered(|memory| (memory.flooded_due.is_none_or(|due| due <= started), memory.uuid.clone()));
         let asked = AtomicBool::new(false);
@@ -93,11 +93,11 @@ impl Cluster {
             (ours && !asked.swap(true, Relaxed)).then_some(Questions { health: &self.health, flooded })
         };
         let (probed, told): (Vec<_>, Vec<_>) =
-            join_all(self.nodes.iter().map(|node| self.probe_node(node, claim, deadline))).await.into_iter().unzip();
+            join_all(self.nodes.iter().map(|node| self.probe_node(node, claim))).await.into_iter().unzip();
         for told in told {
             self.learn(told, started);
         }
-        let mut observation = self.gather(probed);
+        let mut observation = self.gather(&probed);
         observation.took = started.elapsed();
         observation
     }
@@ -106,15 +106,12 @@ impl Cluster {
         &self,
         node: &'a Node,
         claim: impl FnOnce(&str) -> Option<Questions<'q>>,
-        deadline: Instant,
     ) -> (Probed<'a>, Told) {
+        // `check --connect` may probe a cluster for each of its nodes at once: waiting for another probe is no silence of the node.
         let mut state = node.probe.lock().await;
+        let deadline = Instant::now() + self.limits.timeout;
         let Found { said, told } = probe(node, &mut state, claim, deadline).await;
-        let good = match &said {
-            Said::Lives(view) => view.master,
-            Said::Busy => true,
-            Said::Failed(_) => false,
-        };
+        let good = !matches!(said, Said::Failed(_));
         let refused = matches!(said, Said::Failed(Reach::Refused));
         let health = state.count(good, refused, &self.limits);
         node.usable.store(health == Health::Up, Relaxed);

@@ -21,7 +21,7 @@ const SHOWN: usize = 5;
 
 impl Cluster {
     /// Makes one observation of what all nodes said.
-    pub(super) fn gather(&self, probed: Vec<Probed<'_>>) -> Observation {
+    pub(super) fn gather(&self, probed: &[Probed<'_>]) -> Observation {
         let views = probed.iter().filter_map(|one| match &one.said {
             Said::Lives(view) => Some(view),
             _ => None,
@@ -36,7 +36,7 @@ impl Cluster {
             let own = views.iter().find(|view| view.uuid == uuid && view.master).copied();
             Reach::Answered(Box::new(self.answer(uuid, version, own, &views)))
         } else {
-            worst(&probed)
+            worst(probed)
         };
         Observation { reach, took: Duration::ZERO, peers }
     }
@@ -55,15 +55,20 @@ impl Cluster {
         })
     }
 
+    /// A node that isn't up gets no requests as long as another one is. Down is only who doesn't answer: what is on its way to a node that is
+    /// alive, and unfit for another reason, is waited for.
     fn peer(&self, one: &Probed<'_>, uuid: &str, has_master: bool) -> Peer {
         let (health, note) = match &one.said {
             Said::Lives(view) if is_foreign(view, uuid) => {
-                (Health::Down, format!("belongs to another cluster (cluster_uuid {})", view.uuid))
+                (Health::Unknown, format!("belongs to another cluster (cluster_uuid {})", view.uuid))
             }
-            Said::Lives(view) if !view.master && has_master => (Health::Down, "has lost its cluster: no master".into()),
-            Said::Lives(view) if !view.master => (one.health, "has no master".into()),
+            Said::Lives(view) if !view.master && has_master => {
+                (Health::Unknown, "has lost its cluster: no master".into())
+            }
+            Said::Lives(view) if !view.master => (Health::Unknown, "has no master".into()),
             Said::Lives(_) => (one.health, String::new()),
             Said::Busy => (one.health, "is overloaded (429)".into()),
+            Said::Failed(reach @ Reach::Rejected(_)) => (Health::Unknown, in_words(reach)),
             Said::Failed(reach) => (one.health, in_words(reach)),
         };
         one.node.peer(&self.name, health, &one.version, note)
@@ -208,7 +213,7 @@ mod tests {
             let health = if matches!(said, Said::Failed(_)) { Health::Down } else { Health::Up };
             Probed { node, said, health, version: "7.10.2".into() }
         });
-        cluster.gather(probed.collect())
+        cluster.gather(&probed.collect::<Vec<_>>())
     }
 
     fn learn(cluster: &Cluster, status: Require, words: &str) {
@@ -273,9 +278,9 @@ mod tests {
         let cluster = cluster("yellow");
         learn(&cluster, Require::Green, "");
         let seen = gathered(&cluster, vec![view("u", true), view("u", false), view("u", true)]);
-        assert_eq!((seen.peers[1].health, unfit(&seen)), (Health::Down, ""));
+        assert_eq!((seen.peers[1].health, unfit(&seen)), (Health::Unknown, ""));
         let seen = gathered(&cluster, vec![view("u", false), view("u", false), Said::Failed(Reach::Refused)]);
-        assert_eq!((seen.peers[1].health, unfit(&seen)), (Health::Up, "has no master"));
+        assert_eq!((seen.peers[1].health, unfit(&seen)), (Health::Unknown, "has no master"));
         assert!(!seen.answer().expect("it lives").writable);
         let seen = gathered(&cluster, vec![view("", false), view("", false), view("", false)]);
         assert_eq!(seen.answer().expect("it lives").run_id, "u", "its id is remembered");
@@ -286,7 +291,7 @@ mod tests {
         let cluster = cluster("red");
         learn(&cluster, Require::Green, "");
         let seen = gathered(&cluster, vec![view("other", true), view("u", true), view("u", true)]);
-        assert_eq!((seen.peers[0].health, seen.peers[1].health), (Health::Down, Health::Up));
+        assert_eq!((seen.peers[0].health, seen.peers[1].health), (Health::Unknown, Health::Up));
         assert_eq!(seen.answer().expect("it lives").run_id, "u");
         assert_eq!(unfit(&seen), "its nodes belong to different clusters");
     }

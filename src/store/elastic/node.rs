@@ -35,8 +35,8 @@ pub(super) struct ProbeState {
 }
 
 impl ProbeState {
-    /// Counts one probe. A node that refuses gets no requests at once, one that is silent or can't serve gets none either and is down
-    /// after `fall` of them; it is up again after `rise` good ones.
+    /// Counts one probe. A node that refuses is down at once, one that is silent is suspect and down after `fall` of them; it is up again
+    /// after `rise` good ones.
     pub(super) fn count(&mut self, good: bool, refused: bool, limits: &Limits) -> Health {
         if good {
             (self.fails, self.goods) = (0, self.goods.saturating_add(1));

@@ -59,6 +59,8 @@ pub(super) struct Node {
     /// When it was last tried to make it so.
     pub(super) semi_sync_tried: Mutex<Option<Instant>>,
     pub(super) probe: Mutex<ProbeState>,
+    /// A connection that got through to a node which couldn't be reached before.
+    pub(super) knocked: Mutex<Option<Connection>>,
     pub(super) control: Mutex<Control>,
 }
 
@@ -77,6 +79,7 @@ impl Node {
             semi_sync_owed: AtomicBool::new(false),
             semi_sync_tried: Mutex::default(),
             probe: Mutex::default(),
+            knocked: Mutex::default(),
             control: Mutex::default(),
         }
     }

@@ -64,6 +64,10 @@ pub(super) struct Asker<'a> {
 /// Probes `node` once, within `limit`.
 pub(super) async fn probe(node: &Arc<Node>, asker: Asker<'_>, limit: Duration) -> Observation {
     let mut state = node.probe.lock().await;
+    if let Some(connection) = node.knocked.lock().await.take() {
+        // The path is back, and what was begun on it before may wait for seconds until it is sent again.
+        (state.kept, state.attempt) = (Some(connection), None);
+    }
     let started = Instant::now();
     let reach = match ask(node, &mut state, started, limit).await {
         Err(error) => reach_of(&error),
@@ -95,10 +99,15 @@ fn note_semi_sync(node: &Node, answer: &Answer, state: &ProbeState) {
     }
 }
 
-/// Whether the node lets us in on a connection of its own, within `limit`.
+/// Whether the node lets us in on a connection of its own, within `limit`; the next probe asks on it.
 pub(super) async fn knock(node: &Node, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
-    Connection::open(&node.endpoint, &node.login, deadline, &AtomicBool::new(false)).await.is_ok()
+    let opened = Connection::open(&node.endpoint, &node.login, deadline, &AtomicBool::new(false)).await;
+    let answers = opened.is_ok();
+    if let Ok(connection) = opened {
+        *node.knocked.lock().await = Some(connection);
+    }
+    answers
 }
 
 /// What a failure proves.

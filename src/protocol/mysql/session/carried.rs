@@ -58,6 +58,8 @@ pub struct Carried {
     pub(super) insert_id: u64,
     /// `COM_SET_OPTION` as it was said last.
     pub(super) option: Option<u16>,
+    /// It has run a procedure or function, which may have taken a lock by `GET_LOCK()` that no text and no tracker tells of.
+    pub(super) may_lock: bool,
     /// The session was reset: a fresh login has other values than it.
     pub(super) was_reset: bool,
     wanted: Wanted,
@@ -98,6 +100,7 @@ impl Carried {
         if Pending::is_needed(statement) {
             self.pending = Some(Box::new(Pending::read(statement, text, self.dialect)));
         }
+        self.may_lock |= self.is_opaque();
     }
 
     /// True while a statement is under way whose text says what it changes.

@@ -13,6 +13,9 @@ const STATEMENT: usize = 64 * 1024;
 /// The longest value that is read back, in bytes.
 const VALUE_MAX: usize = 256 * 1024;
 
+/// Columns of the answer before those of user variables.
+const FIXED: usize = 3;
+
 /// What `SET NAMES` sets besides the collation.
 const NAMES: [&[u8]; 3] = [b"character_set_client", b"character_set_results", b"character_set_connection"];
 
@@ -106,13 +109,15 @@ impl Carried {
         same.then_some((client?, collation))
     }
 
-    /// The payload of a `COM_QUERY` that asks the session's own node for what isn't known: values of user variables, and the last insert id,
-    /// which OK packets don't tell exactly. `None`: nothing has to be asked. The whole answer goes to [`Self::answered`].
+    /// The payload of a `COM_QUERY` that asks the session's own node for what isn't known: values of user variables, the last insert id, which OK
+    /// packets don't tell exactly, and whether there were hidden locks, which can only be asked by giving them up: the session leaves that node,
+    /// or ends. `None`: nothing has to be asked. The whole answer goes to [`Self::answered`].
     pub fn ask(&self, capabilities: Capabilities) -> Option<Vec<u8>> {
-        if !self.user.unknown() && self.insert_id == 0 && !self.ask_collation {
+        if !self.user.unknown() && self.insert_id == 0 && !self.ask_collation && !self.may_lock {
             return None;
         }
-        let mut sql = b"SELECT LAST_INSERT_ID(), @@collation_connection".to_vec();
+        let mut sql = b"SELECT LAST_INSERT_ID(), @@collation_connection, ".to_vec();
+        sql.extend_from_slice(if self.may_lock { b"RELEASE_ALL_LOCKS()" } else { b"0" });
         for (name, _) in self.user.iter().filter(|(_, value)| **value == Known::No) {
             for (open, close) in [(&b", "[..], &b""[..]), (b", COLLATION(", b")"), (b", HEX(", b")")] {
                 sql.extend_from_slice(open);
@@ -129,6 +134,11 @@ impl Carried {
             self.user.iter().enumerate().filter(|(_, (_, value))| **value == Known::No).map(|(at, _)| at).collect();
         let Some(answer) = read(packets, capabilities, asked.len()) else { return false };
         self.insert_id = answer.insert_id;
+        if answer.locks {
+            self.holds.user_lock = true;
+            return false;
+        }
+        self.may_lock = false;
         if std::mem::take(&mut self.ask_collation) {
             self.system.set(b"collation_connection", answer.collation);
         }
@@ -143,6 +153,8 @@ impl Carried {
 struct Answer<'a> {
     insert_id: u64,
     collation: &'a [u8],
+    /// It held locks by `GET_LOCK()`.
+    locks: bool,
     /// SQL for each of the user variables.
     values: Vec<Vec<u8>>,
 }
@@ -155,7 +167,7 @@ fn read(packets: &[u8], capabilities: Capabilities, count: usize) -> Option<Answ
         rest = &rest[packet::HEADER + payload.len()..];
         Some(payload)
     };
-    let columns = 2 + 3 * count;
+    let columns = FIXED + 3 * count;
     let mut head = Cursor::new(next()?);
     let optional = Capabilities::OPTIONAL_METADATA.0 | Capabilities::MARIADB_CACHE_METADATA.0;
     if head.lenenc().ok()? != columns as u64 || capabilities.0 & optional != 0 && head.u8() == Ok(0) {
@@ -178,12 +190,13 @@ fn read(packets: &[u8], capabilities: Capabilities, count: usize) -> Option<Answ
     };
     let insert_id = std::str::from_utf8(cell()??).ok()?.parse().ok()?;
     let collation = cell()??;
+    let locks = cell()?.is_none_or(|count| count != b"0");
     let mut values = Vec::with_capacity(count);
     for at in 0..count {
         let (value, collation, hex) = (cell()?, cell()?, cell()?);
-        values.push(literal(*kinds.get(2 + 3 * at)?, value, collation?, hex)?);
+        values.push(literal(*kinds.get(FIXED + 3 * at)?, value, collation?, hex)?);
     }
-    Some(Answer { insert_id, collation, values })
+    Some(Answer { insert_id, collation, locks, values })
 }
 
 /// A column's type and whether it is unsigned.

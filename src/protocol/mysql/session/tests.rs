@@ -104,11 +104,11 @@ fn a_collation_that_no_tracker_tells_is_taken_from_the_text_or_asked_for() {
     run(&mut session, "SET CHARACTER SET latin1", &charset);
     assert!(!session.is_known() && session.stuck().is_none() && session.ask(CAPS).is_some());
     let mut packets = Vec::new();
-    let mut sequence = packet::write(&mut packets, 1, &[2]);
-    for _ in 0..2 {
+    let mut sequence = packet::write(&mut packets, 1, &[3]);
+    for _ in 0..3 {
         sequence = packet::write(&mut packets, sequence, b"\x03def\0\0\0\x01x\0\x0c\x3f\0\x15\0\0\0\xfd\0\0\0\0\0");
     }
-    sequence = packet::write(&mut packets, sequence, b"\x010\x11latin1_german1_ci");
+    sequence = packet::write(&mut packets, sequence, b"\x010\x11latin1_german1_ci\x010");
     packet::write(&mut packets, sequence, b"\xfe\0\0\x02\0\0\0");
     assert!(session.answered(&packets, CAPS));
     assert_eq!((replayed(&session), session.is_known()), (vec![with.to_owned()], true));
@@ -138,7 +138,7 @@ fn user_variables_are_known_by_their_literals_or_read_back() {
     assert_eq!(replayed(&session)[1], "SET @`a`=5,@`b c`='x'");
     assert_eq!((session.stuck(), session.is_known()), (None, false));
     let ask = session.ask(CAPS).expect("a question");
-    assert_eq!(&ask[1..], b"SELECT LAST_INSERT_ID(), @@collation_connection, @`d`, COLLATION(@`d`), HEX(@`d`)");
+    assert_eq!(&ask[1..], b"SELECT LAST_INSERT_ID(), @@collation_connection, 0, @`d`, COLLATION(@`d`), HEX(@`d`)");
     run(&mut session, "SET @d = NULL", &[CHANGED]);
     assert!(session.is_known());
     run(&mut session, "SELECT @A := 6", &[]);
@@ -152,13 +152,25 @@ fn user_variables_are_known_by_their_literals_or_read_back() {
     assert_eq!(session.stuck(), Some("has more than 256 user variables"));
 }
 
+#[test]
+fn a_lock_that_a_procedure_hides_is_found_before_the_session_moves() {
+    for (count, moves) in [("0", true), ("1", false)] {
+        let mut session = Carried::default();
+        run(&mut session, "CALL p(@v)", &[]);
+        run(&mut session, "SET @v = NOW()", &[CHANGED]);
+        assert!(session.ask(CAPS).expect("a question").windows(19).any(|text| text == b"RELEASE_ALL_LOCKS()"));
+        let cells = [Some("0"), Some("utf8mb4_bin"), Some(count), None, Some("binary"), None];
+        assert_eq!((session.answered(&answer(8, 0x80, cells), CAPS), session.stuck().is_none()), (moves, moves));
+    }
+}
+
 /// An answer to the question for one variable of this column type.
-fn answer(kind: u8, flags: u8, cells: [Option<&str>; 5]) -> Vec<u8> {
+fn answer(kind: u8, flags: u8, cells: [Option<&str>; 6]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut sequence = packet::write(&mut out, 1, &[5]);
-    for column in 0..5 {
+    let mut sequence = packet::write(&mut out, 1, &[6]);
+    for column in 0..6 {
         let mut definition = b"\x03def\0\0\0\x01x\0\x0c\x3f\0\x15\0\0\0".to_vec();
-        definition.extend_from_slice(&if column == 2 { [kind, flags, 0, 0, 0, 0] } else { [253, 0, 0, 31, 0, 0] });
+        definition.extend_from_slice(&if column == 3 { [kind, flags, 0, 0, 0, 0] } else { [253, 0, 0, 31, 0, 0] });
         sequence = packet::write(&mut out, sequence, &definition);
     }
     let mut row = Vec::new();
@@ -195,7 +207,7 @@ fn what_is_read_back_keeps_value_and_type() {
     for (kind, flags, value, collation, hex, expected) in cases {
         let mut session = Carried::default();
         run(&mut session, "SET @v = f()", &[CHANGED]);
-        let packets = answer(kind, flags, [Some("42"), Some("latin1_bin"), value, Some(collation), hex]);
+        let packets = answer(kind, flags, [Some("42"), Some("latin1_bin"), Some("0"), value, Some(collation), hex]);
         assert_eq!(session.answered(&packets, CAPS), expected.is_some(), "{value:?}");
         if let Some(expected) = expected {
             assert_eq!(replayed(&session), ["SET last_insert_id=42".to_owned(), format!("SET @`v`={expected}")]);
