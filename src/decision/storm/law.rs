@@ -312,6 +312,11 @@ impl Storm {
         }
     }
 
+    /// Whether Pointsman's present configuration has a node: one that a reload took out is neither asked nor given orders.
+    fn is_configured(&self, name: &NodeAddress) -> bool {
+        self.settings.nodes().any(|(_, node)| node.address == *name)
+    }
+
     /// A node came back without some of its data. What a standby within reach still has must outlive that; the rest is gone. Where
     /// another manager comes first, keeping that is its duty: Pointsman parks nobody beside it, and the storm's one does nothing.
     pub(super) fn data_went(&mut self, n: usize, before: &[u32]) {
@@ -322,7 +327,8 @@ impl Storm {
             let well = node.proc == Proc::Up && node.host && node.link.copied_at.is_none();
             let follows = matches!(node.follows, Follows::Void) || node.follows == Follows::Node(n);
             let long = self.now >= node.since + SECOND;
-            if undisturbed && other != n && well && follows && long {
+            let reached = self.net.open(US, other + 1) && self.is_configured(&node.name);
+            if undisturbed && other != n && well && follows && long && reached {
                 kept.extend(&node.data);
                 self.ledger.protected.extend(&node.data);
             }
@@ -346,6 +352,7 @@ impl Storm {
                         && self.net.path(US, s + 1) == Path::Open
                         && self.net.path(s + 1, US) == Path::Open
                         && standby.host
+                        && self.is_configured(&standby.name)
                 });
             let since = &mut self.ledger.heard_since[n];
             *since = if heard { Some(since.unwrap_or(self.now)) } else { None };

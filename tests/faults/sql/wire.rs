@@ -80,9 +80,11 @@ fn end(outcome: mysql::Result<()>) -> End {
     let Err(error) = outcome else { return End::Acknowledged };
     assert!(!matches!(error, Error::MySqlError(_)), "no error of a dead server: {error}");
     let text = error.to_string();
-    match () {
-        () if text.contains("reset by peer") => End::Reset,
-        () if text.contains("Broken pipe") => End::Refused,
-        () => End::Closed,
+    if text.contains("reset by peer") {
+        End::Reset
+    } else if text.contains("Broken pipe") {
+        End::Refused
+    } else {
+        End::Closed
     }
 }
