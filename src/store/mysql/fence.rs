@@ -15,12 +15,17 @@ use super::{
 };
 use crate::model::{action::Done, error::StoreError};
 use std::{sync::atomic::Ordering, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
 
 /// How long it is waited for others before it is asked for what they wait.
 const SOON: Duration = Duration::from_millis(50);
 /// How long writes may queue behind an attempt to set the fence.
 const WATCHDOG: Duration = Duration::from_millis(200);
+/// The same where nobody holds it up: the server itself is slow then (it writes out and closes its tables), and giving up helps nobody.
+const SLOW: Duration = Duration::from_millis(600);
 /// Errors of a statement that the watchdog ended, or that waited in vain for a lock.
 const ENDED: [u16; 3] = [1205, 1317, 3024];
 
@@ -71,7 +76,7 @@ async fn set(node: &Node, control: &mut Control, flavour: Flavour) -> Result<(),
 }
 
 /// Runs a statement that may wait for others: sessions that wait for an acknowledgement are ended for it after [`SOON`], and it is killed
-/// after [`WATCHDOG`] if it waits for anybody else.
+/// after [`WATCHDOG`] if it waits for anybody else, after [`SLOW`] at the latest.
 async fn watched(node: &Node, control: &mut Control, statement: &str) -> Result<(), StoreError> {
     node.connected(control).await?;
     let Some(mut connection) = control.kept.take() else { return Err(node.passing("lost its connection")) };
@@ -84,7 +89,13 @@ async fn watched(node: &Node, control: &mut Control, statement: &str) -> Result<
             outcome = &mut run => outcome,
             () = sleep(SOON) => {
                 // In the meantime the statement may still succeed.
-                let (outcome, named) = tokio::join!(run, make_way(node, id));
+                let ended = Notify::new();
+                let run = async {
+                    let outcome = run.await;
+                    ended.notify_one();
+                    outcome
+                };
+                let (outcome, named) = tokio::join!(run, make_way(node, id, &ended));
                 blockers = named;
                 outcome
             }
@@ -96,32 +107,42 @@ async fn watched(node: &Node, control: &mut Control, statement: &str) -> Result<
     match (outcome, blockers) {
         (Ok(_), _) => Ok(()),
         (Err(error), Some(blockers)) if ENDED.contains(&error.number()) => {
-            let waited = format!("{statement}: waited for {WATCHDOG:?} behind other sessions{blockers}; given up");
+            let waited = format!("{statement}: waited in vain{blockers}; given up");
             Err(node.passing(waited))
         }
         (Err(error), _) => Err(node.failed(statement, &error)),
     }
 }
 
-/// Connection `id` waits for others. If these wait for an acknowledgement, they are ended; otherwise its statement is killed, and who
-/// holds it up is named.
-async fn make_way(node: &Node, id: u32) -> Option<String> {
+/// Connection `id` waits for others, until `ended`. If these wait for an acknowledgement, they are ended; otherwise its statement is
+/// killed, and who holds it up is named.
+async fn make_way(node: &Node, id: u32, ended: &Notify) -> Option<String> {
     let Ok(other) = node.open().await else {
         // The session's own lock_wait_timeout ends it then.
         return Some(String::new());
     };
     let mut beside = Control { kept: Some(other), ..Control::default() };
     match end_waiting(node, &mut beside).await {
-        Ok(true) => None,
-        Ok(false) => {
-            sleep(WATCHDOG.saturating_sub(SOON)).await;
-            Some(kill_query(node, &mut beside, id).await)
-        }
+        Ok(true) => return None,
+        Ok(false) => {}
         Err(error) => {
             tracing::warn!(node = %node.address, %error, "sessions that wait for an acknowledgement could not be ended");
-            Some(kill_query(node, &mut beside, id).await)
         }
     }
+    if timeout(WATCHDOG.saturating_sub(SOON), ended.notified()).await.is_ok() {
+        return None;
+    }
+    let mut named = name_blockers(node, &mut beside, id).await;
+    if named.is_empty() {
+        if timeout(SLOW.saturating_sub(WATCHDOG), ended.notified()).await.is_ok() {
+            return None;
+        }
+        named = name_blockers(node, &mut beside, id).await;
+    }
+    if let Err(error) = node.run_on(&mut beside, &format!("KILL QUERY {id}"), node.limit).await {
+        tracing::warn!(node = %node.address, %error, "a fence that waits could not be given up");
+    }
+    Some(named)
 }
 
 /// Ends sessions that hang in a commit for want of a standby's acknowledgement, if there are any: no fence can be set before they end,
@@ -140,22 +161,19 @@ async fn end_waiting(node: &Node, beside: &mut Control) -> Result<bool, StoreErr
     roles::switch_semi_sync(node, beside, false).await
 }
 
-/// Kills the statement of connection `id` from another one, and names who holds it up.
-async fn kill_query(node: &Node, beside: &mut Control, id: u32) -> String {
+/// Who holds connection `id` up, in words that follow "waited"; empty if nobody is known to.
+async fn name_blockers(node: &Node, beside: &mut Control, id: u32) -> String {
     let blockers = match flavour(node, beside).await {
         Ok(flavour) => node.run_on(beside, &blockers(flavour, id), node.limit).await,
         Err(error) => Err(error),
     };
-    if let Err(error) = node.run_on(beside, &format!("KILL QUERY {id}"), node.limit).await {
-        tracing::warn!(node = %node.address, %error, "a fence that waits could not be given up");
-    }
     let blockers = blockers.unwrap_or_default();
     let named = blockers.iter().flat_map(super::rows::Rows::iter).map(|row| {
         let (id, user, host, time, what) = (row.at(0), row.at(1), row.at(2), row.at(3), row.at(4));
         format!("{id} of {user} from {host}, {time} s: {what:?}")
     });
     let named: Vec<String> = named.collect();
-    if named.is_empty() { String::new() } else { format!(" ({})", named.join("; ")) }
+    if named.is_empty() { String::new() } else { format!(" for {}", named.join("; ")) }
 }
 
 /// Asks who may hold connection `id` up: MySQL knows who has the locks it waits for, MariaDB only what runs for how long.
