@@ -289,17 +289,23 @@ impl SearchCluster {
         self.call("PUT", &format!("/{index}?wait_for_active_shards=all"), &body).good();
     }
 
+    /// Until its master has noticed, a cluster counts the copies of a node that just died as failed.
+    #[track_caller]
+    fn refresh(&self, index: &str) {
+        self.wait("a refresh of all copies", || self.call("POST", &format!("/{index}/_refresh"), "").status == 200);
+    }
+
     /// How many documents an index has, after a refresh.
     #[track_caller]
     pub fn count(&self, index: &str) -> u64 {
-        self.call("POST", &format!("/{index}/_refresh"), "").good();
+        self.refresh(index);
         self.call("GET", &format!("/{index}/_count"), "").good().json()["count"].as_u64().expect("a count")
     }
 
     /// The ids of an index's documents (10,000 at most), after a refresh, sorted.
     #[track_caller]
     pub fn ids(&self, index: &str) -> Vec<String> {
-        self.call("POST", &format!("/{index}/_refresh"), "").good();
+        self.refresh(index);
         let found = self.call("GET", &format!("/{index}/_search?size=10000&_source=false"), "").good().json();
         let hits = found["hits"]["hits"].as_array().cloned().unwrap_or_default();
         let mut ids: Vec<String> = hits.iter().filter_map(|hit| hit["_id"].as_str().map(str::to_owned)).collect();

@@ -25,7 +25,13 @@ fn read_only_refuses_what_changes_something_and_closed_everything() {
     let mut http = path.http();
     assert!(http.call("GET", "/", "").is_ok());
     path.publish(Mode::ReadOnly, "a", None);
-    wait_for("read_only", PATIENCE, || http.call("PUT", "/i/_doc/1", "{}").expect("an answer").status == 403);
+    // Until the worker has seen that, writes go through.
+    let mut written = 0;
+    wait_for("read_only", PATIENCE, || {
+        let status = http.call("PUT", "/i/_doc/1", "{}").expect("an answer").status;
+        written += usize::from(status == 200);
+        status == 403
+    });
     for (method, target, body) in [("POST", "/_bulk", "{}\n"), ("DELETE", "/i", ""), ("POST", "/i/_update/1", "{}")] {
         let answer = http.call(method, target, body).expect("an answer");
         assert_eq!((answer.status, kind(&answer).as_str()), (403, "cluster_block_exception"), "{method} {target}");
@@ -40,7 +46,7 @@ fn read_only_refuses_what_changes_something_and_closed_everything() {
     assert_eq!(answer.header("retry-after"), Some("1"));
     path.publish(Mode::Open, "a", None);
     wait_for("open", PATIENCE, || http.call("PUT", "/i/_doc/1", "{}").expect("an answer").status == 200);
-    assert_eq!(a.seen().iter().filter(|asked| asked.method == "PUT").count(), 1);
+    assert_eq!(a.seen().iter().filter(|asked| asked.method == "PUT").count(), written + 1);
 }
 
 #[test]
@@ -140,7 +146,7 @@ fn nodes_share_the_requests_and_those_that_are_not_up_get_none() {
     let nodes = [MockNode::echo("0"), MockNode::echo("1"), MockNode::start(|_| Reply::Hang)];
     let addresses = nodes.iter().map(MockNode::address).collect();
     let path = ElasticPath::to(&[("a", addresses)]);
-    path.judge("a", &[Health::Up, Health::Suspect, Health::Down]);
+    path.judge("a", &[Health::Up, Health::Up, Health::Down]);
     let mut http = path.http();
     wait_for("the probes' news", PATIENCE, || path.board.sum(|gauge| &gauge.clients) == 1);
     (0..20).for_each(|_| assert!(http.call("GET", "/", "").is_ok()));

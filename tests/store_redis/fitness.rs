@@ -1,7 +1,10 @@
 //! What replication doesn't carry, which rights are missing, and what `check --connect` says of it.
 
 use super::setup::{addresses, node, service, store_as, store_of};
-use crate::{common::redis_server::RedisServer, require_server};
+use crate::{
+    common::{PATIENCE, redis_server::RedisServer, wait_for},
+    require_server,
+};
 use pointsman::{
     model::guard::Guard,
     store::{Finding, Store, redis::RedisStore},
@@ -148,6 +151,8 @@ async fn of_a_pair_no_node_is_advised_to_stop_without_a_standby() {
     assert!(mend.starts_with("a third node and CONFIG SET min-replicas-to-write 1"), "{mend}");
     assert!(advised("[services.cart.failover]\nunfenced = \"promote\"").await.is_empty());
     primary.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    // The server counts those that are good enough once a second.
+    wait_for("a standby that counts", PATIENCE, || primary.info("min_slaves_good_slaves") == "1");
     assert_eq!(advised("").await, ["a third node, or CONFIG SET min-replicas-to-write 0"]);
 }
 
