@@ -1,6 +1,6 @@
 //! One side of a comparison: a server, alone or behind a Pointsman.
 
-use super::wire::Wire;
+use super::wire::{Got, LIMIT, Wire, encode};
 use crate::common::instance::Pointsman;
 use crate::common::ports::free_port;
 use crate::common::redis_server::{Builder, RedisServer};
@@ -110,7 +110,14 @@ impl<'a> Kind<'a> {
         pointsman.launch();
         // A server that asks for a password is there, too.
         let ready = |answer: &[u8]| answer == b"+PONG\r\n" || answer.starts_with(b"-NOAUTH");
-        wait_for("Pointsman has a route", PATIENCE, || ready(&Wire::connect(port).ask(&["PING"])));
+        wait_for("Pointsman has a route", PATIENCE, || {
+            let mut wire = Wire::connect(port);
+            wire.send(&encode(&["PING"]));
+            match wire.frame(LIMIT) {
+                Got::Frame(answer) => ready(&answer),
+                other => panic!("{other:?} for the first PING; Pointsman's log:\n{}", pointsman.log()),
+            }
+        });
         Side { name: "pointsman", port, server, spare, password: self.password, pointsman: Some(pointsman) }
     }
 }
