@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::search_load::{Load, Role, Write, held};
+use common::search_load::{Felt, Load, Role, Write, held};
 use common::search_service::SearchService;
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One planned switch: when it was ordered and when it was reported as done.
 struct Switch {
@@ -49,6 +49,16 @@ fn on_the_routed_one(writes: &[Write], places: &[usize], switches: &[Switch]) {
     }
 }
 
+/// The longest wait of the reads and writes that were on their way during a switch.
+fn stall(felt: &Felt, switch: &Switch) -> Duration {
+    let writes = felt.writes.iter().flatten().map(|write| (write.sent, write.acknowledged));
+    let all = felt.reads.iter().copied().chain(writes);
+    all.filter(|(sent, seen)| *seen > switch.begun && *sent < switch.done)
+        .map(|(sent, seen)| seen - sent)
+        .max()
+        .unwrap_or_default()
+}
+
 fn there_and_back(component: &str) {
     let service = SearchService::pair(component, "");
     let roles = [(Role::Index, 4), (Role::Bulk, 2), (Role::Search, 4), (Role::Get, 4), (Role::Scroll, 2)];
@@ -68,6 +78,8 @@ fn there_and_back(component: &str) {
     let writes: Vec<Write> = felt.writes.iter().flatten().cloned().collect();
     on_the_routed_one(&writes, &places(&writes, &clusters), &switches);
     assert!(felt.scrolls >= 2, "scrolls came to their end");
+    let stalls: Vec<Duration> = switches.iter().map(|switch| stall(&felt, switch)).collect();
+    println!("{component}: the longest waits at the switches {stalls:?}");
     println!(
         "{component}: {} requests, {} writes, {} scrolls, the longest wait {:?}",
         felt.good,

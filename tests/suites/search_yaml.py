@@ -44,7 +44,8 @@ class Server:
         self.helpers = importlib.import_module(f"{module.__name__}.helpers")
         client = module.OpenSearch if product == "opensearch" else module.Elasticsearch
         self.errors = module.exceptions.TransportError
-        self.client = client([{"host": "127.0.0.1", "port": port}], sniff_on_start=True, sniffer_timeout=1, sniff_on_connection_fail=True, timeout=30, max_retries=0)
+        # Longer than the 30 s for which a server waits for copies that can't come.
+        self.client = client([{"host": "127.0.0.1", "port": port}], sniff_on_start=True, sniffer_timeout=1, sniff_on_connection_fail=True, timeout=60, max_retries=0)
         self.apis = {}
         for file in pathlib.Path(folder, "api").glob("*.json"):
             self.apis.update({name: api for name, api in json.loads(file.read_text()).items() if not name.startswith("_")})
