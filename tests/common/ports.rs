@@ -1,7 +1,8 @@
 //! Free ports for servers. They lie below the kernel's range for outgoing connections, so that no client's own port takes one
 //! between the choice and the server's bind.
 
-use std::net::TcpListener;
+use socket2::{Domain, Socket, Type};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -17,11 +18,19 @@ pub fn free_port() -> u16 {
     for _ in 0..length {
         let next = TAKEN.fetch_add(1, Ordering::Relaxed) % length;
         let port = range.start + (offset + next) % length;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if is_free(port) {
             return port;
         }
     }
     panic!("no free port in {range:?}");
+}
+
+/// Bound, and not listened on: a program that is being started at this moment has a copy of the socket until it runs, and a client
+/// that connected to such a copy would be thrown out by what it takes for its server.
+fn is_free(port: u16) -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("an option of every socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into()).is_ok()
 }
 
 fn range() -> Range<u16> {
