@@ -3,7 +3,8 @@
 mod common;
 
 use common::instance::Pointsman;
-use common::mysql_server::{MANAGER, MysqlServer, PASSWORD, REPL, SHOP, rows};
+use common::mysql_orders::Orders;
+use common::mysql_server::{MysqlServer, PASSWORD, SHOP, rows};
 use common::ports::free_port;
 use common::{PATIENCE, holds_within, wait_for};
 use mysql::prelude::Queryable;
@@ -19,23 +20,9 @@ struct Reads {
 impl Reads {
     #[track_caller]
     fn start(primary: &MysqlServer, replica: &MysqlServer) -> Self {
-        let (port, read_port) = (free_port(), free_port());
-        let login = |table: &str, key: &str, name: &str| {
-            format!("[services.orders.{table}]\n{key} = \"{name}\"\npassword_env = \"ORDERS_PASSWORD\"\n")
-        };
-        let services = format!(
-            "[services.orders]\nkind = \"mysql\"\nlisten = \"127.0.0.1:{port}\"\nlisten_read = \"127.0.0.1:{read_port}\"\n\
-             failover = {{ max_lag = \"1s\" }}\n{}{}\
-             [[services.orders.users]]\nname = \"{SHOP}\"\npassword_env = \"ORDERS_PASSWORD\"\n\
-             [[services.orders.clusters]]\nname = \"main\"\nnodes = [\"{}\"]\n\
-             [[services.orders.clusters]]\nname = \"spare\"\nnodes = [\"{}\"]\n",
-            login("credentials", "username", MANAGER),
-            login("replication_user", "name", REPL),
-            primary.address(),
-            replica.address()
-        );
-        let mut pointsman = Pointsman::prepare(&services).environment("ORDERS_PASSWORD", PASSWORD);
-        pointsman.launch();
+        let read_port = free_port();
+        let keys = format!("listen_read = \"127.0.0.1:{read_port}\"\nfailover = {{ max_lag = \"1s\" }}\n");
+        let Orders { pointsman, port } = Orders::with(primary, replica, &keys, "");
         let reads = Self { pointsman, port, read_port };
         reads.wait("ready, and read from the standby", |service| {
             service["switchover_ready"]["ready"] == true && service["read_route"]["cluster"] == "spare"

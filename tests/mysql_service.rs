@@ -2,39 +2,12 @@
 
 mod common;
 
-use common::instance::Pointsman;
-use common::mysql_server::{MANAGER, MysqlServer, PASSWORD, REPL, SHOP, rows};
-use common::ports::free_port;
-use common::{PATIENCE, holds_within, wait_for};
+use common::mysql_orders::Orders;
+use common::mysql_server::{MysqlServer, PASSWORD, SHOP, rows};
+use common::{PATIENCE, wait_for};
 use mysql::prelude::Queryable;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-/// A service `orders` over two servers.
-fn start(primary: &MysqlServer, replica: &MysqlServer, port: u16) -> Pointsman {
-    let login = |table: &str, key: &str, name: &str| {
-        format!("[services.orders.{table}]\n{key} = \"{name}\"\npassword_env = \"ORDERS_PASSWORD\"\n")
-    };
-    let services = format!(
-        "[services.orders]\nkind = \"mysql\"\nlisten = [\"127.0.0.1:{port}\"]\n{}{}\
-         [[services.orders.users]]\nname = \"{SHOP}\"\npassword_env = \"ORDERS_PASSWORD\"\n\
-         [[services.orders.clusters]]\nname = \"main\"\nnodes = [\"{}\"]\n\
-         [[services.orders.clusters]]\nname = \"spare\"\nnodes = [\"{}\"]\n",
-        login("credentials", "username", MANAGER),
-        login("replication_user", "name", REPL),
-        primary.address(),
-        replica.address()
-    );
-    let mut pointsman = Pointsman::prepare(&services).environment("ORDERS_PASSWORD", PASSWORD);
-    pointsman.launch();
-    let mut service = serde_json::Value::Null;
-    let ready = holds_within(PATIENCE, || {
-        service = pointsman.api("/v1/services/orders", None).1;
-        service["state"] == "steady" && service["switchover_ready"]["ready"] == true
-    });
-    assert!(ready, "{service}\n{}", pointsman.log());
-    pointsman
-}
 
 fn connect(port: u16) -> mysql::Result<mysql::Conn> {
     let options = mysql::OptsBuilder::new().ip_or_hostname(Some("127.0.0.1")).tcp_port(port).prefer_socket(false);
@@ -98,8 +71,7 @@ fn while_applications_write(port: u16, act: impl FnOnce(&AtomicU64)) -> Vec<Felt
 
 fn planned(component: &str) {
     let (primary, replica) = MysqlServer::pair(component);
-    let port = free_port();
-    let pointsman = start(&primary, &replica, port);
+    let Orders { pointsman, port } = Orders::start(&primary, &replica);
     connect(port)
         .expect("a login")
         .query_drop("CREATE TABLE t (app INT, n INT, PRIMARY KEY (app, n))")
@@ -130,8 +102,7 @@ fn a_planned_switch_of_mariadb_costs_no_error() {
 
 fn killed(component: &str) {
     let (mut primary, replica) = MysqlServer::pair(component);
-    let port = free_port();
-    let pointsman = start(&primary, &replica, port);
+    let Orders { pointsman, port } = Orders::start(&primary, &replica);
     let mut idle = connect(port).expect("a login");
     idle.query_drop("CREATE TABLE t (app INT, n INT, PRIMARY KEY (app, n))").expect("a table");
     let mut outage = Duration::ZERO;

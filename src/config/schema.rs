@@ -120,6 +120,34 @@ pub struct Service {
     pub clusters: Vec<Cluster>,
 }
 
+impl Service {
+    /// A service with the default of each key that has one, and without listeners, users and clusters.
+    pub fn plain(name: &str, kind: Kind, replication: Replication) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            listen: Vec::new(),
+            listen_read: Vec::new(),
+            replication,
+            tune: false,
+            deny: None,
+            max_connections: 10_000,
+            client_buffer: 1 << 20,
+            on_call: String::new(),
+            tls: None,
+            node_tls: None,
+            credentials: None,
+            users: Vec::new(),
+            replication_user: None,
+            idle_in_transaction: None,
+            search: Search::default(),
+            health: Health::default(),
+            failover: Failover::defaults(replication),
+            clusters: Vec::new(),
+        }
+    }
+}
+
 /// A place that applications connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Listen {

@@ -9,7 +9,7 @@ use super::{
     worker::{Message, Port, work},
 };
 use crate::{
-    config::{Failover, Health, Replication, Search, Service},
+    config::{Replication, Service},
     model::{
         name::{ClusterName, Kind, NodeAddress, ServiceName},
         route::{Epoch, Mode, Route, Target},
@@ -150,28 +150,7 @@ fn round(clients: &mut [TcpStream], pipeline: usize) {
 }
 
 fn board(node: SocketAddr, reads: bool) -> Arc<Board> {
-    let settings = Service {
-        name: "cart".into(),
-        kind: Kind::Redis,
-        listen: Vec::new(),
-        listen_read: Vec::new(),
-        replication: Replication::None,
-        tune: false,
-        deny: None,
-        max_connections: 10_000,
-        client_buffer: 1 << 20,
-        on_call: String::new(),
-        tls: None,
-        node_tls: None,
-        credentials: None,
-        users: Vec::new(),
-        replication_user: None,
-        idle_in_transaction: None,
-        search: Search::default(),
-        health: Health::default(),
-        failover: Failover::defaults(Replication::None),
-        clusters: Vec::new(),
-    };
+    let settings = Service::plain("cart", Kind::Redis, Replication::None);
     let target = Target { cluster: ClusterName::from("a"), node: NodeAddress::from(node.to_string()) };
     let mode = if reads { Mode::ReadOnly } else { Mode::Open };
     let view = View::new(Route { epoch: Epoch(1), mode, target: Some(target) }, Arc::new(settings));

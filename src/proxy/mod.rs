@@ -7,13 +7,18 @@ mod acceptor;
 #[cfg(test)]
 mod allocations;
 mod arrival;
+mod bell;
 mod conn;
 mod counters;
+mod desk;
 mod elastic;
 mod limits;
+mod line;
 mod listen;
 mod mysql;
+mod pace;
 mod pool;
+mod question;
 mod redis;
 mod worker;
 

@@ -3,7 +3,7 @@
 //! Input: connections and orders, through one inbox. Output: sessions, each a task whose panic ends only itself. Never: a lock,
 //! or work for another worker.
 
-use super::{Arrival, Counted, counters::Counters, elastic, mysql, redis};
+use super::{Arrival, Counted, counters::Counters, desk::Desk, elastic, mysql, redis};
 use crate::{
     model::name::{Kind, ServiceName},
     net::ClientTls,
@@ -147,8 +147,7 @@ impl Lane {
 pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Message>) {
     let turn = Rc::new(redis::Turn::default());
     tokio::task::spawn_local(Rc::clone(&turn).flush_forever());
-    let desk = Rc::new(mysql::Desk::default());
-    let http = Rc::new(elastic::Desk::default());
+    let desk = Rc::new(Desk::default());
     let mut lanes: HashMap<Port, Lane> = HashMap::new();
     while let Some(message) = messages.recv().await {
         match message {
@@ -166,7 +165,7 @@ pub(super) async fn work(index: usize, mut messages: mpsc::UnboundedReceiver<Mes
                         Lane::Mysql(lane)
                     }
                     Kind::Elasticsearch => {
-                        let lane = elastic::Lane::new(index, Rc::clone(&http), board, counters, tls);
+                        let lane = elastic::Lane::new(index, Rc::clone(&desk), board, counters, tls);
                         elastic::follow(&lane);
                         Lane::Elastic(lane)
                     }

@@ -4,7 +4,7 @@ use super::ports::free_port;
 use super::raw::Raw;
 use super::redis_server::RedisServer;
 use super::{PATIENCE, wait_for};
-use pointsman::config::{Failover, Health, Listen, Replication, Search, Service};
+use pointsman::config::{Listen, Replication, Service};
 use pointsman::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use pointsman::model::route::{Epoch, Mode, Readying, Route, Target};
 use pointsman::model::signal::Signal;
@@ -29,27 +29,22 @@ pub struct DataPath {
 /// Settings of a service that listens on `port`.
 pub fn settings(port: u16) -> Service {
     Service {
-        name: "cart".into(),
-        kind: Kind::Redis,
         listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))],
-        listen_read: Vec::new(),
-        replication: Replication::Managed,
-        tune: false,
-        deny: None,
-        max_connections: 10_000,
-        client_buffer: 1 << 20,
-        on_call: String::new(),
-        tls: None,
-        node_tls: None,
-        credentials: None,
-        users: Vec::new(),
-        replication_user: None,
-        idle_in_transaction: None,
-        search: Search::default(),
-        health: Health::default(),
-        failover: Failover::defaults(Replication::Managed),
-        clusters: Vec::new(),
+        ..Service::plain("cart", Kind::Redis, Replication::Managed)
     }
+}
+
+/// Waits for that signal; what comes before it is of no interest.
+#[track_caller]
+pub fn wait_signal(signals: &mut mpsc::Receiver<Signal>, wanted: &Signal) {
+    wait_for(&format!("{wanted:?}"), PATIENCE, || {
+        while let Ok(signal) = signals.try_recv() {
+            if signal == *wanted {
+                return true;
+            }
+        }
+        false
+    });
 }
 
 fn target(server: &RedisServer) -> Target {
@@ -112,16 +107,7 @@ impl DataPath {
     /// Waits for a signal of the current epoch.
     #[track_caller]
     pub fn wait_signal(&mut self, wanted: impl Fn(Epoch) -> Signal) {
-        let wanted = wanted(self.board.view().route.epoch);
-        let signals = &mut self.signals;
-        wait_for(&format!("{wanted:?}"), PATIENCE, || {
-            while let Ok(signal) = signals.try_recv() {
-                if signal == wanted {
-                    return true;
-                }
-            }
-            false
-        });
+        wait_signal(&mut self.signals, &wanted(self.board.view().route.epoch));
     }
 
     /// Waits for [`Signal::Warm`] of the current epoch.

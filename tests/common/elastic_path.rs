@@ -1,9 +1,9 @@
 //! The data path of Elasticsearch and OpenSearch alone: a `Proxy` used as a library and a board that the test publishes itself.
 
+use super::data_path;
 use super::http::Http;
 use super::ports::free_port;
-use super::{PATIENCE, data_path, wait_for};
-use pointsman::config::{Cluster, Failover, Listen, Node, Replication, Service};
+use pointsman::config::{Cluster, Listen, Node, Replication, Service};
 use pointsman::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use pointsman::model::observation::Peer;
 use pointsman::model::route::{Epoch, Mode, Readying, Route, Target};
@@ -38,13 +38,9 @@ fn settings(port: u16, clusters: &Clusters<'_>) -> Service {
         nodes: nodes.iter().map(node).collect(),
     };
     Service {
-        name: "search".into(),
-        kind: Kind::Elasticsearch,
         listen: vec![Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))],
-        replication: Replication::None,
-        failover: Failover::defaults(Replication::None),
         clusters: clusters.iter().map(cluster).collect(),
-        ..data_path::settings(port)
+        ..Service::plain("search", Kind::Elasticsearch, Replication::None)
     }
 }
 
@@ -125,16 +121,7 @@ impl ElasticPath {
     /// Waits for a signal of the current epoch.
     #[track_caller]
     pub fn wait_signal(&mut self, wanted: impl Fn(Epoch) -> Signal) {
-        let wanted = wanted(self.board.view().route.epoch);
-        let signals = &mut self.signals;
-        wait_for(&format!("{wanted:?}"), PATIENCE, || {
-            while let Ok(signal) = signals.try_recv() {
-                if signal == wanted {
-                    return true;
-                }
-            }
-            false
-        });
+        data_path::wait_signal(&mut self.signals, &wanted(self.board.view().route.epoch));
     }
 
     /// The planned switch by hand, as control does it: warm, hold, commit, open.

@@ -1,8 +1,8 @@
 //! The data path of MySQL alone: a `Proxy` used as a library and a board that the test publishes itself.
 
+use super::data_path;
 use super::mysql_server::{MysqlServer, PASSWORD, SHOP};
 use super::ports::free_port;
-use super::{PATIENCE, data_path, wait_for};
 use pointsman::config::{Listen, Service, User};
 use pointsman::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use pointsman::model::route::{Epoch, Mode, Readying, Route, Target};
@@ -98,16 +98,7 @@ impl MysqlPath {
     /// Waits for a signal of the current epoch.
     #[track_caller]
     pub fn wait_signal(&mut self, wanted: impl Fn(Epoch) -> Signal) {
-        let wanted = wanted(self.board.view().route.epoch);
-        let signals = &mut self.signals;
-        wait_for(&format!("{wanted:?}"), PATIENCE, || {
-            while let Ok(signal) = signals.try_recv() {
-                if signal == wanted {
-                    return true;
-                }
-            }
-            false
-        });
+        data_path::wait_signal(&mut self.signals, &wanted(self.board.view().route.epoch));
     }
 
     /// What was counted.

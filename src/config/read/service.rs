@@ -13,8 +13,6 @@ use crate::config::units::{self, Invalid, shown};
 use crate::model::name::Kind;
 
 const MAX_CONNECTIONS: u32 = 1_000_000;
-const DEFAULT_CONNECTIONS: usize = 10_000;
-const DEFAULT_BUFFER: u64 = 1 << 20;
 const MAX_STREAK: u32 = 100;
 
 /// Every service in the order of the file.
@@ -65,16 +63,14 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let clusters = clusters::clusters(&mut table, kind, &mut places, r);
     table.reserve(&mut r.sink, "require_approval");
     table.finish(&mut r.sink);
+    let plain = Service::plain(name, kind?, replication);
     Some(Service {
-        name: name.into(),
-        kind: kind?,
         listen: listen?,
         listen_read,
-        replication,
         tune,
         deny,
-        max_connections: max_connections.map_or(DEFAULT_CONNECTIONS, |count| count as usize),
-        client_buffer: usize::try_from(client_buffer.unwrap_or(DEFAULT_BUFFER)).ok()?,
+        max_connections: max_connections.map_or(plain.max_connections, |count| count as usize),
+        client_buffer: client_buffer.map_or(Some(plain.client_buffer), |size| usize::try_from(size).ok())?,
         on_call,
         tls,
         node_tls,
@@ -86,6 +82,7 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
         health,
         failover,
         clusters: clusters?,
+        ..plain
     })
 }
 

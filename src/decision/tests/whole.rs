@@ -29,6 +29,17 @@ fn dry_run() -> Command {
     Command::Switchover { to: None, dry_run: true, cut_sessions: false, timeout: LONG }
 }
 
+/// A switch that accepts what differs.
+fn accepting() -> Order {
+    Order {
+        command: switchover("spare"),
+        actor: "uid:0".into(),
+        reason: String::new(),
+        if_epoch: None,
+        overrides: vec![Guard::Difference],
+    }
+}
+
 fn reasons(world: &World) -> Vec<Guard> {
     world.machine.view(world.now()).switchover_ready.reasons.iter().map(|reason| reason.name).collect()
 }
@@ -128,14 +139,7 @@ fn differences_refuse_a_planned_switch_unless_they_are_accepted_and_never_a_fail
     assert_eq!((dry.outcome, dry.guards.len(), dry.guards[0].name), (Outcome::Refused, 1, Guard::Difference));
     world.order(2, switchover("spare"));
     assert_eq!(answered(&mut world, 2).guards[0].name, Guard::Difference);
-    let order = Order {
-        command: switchover("spare"),
-        actor: "uid:0".into(),
-        reason: String::new(),
-        if_epoch: None,
-        overrides: vec![Guard::Difference],
-    };
-    world.order_fully(3, order);
+    world.order_fully(3, accepting());
     assert_eq!(answered(&mut world, 3).outcome, Outcome::Done);
     assert_eq!(world.journal.iter().filter(|record| record.kind == RecordKind::Override).count(), 1);
     node(&mut world, "a:1").differences = vec![Refusal::new(Guard::Difference, "index orders: the target has none")];
@@ -154,14 +158,7 @@ fn a_comparison_that_cannot_be_made_is_a_difference_too() {
     node(&mut world, "a:1").fitness_error = true;
     world.run(Duration::from_secs(61));
     assert_eq!(reasons(&world), [Guard::Difference]);
-    let order = Order {
-        command: switchover("spare"),
-        actor: "uid:0".into(),
-        reason: String::new(),
-        if_epoch: None,
-        overrides: vec![Guard::Difference],
-    };
-    world.order_fully(1, order);
+    world.order_fully(1, accepting());
     assert_eq!(answered(&mut world, 1).outcome, Outcome::Done);
 }
 

@@ -15,26 +15,9 @@ pub(in crate::decision) fn settings(nodes: usize, replication: Replication) -> c
     };
     let standbys = ["b:1", "c:1"];
     config::Service {
-        name: "cart".into(),
-        kind: Kind::Redis,
-        listen: Vec::new(),
-        listen_read: Vec::new(),
-        replication,
-        tune: false,
-        deny: None,
         max_connections: 100,
-        client_buffer: 1 << 20,
-        on_call: String::new(),
-        tls: None,
-        node_tls: None,
-        credentials: None,
-        users: Vec::new(),
-        replication_user: None,
-        idle_in_transaction: None,
-        search: config::Search::default(),
-        health: config::Health::default(),
-        failover: config::Failover::defaults(replication),
         clusters: vec![cluster("main", &["a:1"]), cluster("spare", &standbys[..nodes - 1])],
+        ..config::Service::plain("cart", Kind::Redis, replication)
     }
 }
 

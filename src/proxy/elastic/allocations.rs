@@ -4,7 +4,7 @@
 //! their own.
 
 use crate::{
-    config::{Failover, Health, Replication, Search, Service},
+    config::{Replication, Service},
     model::{
         name::{ClusterName, Kind, NodeAddress},
         route::{Epoch, Mode, Route, Target},
@@ -117,28 +117,7 @@ fn round(clients: &mut [TcpStream]) {
 }
 
 fn board(node: SocketAddr) -> Arc<Board> {
-    let settings = Service {
-        name: "search".into(),
-        kind: Kind::Elasticsearch,
-        listen: Vec::new(),
-        listen_read: Vec::new(),
-        replication: Replication::None,
-        tune: false,
-        deny: None,
-        max_connections: 10_000,
-        client_buffer: 1 << 20,
-        on_call: String::new(),
-        tls: None,
-        node_tls: None,
-        credentials: None,
-        users: Vec::new(),
-        replication_user: None,
-        search: Search::default(),
-        idle_in_transaction: None,
-        health: Health::default(),
-        failover: Failover::defaults(Replication::None),
-        clusters: Vec::new(),
-    };
+    let settings = Service::plain("search", Kind::Elasticsearch, Replication::None);
     let target = Target { cluster: ClusterName::from("a"), node: NodeAddress::from(node.to_string()) };
     let route = Route { epoch: Epoch(1), mode: Mode::Open, target: Some(target) };
     Board::new(View::new(route, Arc::new(settings)), 1).0

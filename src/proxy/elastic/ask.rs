@@ -1,6 +1,6 @@
 //! One request on its way: what is known of it, and the bytes that go to the node.
 
-use super::{cluster::Cluster, left::Left, line::Out};
+use super::{cluster::Cluster, left::Left, out::Out};
 use crate::protocol::{
     elastic::{Request, Retry, refusal::Refusal},
     http::{Method, RequestHead},

@@ -2,13 +2,13 @@
 //!
 //! Input: what the probes found, what requests met. Output: a node for a request, a kept connection. Never: I/O that waits.
 
-use super::line::Line;
 use crate::{
     model::{
         name::{ClusterName, NodeAddress},
         view::Health,
     },
     net::{ClientTls, Endpoint},
+    proxy::line::Line,
 };
 use std::{
     cell::{Cell, RefCell},

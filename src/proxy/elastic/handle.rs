@@ -2,10 +2,8 @@
 //!
 //! Input: the session's own steps, the steward's orders. Output: each other's news, without a message. Never: bytes.
 
-use std::{
-    cell::{Cell, RefCell},
-    task::{Context, Waker},
-};
+use crate::proxy::bell::Bell;
+use std::{cell::Cell, task::Context};
 
 /// When a session has to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +43,7 @@ impl Owes {
 pub struct Handle {
     /// Its number in the lane.
     pub id: u64,
-    waker: RefCell<Option<Waker>>,
+    bell: Bell,
     ending: Cell<Ending>,
     /// What the client owes, and since which second of the lane.
     owes: Cell<Option<(Owes, u64)>>,
@@ -55,23 +53,18 @@ pub struct Handle {
 impl Handle {
     /// A session that begins.
     pub fn new(id: u64) -> Self {
-        let (waker, ending, owes, late) = Default::default();
-        Self { id, waker, ending, owes, late }
+        let (bell, ending, owes, late) = Default::default();
+        Self { id, bell, ending, owes, late }
     }
 
     /// Notes the session's task.
     pub fn register(&self, cx: &Context<'_>) {
-        let mut slot = self.waker.borrow_mut();
-        if !slot.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *slot = Some(cx.waker().clone());
-        }
+        self.bell.register(cx.waker());
     }
 
     /// Has the session look around.
     pub fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
+        self.bell.ring();
     }
 
     /// Tells it to end.

@@ -4,7 +4,6 @@ use super::{
     ask::Ask,
     budget::Budget,
     cluster::{Cluster, Lease, Node},
-    desk::Desk,
     handle::{Ending, Handle},
     outage::Outage,
 };
@@ -17,7 +16,7 @@ use crate::{
     },
     net::ClientTls,
     protocol::elastic::refusal::Refusal,
-    proxy::counters::Counters,
+    proxy::{counters::Counters, desk::Desk},
     route::{Board, View},
 };
 use std::{

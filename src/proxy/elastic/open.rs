@@ -5,9 +5,8 @@
 use super::{
     cluster::{Cluster, Node},
     lane::Lane,
-    line::Line,
 };
-use crate::{model::signal::Signal, net::ConnectError};
+use crate::{model::signal::Signal, net::ConnectError, proxy::line::Line};
 use std::{
     rc::Rc,
     time::{Duration, Instant},

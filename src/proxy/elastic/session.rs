@@ -7,11 +7,10 @@ use super::{
     answer::Answer,
     ask::{Ask, KEPT},
     cluster::{Lease, Presence},
-    desk::{Desk, SCRATCH},
     exchange::Trouble,
     handle::{Ending, Handle, Owes},
     lane::Lane,
-    line::{Line, Out},
+    out::Out,
 };
 use crate::{
     model::signal::Signal,
@@ -22,7 +21,12 @@ use crate::{
         },
         http::{Limits, Method, RequestChanges, RequestHead},
     },
-    proxy::{Arrival, Counted, counters::Outcome},
+    proxy::{
+        Arrival, Counted,
+        counters::Outcome,
+        desk::{Desk, SCRATCH},
+        line::Line,
+    },
 };
 use std::{
     future::poll_fn,

@@ -9,6 +9,7 @@ use crate::{
         route::{Mode, Readying},
         signal::Signal,
     },
+    proxy::pace,
     route::View,
 };
 use std::{
@@ -16,10 +17,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{select, sync::watch, time::sleep};
+use tokio::sync::watch;
 
-/// From one look at counts and clocks to the next.
-const ROUND: Duration = Duration::from_millis(20);
 /// From one look at slow clients and unused connections to the next.
 const SECOND: Duration = Duration::from_secs(1);
 /// Connections that are opened to each node of the next cluster: as many as the routed one has requests in flight, within these.
@@ -41,15 +40,8 @@ async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
             strong.tick();
             strong.for_each_node(|_, node| node.tidy(ticked));
         }
-        let time = async {
-            select! {
-                () = strong.attend.notified() => {}
-                () = sleep(ROUND) => {}
-            }
-        };
-        select! {
-            told = changes.changed() => if told.is_err() { return },
-            () = time => {}
+        if !pace::next(&mut changes, &strong.attend).await {
+            return;
         }
     }
 }

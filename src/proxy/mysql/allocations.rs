@@ -5,7 +5,7 @@
 
 use super::Threads;
 use crate::{
-    config::{Failover, Health, Replication, Search, Service, User},
+    config::{Replication, Service, User},
     model::{
         name::{ClusterName, Kind, NodeAddress, ServiceName},
         route::{Epoch, Mode, Route, Target},
@@ -191,28 +191,7 @@ fn log_in(client: &mut TcpStream) {
 
 fn board(node: SocketAddr, reads: bool) -> Arc<Board> {
     let user = User { name: "shop".into(), password: Some(Secret::new(&b"secret"[..])), max_connections: None };
-    let settings = Service {
-        name: "orders".into(),
-        kind: Kind::Mysql,
-        listen: Vec::new(),
-        listen_read: Vec::new(),
-        replication: Replication::None,
-        tune: false,
-        deny: None,
-        max_connections: 10_000,
-        client_buffer: 1 << 20,
-        on_call: String::new(),
-        tls: None,
-        node_tls: None,
-        credentials: None,
-        users: vec![user],
-        replication_user: None,
-        idle_in_transaction: None,
-        search: Search::default(),
-        health: Health::default(),
-        failover: Failover::defaults(Replication::None),
-        clusters: Vec::new(),
-    };
+    let settings = Service { users: vec![user], ..Service::plain("orders", Kind::Mysql, Replication::None) };
     let target = Target { cluster: ClusterName::from("a"), node: NodeAddress::from(node.to_string()) };
     let mode = if reads { Mode::ReadOnly } else { Mode::Open };
     let view = View::new(Route { epoch: Epoch(1), mode, target: Some(target) }, Arc::new(settings));

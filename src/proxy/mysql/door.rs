@@ -3,7 +3,7 @@
 //! Input: an accepted connection. Output: who logged in, with what; or MySQL's own error at the application. The proof is checked against the
 //! configured users. Never: a node; unbounded time or bytes.
 
-use super::{desk, handle::Handle, lane::Lane, line::Line, manners::Manners, threads::Seat, wait};
+use super::{handle::Handle, lane::Lane, manners::Manners, random, threads::Seat, wait};
 use crate::{
     config::User,
     model::{name::Kind, secret::Secret},
@@ -16,7 +16,7 @@ use crate::{
         login::{self, AuthSwitch, ChangeUser, First, LOGIN_MAX, SSL_REQUEST},
         packet::{self, HEADER},
     },
-    proxy::Arrival,
+    proxy::{Arrival, line::Line},
 };
 use std::{io, rc::Rc, time::Duration};
 use tokio::time::timeout;
@@ -135,7 +135,7 @@ pub async fn receive(lane: &Rc<Lane>, arrival: Arrival) -> Option<Guest> {
         return None;
     };
     let seat = lane.threads.sit();
-    let nonce = desk::nonce();
+    let nonce = random::nonce();
     let mut unread = Vec::new();
     let welcomed = timeout(LIMIT, greet(stream, &manners, seat.id, nonce, tls, &mut unread)).await;
     let Ok(Ok((stream, sequence))) = welcomed else {
@@ -222,7 +222,7 @@ async fn admit(
     let plugin = if capabilities.has(Capabilities::PLUGIN_AUTH) { manners.plugin() } else { auth::NATIVE };
     let (mut proof, mut nonce) = (first.auth.to_vec(), nonce);
     if named != plugin {
-        nonce = desk::nonce();
+        nonce = random::nonce();
         proof = talk.switch(plugin, &nonce).await?;
     }
     let user = judge(lane, first.user, plugin, &nonce, &proof, peer)?;
@@ -255,7 +255,7 @@ pub async fn change(
     let change = ChangeUser::read(payload, before.capabilities).map_err(|_| malformed())?;
     let by_name = before.capabilities.has(Capabilities::PLUGIN_AUTH);
     let plugin = lane.manners().filter(|_| by_name).map_or(auth::NATIVE, |manners| manners.plugin());
-    let nonce = desk::nonce();
+    let nonce = random::nonce();
     let proof = timeout(LIMIT, talk.switch(plugin, &nonce)).await.map_err(io::Error::from)??;
     let user = judge(lane, change.user, plugin, &nonce, &proof, &handle.peer)?;
     if plugin == auth::CACHING_SHA2 {

@@ -1,10 +1,8 @@
 //! `LOCAL INFILE`: the application's file goes to the node, packet by packet, up to an empty one.
 
-use super::{
-    desk::SCRATCH,
-    session::{Need, Phase, Session},
-};
+use super::session::{Need, Phase, Session};
 use crate::protocol::mysql::packet::{Framer, HEADER, Header, MAX_PAYLOAD};
+use crate::proxy::desk::SCRATCH;
 use std::{
     rc::Rc,
     task::{Context, Poll, ready},

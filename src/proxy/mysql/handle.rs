@@ -3,11 +3,11 @@
 //! Input: the session's own steps, the steward's orders. Output: each other's news, without a message. Never: bytes.
 
 use super::{door::Login, open::Backend, threads::Seat};
-use crate::model::name::NodeAddress;
+use crate::{model::name::NodeAddress, proxy::bell::Bell};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    task::{Context, Waker},
+    task::Context,
     time::{Duration, Instant},
 };
 
@@ -33,7 +33,7 @@ pub struct Handle {
     pub seat: RefCell<Seat>,
     /// As whom it is logged in.
     pub login: RefCell<Rc<Login>>,
-    waker: RefCell<Option<Waker>>,
+    bell: Bell,
     ending: Cell<Ending>,
     /// A connection on the node that the route will move to.
     twin: RefCell<Option<Backend>>,
@@ -58,7 +58,7 @@ impl Handle {
             peer,
             seat: RefCell::new(seat),
             login: RefCell::new(login),
-            waker: RefCell::default(),
+            bell: Bell::default(),
             ending: Cell::default(),
             twin: RefCell::default(),
             warming: Cell::new(false),
@@ -77,17 +77,12 @@ impl Handle {
 
     /// Notes the session's task.
     pub fn register(&self, cx: &Context<'_>) {
-        let mut slot = self.waker.borrow_mut();
-        if !slot.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *slot = Some(cx.waker().clone());
-        }
+        self.bell.register(cx.waker());
     }
 
     /// Has the session look around.
     pub fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
+        self.bell.ring();
     }
 
     /// Tells it to end.

@@ -1,7 +1,6 @@
 //! One service on one worker: what its sessions share. Everything in here belongs to one thread.
 
 use super::{
-    desk::Desk,
     handle::{Ending, Handle},
     manners::Manners,
     outage::Outage,
@@ -16,7 +15,7 @@ use crate::{
         signal::{Signal, StuckSession},
     },
     net::{ClientTls, Endpoint},
-    proxy::counters::Counters,
+    proxy::{counters::Counters, desk::Desk},
     route::{Board, Gauge, View},
 };
 use std::{

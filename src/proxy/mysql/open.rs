@@ -5,12 +5,10 @@
 
 use super::{
     ask::{self, Answer, AskError},
-    desk,
     door::Login,
     lane::Lane,
-    line::Line,
     manners::Manners,
-    process,
+    process, random,
     witness::Living,
 };
 use crate::{
@@ -25,6 +23,7 @@ use crate::{
         packet,
         session::tracking::{READ_ONLY, SETUP},
     },
+    proxy::line::Line,
 };
 use bytes::{Buf, BytesMut};
 use std::{rc::Rc, time::Duration};
@@ -290,7 +289,7 @@ impl Knock<'_> {
             collation: self.login.collation,
             attributes: &attributes,
             channel: if self.endpoint.is_secure() { Channel::Tls } else { Channel::Plain },
-            seed: desk::seed(),
+            seed: random::seed(),
         });
         let mut stream = Stream::Tcp(socket);
         let mut unread = BytesMut::new();

@@ -10,7 +10,6 @@ use super::{
     file::FileEnd,
     handle::{Ending, Handle},
     lane::Lane,
-    line::Line,
     local,
     open::Backend,
     state::State,
@@ -21,7 +20,7 @@ use crate::{
         error::{self, Code},
         packet::Framer,
     },
-    proxy::{Counted, counters::Outcome},
+    proxy::{Counted, counters::Outcome, line::Line},
 };
 use std::{
     future::poll_fn,

@@ -14,16 +14,15 @@ use crate::{
         route::{Mode, Readying},
         signal::{Signal, StuckSession},
     },
+    proxy::pace,
     route::View,
 };
 use std::{
     rc::{Rc, Weak},
     time::Duration,
 };
-use tokio::{select, sync::watch, time::sleep};
+use tokio::{sync::watch, time::sleep};
 
-/// From one look at counts and clocks to the next.
-const ROUND: Duration = Duration::from_millis(20);
 /// How often the nodes that aren't served are logged in at: a server forgets its users' passwords when it restarts or privileges are flushed.
 const ACQUAINTED: Duration = Duration::from_mins(1);
 /// A transaction that is open for longer keeps a planned switch waiting.
@@ -57,15 +56,8 @@ async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
         let Some(strong) = lane.upgrade() else { return };
         take_view(&strong);
         round(&strong);
-        let time = async {
-            select! {
-                () = strong.attend.notified() => {}
-                () = sleep(ROUND) => {}
-            }
-        };
-        select! {
-            told = changes.changed() => if told.is_err() { return },
-            () = time => {}
+        if !pace::next(&mut changes, &strong.attend).await {
+            return;
         }
     }
 }
@@ -150,7 +142,7 @@ fn warm_up(lane: &Rc<Lane>, handle: &Rc<Handle>, node: &NodeAddress) {
             Ok(twin) => handle.set_twin(Some(twin)),
             Err(error) => {
                 tracing::debug!(%node, ?error, "no connection could be warmed up");
-                sleep(ROUND).await;
+                sleep(pace::ROUND).await;
             }
         }
         handle.warming.set(false);

@@ -20,13 +20,10 @@ use crate::{
         capability::{Capabilities, command as com},
         packet,
     },
+    proxy::question::Question,
 };
-use std::{
-    cell::{Cell, RefCell},
-    sync::Arc,
-    time::Duration,
-};
-use tokio::{sync::Notify, time::timeout};
+use std::{cell::RefCell, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// A kept connection that doesn't answer for so long was forgotten on its way: another one is opened.
 const BRIEFLY: Duration = Duration::from_millis(500);
@@ -55,47 +52,14 @@ struct Whom {
 #[derive(Default)]
 pub struct Witness {
     kept: RefCell<Option<(Whom, Backend)>>,
-    /// How many questions were begun.
-    begun: Cell<u64>,
-    /// The last one's number, and its answer.
-    last: RefCell<Option<(u64, Whom, Living)>>,
-    asking: Cell<bool>,
-    told: Notify,
-}
-
-/// Ends the asking, whatever happens to who asks.
-struct Asking<'a>(&'a Witness);
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.asking.set(false);
-        self.0.told.notify_waiters();
-    }
+    living: Question<Whom, Living>,
 }
 
 impl Witness {
     /// Whether that process lives, by a question that is put from now on.
     pub async fn ask(&self, lane: &Lane, node: &NodeAddress, served: &Arc<str>, mariadb: bool) -> Living {
         let whom = Whom { node: node.clone(), served: Arc::clone(served) };
-        let before = self.begun.get();
-        loop {
-            let told = self.told.notified();
-            if let Some((number, of, living)) = &*self.last.borrow()
-                && *number > before
-                && *of == whom
-            {
-                return *living;
-            }
-            if self.asking.replace(true) {
-                told.await;
-                continue;
-            }
-            let _asking = Asking(self);
-            let number = self.begun.get() + 1;
-            self.begun.set(number);
-            let living = self.put(lane, &whom, mariadb).await;
-            *self.last.borrow_mut() = Some((number, whom.clone(), living));
-        }
+        self.living.ask(whom, async |whom: &Whom| self.put(lane, whom, mariadb).await).await
     }
 
     /// Closes its connection: the route has moved.

@@ -4,7 +4,7 @@
 //! once from the upstream's reader if the socket takes it; what it doesn't take waits in a buffer that this client alone fills
 //! and that is bounded by the service's `client_buffer`. Never: reads, or waits.
 
-use crate::proxy::{conn::Writer, pool::Pool};
+use crate::proxy::{bell::Bell, conn::Writer, pool::Pool};
 use std::{
     cell::{Cell, RefCell},
     io,
@@ -44,7 +44,7 @@ pub struct Client {
     waiting: RefCell<Waiting>,
     /// Replies that shared upstreams still owe it.
     outstanding: Cell<u32>,
-    waker: RefCell<Option<Waker>>,
+    bell: Bell,
     /// How many it may be owed: the fewer, the larger they are, so that what it has ordered about fits its buffer.
     window: Cell<u32>,
     /// Its task wants to know when fewer than this are outstanding; 0 if it doesn't.
@@ -93,7 +93,7 @@ impl Client {
             slow: Cell::new(0),
             waiting: RefCell::default(),
             outstanding: Cell::new(0),
-            waker: RefCell::default(),
+            bell: Bell::default(),
             window: Cell::new(WINDOW_FIRST),
             wants_below: Cell::new(0),
             touched: Cell::new(false),
@@ -345,17 +345,12 @@ impl Client {
 
     /// Notes the task that has to be woken.
     pub fn register(&self, waker: &Waker) {
-        let mut slot = self.waker.borrow_mut();
-        if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *slot = Some(waker.clone());
-        }
+        self.bell.register(waker);
     }
 
     /// Wakes the session's task.
     pub fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
+        self.bell.ring();
     }
 
     fn has_left(&self) -> bool {

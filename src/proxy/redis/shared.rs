@@ -21,7 +21,7 @@ use crate::{
         reply,
         scan::{ReplyError, ReplyKind, ReplyScanner},
     },
-    proxy::{conn::Writer, counters::Outcome},
+    proxy::{bell::Bell, conn::Writer, counters::Outcome},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -68,7 +68,7 @@ pub struct Shared {
     blocked: Cell<bool>,
     /// True while much of one reply is still to come.
     large: Cell<bool>,
-    driver: RefCell<Option<Waker>>,
+    driver: Bell,
     /// Sessions that wait until less is unanswered.
     crowd: RefCell<Vec<Rc<Client>>>,
     /// A connection to the node that the route will move to.
@@ -106,7 +106,7 @@ impl Shared {
             frozen: Cell::new(false),
             blocked: Cell::new(false),
             large: Cell::new(false),
-            driver: RefCell::default(),
+            driver: Bell::default(),
             crowd: RefCell::default(),
             warm: RefCell::default(),
             warming: Cell::new(false),
@@ -193,7 +193,7 @@ impl Shared {
             }
         }
         if (blocked || writer.unflushed()) && !self.blocked.replace(true) {
-            self.wake_driver();
+            self.driver.ring();
         }
     }
 
@@ -219,16 +219,7 @@ impl Shared {
 
     /// Notes the driver's task.
     pub fn register_driver(&self, waker: &Waker) {
-        let mut slot = self.driver.borrow_mut();
-        if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *slot = Some(waker.clone());
-        }
-    }
-
-    fn wake_driver(&self) {
-        if let Some(driver) = &*self.driver.borrow() {
-            driver.wake_by_ref();
-        }
+        self.driver.register(waker);
     }
 
     /// Sends nothing more on this connection.

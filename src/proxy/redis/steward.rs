@@ -16,16 +16,14 @@ use crate::{
         route::{Mode, Readying},
         signal::Signal,
     },
+    proxy::pace,
     route::View,
 };
 use std::{
     rc::{Rc, Weak},
     time::Duration,
 };
-use tokio::{select, sync::watch, time::sleep};
-
-/// From one look at counts and clocks to the next.
-const ROUND: Duration = Duration::from_millis(20);
+use tokio::sync::watch;
 
 /// Follows the lane's board for as long as the lane lives.
 pub fn follow(lane: &Rc<Lane>) {
@@ -37,15 +35,8 @@ async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
         let Some(strong) = lane.upgrade() else { return };
         take_view(&strong);
         round(&strong);
-        let time = async {
-            select! {
-                () = strong.attend.notified() => {}
-                () = sleep(ROUND) => {}
-            }
-        };
-        select! {
-            told = changes.changed() => if told.is_err() { return },
-            () = time => {}
+        if !pace::next(&mut changes, &strong.attend).await {
+            return;
         }
     }
 }

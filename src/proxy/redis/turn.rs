@@ -1,11 +1,11 @@
 //! One turn of a worker's loop: what every ready session gathers in it leaves together at its end.
 
 use super::shared::Shared;
-use crate::proxy::pool::Pool;
+use crate::proxy::{bell::Bell, pool::Pool};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    task::{Poll, Waker},
+    task::Poll,
     time::Instant,
 };
 
@@ -21,7 +21,7 @@ pub struct Turn {
     /// Upstreams with bytes that nobody has tried to send in this turn.
     dirty: RefCell<Vec<Rc<Shared>>>,
     /// The task that sends them when every ready session has had its turn.
-    flusher: RefCell<Option<Waker>>,
+    flusher: Bell,
     started: Instant,
     now_us: Cell<u32>,
 }
@@ -32,7 +32,7 @@ impl Default for Turn {
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             pool: Rc::default(),
             dirty: RefCell::default(),
-            flusher: RefCell::default(),
+            flusher: Bell::default(),
             started: Instant::now(),
             now_us: Cell::new(0),
         }
@@ -58,9 +58,7 @@ impl Turn {
         let mut dirty = self.dirty.borrow_mut();
         if dirty.is_empty() {
             self.tick();
-            if let Some(flusher) = &*self.flusher.borrow() {
-                flusher.wake_by_ref();
-            }
+            self.flusher.ring();
         }
         dirty.push(upstream);
     }
@@ -68,11 +66,7 @@ impl Turn {
     /// Sends what was gathered; runs for as long as the worker.
     pub async fn flush_forever(self: Rc<Self>) {
         std::future::poll_fn(|cx| {
-            let mut flusher = self.flusher.borrow_mut();
-            if !flusher.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *flusher = Some(cx.waker().clone());
-            }
-            drop(flusher);
+            self.flusher.register(cx.waker());
             // Flushing marks nothing as dirty, so that the borrow may last.
             for upstream in self.dirty.borrow_mut().drain(..) {
                 upstream.flush();

@@ -9,45 +9,25 @@ use super::{lane::Lane, open::enter};
 use crate::{
     model::name::NodeAddress,
     protocol::redis::session::{Change, Login, Session},
+    proxy::question::Question,
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
-use tokio::sync::Notify;
 
 /// Logins that may not ask are remembered up to this number: each refusal is an entry in the server's `ACL LOG`.
 const MOST: usize = 1024;
-
-/// What the last connection was told.
-struct Told {
-    round: u64,
-    node: NodeAddress,
-    process: Option<Box<str>>,
-}
 
 /// What one lane knows of its node's process.
 #[derive(Default)]
 pub struct Witness {
     /// Digests of the commands that log in as who may not ask.
     denied: RefCell<HashSet<u64>>,
-    /// How many connections were begun.
-    begun: Cell<u64>,
-    last: RefCell<Option<Told>>,
-    asking: Cell<bool>,
-    told: Notify,
-}
-
-/// Ends the asking, whatever happens to who asks.
-struct Asking<'a>(&'a Witness);
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.asking.set(false);
-        self.0.told.notify_waiters();
-    }
+    /// Asked on one connection for all.
+    process: Question<NodeAddress, Option<Box<str>>>,
 }
 
 impl Witness {
@@ -68,25 +48,12 @@ impl Witness {
 
     /// The process that answers at `node` on a connection that is opened from now on; `None` if nobody answers.
     pub async fn ask(&self, lane: &Lane, node: &NodeAddress) -> Option<Box<str>> {
-        let before = self.begun.get();
-        loop {
-            let told = self.told.notified();
-            if let Some(last) = self.last.borrow().as_ref().filter(|last| last.round > before && last.node == *node) {
-                return last.process.clone();
-            }
-            if self.asking.replace(true) {
-                told.await;
-                continue;
-            }
-            let _asking = Asking(self);
-            let round = self.begun.get() + 1;
-            self.begun.set(round);
+        let put = async |node: &NodeAddress| {
             let mut setup = Vec::new();
             let replies = own_session(lane).open(&mut setup);
-            let process =
-                enter(lane, node, &setup, replies, replies, true).await.ok().and_then(|upstream| upstream.process);
-            *self.last.borrow_mut() = Some(Told { round, node: node.clone(), process });
-        }
+            enter(lane, node, &setup, replies, replies, true).await.ok().and_then(|upstream| upstream.process)
+        };
+        self.process.ask(node.clone(), put).await
     }
 }
 

@@ -1,8 +1,8 @@
-//! What the HTTP sessions of one worker share: a buffer to work on, and spare buffers.
+//! What the sessions of one worker share where each has a connection of its own to a node: a buffer to work on, and spare buffers.
 //!
 //! Never: anything that belongs to one session between two steps of it.
 
-use crate::proxy::pool::Pool;
+use super::pool::Pool;
 use std::cell::RefCell;
 
 /// Bytes that one read takes at most, from an application or from a node.

@@ -1,29 +1,8 @@
-//! What the MySQL sessions of one worker share: buffers to work on, spare buffers, random bytes.
+//! Random bytes for logins.
 //!
-//! Never: anything that belongs to one session between two steps of it.
+//! Input: the system's generator. Output: challenges and seeds. Never: anything that repeats.
 
-use crate::{
-    protocol::mysql::{auth::SEED, greeting::NONCE},
-    proxy::pool::Pool,
-};
-use std::cell::RefCell;
-
-/// Bytes that one read takes at most, from an application or from a node.
-pub const SCRATCH: usize = 64 * 1024;
-
-/// One worker's desk.
-pub struct Desk {
-    /// Where bytes are read into; borrowed for one synchronous step at a time.
-    pub scratch: RefCell<Box<[u8]>>,
-    /// Spare buffers.
-    pub pool: Pool,
-}
-
-impl Default for Desk {
-    fn default() -> Self {
-        Self { scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()), pool: Pool::default() }
-    }
-}
+use crate::protocol::mysql::{auth::SEED, greeting::NONCE};
 
 /// A challenge for a login: random, without the zero byte that would end it and the `$` that MySQL's digests are divided by.
 pub fn nonce() -> [u8; NONCE] {

@@ -3,34 +3,15 @@
 //! The relay of commands doesn't go this way: it polls the two halves itself. Never: time limits, which are the caller's.
 
 use crate::{
-    net::Stream,
     protocol::mysql::packet::{self, HEADER, Header},
-    proxy::conn::{Reader, Writer, split},
+    proxy::line::Line,
 };
-use std::{
-    future::poll_fn,
-    io,
-    task::{Context, Waker},
-};
+use std::{future::poll_fn, io};
 
 /// Bytes that one read takes at most.
 const CHUNK: usize = 4 * 1024;
 
-/// A connection.
-pub struct Line {
-    /// Its reading half.
-    pub reader: Reader,
-    /// Its writing half.
-    pub writer: Writer,
-}
-
 impl Line {
-    /// The halves of a stream.
-    pub fn new(stream: Stream) -> Self {
-        let (reader, writer) = split(stream);
-        Self { reader, writer }
-    }
-
     /// Appends what is there, at least a byte.
     pub async fn read(&mut self, buf: &mut Vec<u8>) -> io::Result<()> {
         let start = buf.len();
@@ -73,11 +54,5 @@ impl Line {
             }
             self.read(unread).await?;
         }
-    }
-
-    /// True unless the other side has closed it, or has said something that nobody asked for.
-    pub fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.reader.poll_read(&mut cx, &mut [0; 16]).is_pending()
     }
 }

@@ -1,38 +1,10 @@
-//! One connection of either side, and bytes that wait to be written to it.
+//! Bytes that wait to be written to one side.
 
-use crate::{
-    net::Stream,
-    proxy::{
-        conn::{Reader, Writer, split},
-        pool::Pool,
-    },
-};
+use crate::proxy::{conn::Writer, pool::Pool};
 use std::{
     io,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
-
-/// A connection.
-pub struct Line {
-    /// Its reading half.
-    pub reader: Reader,
-    /// Its writing half.
-    pub writer: Writer,
-}
-
-impl Line {
-    /// The halves of a stream.
-    pub fn new(stream: Stream) -> Self {
-        let (reader, writer) = split(stream);
-        Self { reader, writer }
-    }
-
-    /// True unless the other side has closed it, or has said something that nobody asked for. No system call while nothing has come.
-    pub fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.reader.poll_read(&mut cx, &mut [0; 16]).is_pending()
-    }
-}
 
 /// Bytes for one side, of which some were taken. They stay until they are cleared, so that they can be sent again.
 #[derive(Default)]
