@@ -39,7 +39,7 @@ pub(super) async fn order(
     let Wish { command, reason, if_epoch, overrides, wait } = wish(&action, &body)?;
     let key = key(&headers, &svc, &action, &body)?;
     let svc = ServiceName::from(svc);
-    let order = Order { command, actor, reason, if_epoch, overrides };
+    let order = Order { if_epoch, overrides, ..Order::new(command, actor, reason) };
     answer(&svc, api.handle.order(&svc, order, wait, key).await)
 }
 
@@ -121,6 +121,9 @@ mod tests {
             started: jiff::Timestamp::UNIX_EPOCH,
             actor: "uid:0".into(),
             approver: None,
+            expires: None,
+            group: None,
+            rehearsal: false,
             reason: String::new(),
             guards,
             sessions: vec![],

@@ -191,19 +191,14 @@ mod tests {
 
     fn cart(note: &str) -> ServiceView {
         ServiceView {
-            name: "cart".into(),
-            kind: Kind::Redis,
             mode: Mode::Open,
             epoch: Epoch(7),
             state: Standing::Steady,
             note: note.into(),
-            route: None,
-            read_route: None,
             switchover_ready: Readiness { ready: true, ..Readiness::default() },
-            failover_ready: Readiness::default(),
             clusters: vec![cluster("main", Role::Primary), cluster("spare", Role::Standby)],
             connections: Connections { client: 50, ..Connections::default() },
-            on_call: String::new(),
+            ..ServiceView::unknown("cart".into(), Kind::Redis)
         }
     }
 

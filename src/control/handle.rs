@@ -302,6 +302,6 @@ fn cluster_of(command: &Command) -> Option<&ClusterName> {
     match command {
         Command::Switchover { to, .. } | Command::Failover { to, .. } => to.as_ref(),
         Command::Drain(cluster) | Command::Restore(cluster) => Some(cluster),
-        Command::Pause(_) | Command::Resume | Command::Mode(_) => None,
+        Command::Pause(_) | Command::Resume | Command::Mode(_) | Command::Approve(_) | Command::Withdraw(_) => None,
     }
 }

@@ -43,6 +43,10 @@ impl Machine {
                 let change = self.durable.paused_until.map(|_| Change::Resumed);
                 self.instant(ticket, operation, order, change, None);
             }
+            Command::Approve(id) | Command::Withdraw(id) => {
+                let refusal = Refusal::new(Guard::Approval, format!("{id} doesn't wait for a second person"));
+                self.refuse(ticket, operation, vec![refusal], false);
+            }
             Command::Mode(mode) => self.order_mode(ticket, operation, order, mode),
             Command::Drain(cluster) => self.order_drain(ticket, operation, order, &cluster),
             Command::Restore(cluster) => {
@@ -74,7 +78,10 @@ impl Machine {
             epoch_after: None,
             started: now.wall,
             actor: order.actor.clone(),
-            approver: None,
+            approver: order.approver.clone(),
+            expires: None,
+            group: order.group.clone(),
+            rehearsal: order.rehearsal,
             reason: order.reason.clone(),
             guards: Vec::new(),
             sessions: Vec::new(),

@@ -70,13 +70,7 @@ impl Machine {
             Command::Failover { to, .. } | Command::Switchover { to, .. } => to.clone(),
             _ => None,
         };
-        let order = Order {
-            command,
-            actor: "pointsman".into(),
-            reason: reason.to_owned(),
-            if_epoch: None,
-            overrides: Vec::new(),
-        };
+        let order = Order::new(command, "pointsman", reason);
         Operation { to, ..self.operation_of(&order, now) }
     }
 }

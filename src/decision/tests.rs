@@ -175,11 +175,9 @@ fn an_override_passes_the_guard_and_is_recorded_and_a_firm_guard_stays() {
     }
     world.run(Duration::from_secs(11));
     let order = Order {
-        command: switchover("spare"),
-        actor: "uid:0".into(),
-        reason: "the right is not needed".into(),
         if_epoch: Some(Epoch(1)),
         overrides: vec![Guard::Fit, Guard::Reachable],
+        ..Order::new(switchover("spare"), "uid:0", "the right is not needed")
     };
     world.order_fully(1, order.clone());
     assert_eq!(answered(&mut world, 1).outcome, Outcome::Done);
@@ -190,13 +188,7 @@ fn an_override_passes_the_guard_and_is_recorded_and_a_firm_guard_stays() {
     assert_eq!((refused.outcome, refused.guards[0].name), (Outcome::Refused, Guard::Epoch));
     world.nodes.get_mut(&NodeAddress::from("a:1")).unwrap().up = false;
     world.run(Duration::from_secs(2));
-    let order = Order {
-        command: switchover("main"),
-        actor: String::new(),
-        reason: String::new(),
-        if_epoch: None,
-        overrides: vec![Guard::Reachable],
-    };
+    let order = Order { overrides: vec![Guard::Reachable], ..Order::new(switchover("main"), "", "") };
     world.order_fully(3, order);
     assert_eq!(answered(&mut world, 3).outcome, Outcome::Refused);
 }
@@ -364,13 +356,7 @@ fn a_full_disk_refuses_and_the_override_passes() {
     let operation = answered(&mut world, 1);
     assert_eq!((operation.outcome, operation.guards[0].name), (Outcome::Refused, Guard::Journal));
     assert_eq!(world.machine.route().epoch, Epoch(1));
-    let order = Order {
-        command: switchover("spare"),
-        actor: "uid:0".into(),
-        reason: "now".into(),
-        if_epoch: None,
-        overrides: vec![Guard::Journal],
-    };
+    let order = Order { overrides: vec![Guard::Journal], ..Order::new(switchover("spare"), "uid:0", "now") };
     world.order_fully(2, order);
     assert_eq!(answered(&mut world, 2).outcome, Outcome::Done);
     assert_eq!(routed(&world), "b:1");

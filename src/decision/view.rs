@@ -6,7 +6,7 @@ use crate::model::{
     observation::{Answer, Part},
     operation::Step,
     route::Mode,
-    view::{ClusterView, Connections, Health, NodeView, Readiness, Role, RouteView, ServiceView, Standing},
+    view::{ClusterView, Health, NodeView, Readiness, Role, RouteView, ServiceView, Standing},
 };
 use std::time::Duration;
 
@@ -16,8 +16,6 @@ impl Machine {
         let (state, note) = self.standing(now);
         let route = if self.starting { &self.durable.route } else { &self.route };
         ServiceView {
-            name: self.svc.clone(),
-            kind: self.settings.kind,
             mode: self.mode(),
             epoch: self.route.epoch.max(self.durable.highest_epoch()),
             state,
@@ -27,12 +25,12 @@ impl Machine {
                 node: target.node,
                 since: self.durable.since,
             }),
-            read_route: None,
             switchover_ready: self.ready(Purpose::Switchover { cut: false }, now),
             failover_ready: self.ready(Purpose::Failover { by_hand: false }, now),
             clusters: self.settings.clusters.iter().map(|cluster| self.cluster_view(cluster, now)).collect(),
-            connections: Connections::default(),
             on_call: self.settings.on_call.clone(),
+            operation: self.switch.as_ref().map(|switch| switch.operation.clone()),
+            ..ServiceView::unknown(self.svc.clone(), self.settings.kind)
         }
     }
 

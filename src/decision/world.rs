@@ -173,8 +173,7 @@ impl World {
     }
 
     pub(super) fn order(&mut self, ticket: u64, command: Command) {
-        let order =
-            Order { command, actor: "uid:0".into(), reason: "test".into(), if_epoch: None, overrides: Vec::new() };
+        let order = Order::new(command, "uid:0", "test");
         self.order_fully(ticket, order);
     }
 

@@ -59,6 +59,8 @@ guards! {
     Journal = "journal",
     /// No other operation runs on this service.
     Busy = "busy",
+    /// A second person agreed, where the service asks for one.
+    Approval = "approval",
     /// The epoch is the one the operator named.
     Epoch = "epoch",
     /// No other Pointsman manages this service, exactly one node takes writes, no node is configured twice.

@@ -43,6 +43,10 @@ pub enum Command {
     Drain(ClusterName),
     /// Put it back.
     Restore(ClusterName),
+    /// A second person agrees to a switch that waits for one.
+    Approve(OperationId),
+    /// A switch that waits for a second person is given up.
+    Withdraw(OperationId),
 }
 
 impl Command {
@@ -56,6 +60,8 @@ impl Command {
             Self::Mode(_) => "mode",
             Self::Drain(_) => "drain",
             Self::Restore(_) => "restore",
+            Self::Approve(_) => "approve",
+            Self::Withdraw(_) => "withdraw",
         }
     }
 }
@@ -65,7 +71,7 @@ impl Command {
 pub struct Order {
     /// What.
     pub command: Command,
-    /// Who: `uid:0`, later a person's name; `pointsman` for its own decisions.
+    /// Who: a person's name, or `uid:0` where the configuration has none; `pointsman` for its own decisions.
     pub actor: String,
     /// Why, in the operator's words; may be empty.
     pub reason: String,
@@ -73,6 +79,28 @@ pub struct Order {
     pub if_epoch: Option<Epoch>,
     /// Guards that the operator overrides by name.
     pub overrides: Vec<Guard>,
+    /// Who agreed already, where the order comes from an operation of several services that was approved as a whole.
+    pub approver: Option<String>,
+    /// The operation of a group or a site that this is a part of.
+    pub group: Option<OperationId>,
+    /// It is done for practice.
+    pub rehearsal: bool,
+}
+
+impl Order {
+    /// An order without conditions, overrides or a second person.
+    pub fn new(command: Command, actor: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            command,
+            actor: actor.into(),
+            reason: reason.into(),
+            if_epoch: None,
+            overrides: Vec::new(),
+            approver: None,
+            group: None,
+            rehearsal: false,
+        }
+    }
 }
 
 /// How an operation ended, or that it hasn't.
@@ -223,6 +251,15 @@ pub struct Operation {
     pub actor: String,
     /// Who approved it.
     pub approver: Option<String>,
+    /// Until when it waits for a second person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// The operation of a group or a site that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<OperationId>,
+    /// It was done for practice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rehearsal: bool,
     /// Why.
     pub reason: String,
     /// Guards that refused, or were overridden.

@@ -3,6 +3,7 @@
 use super::{
     guard::Refusal,
     name::{ClusterName, Kind, NodeAddress, ServiceName},
+    operation::Operation,
     route::{Epoch, Mode},
 };
 use jiff::Timestamp;
@@ -144,6 +145,17 @@ pub struct Connections {
     pub pinned_upstream: u64,
 }
 
+/// Who last moved a service by hand, so that a team sees who has practised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Practice {
+    /// The person.
+    pub name: String,
+    /// When the person's last switch of this service was done.
+    pub time: Timestamp,
+    /// Whether it was for practice.
+    pub rehearsal: bool,
+}
+
 /// A service as shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ServiceView {
@@ -174,6 +186,47 @@ pub struct ServiceView {
     pub connections: Connections,
     /// Who to call.
     pub on_call: String,
+    /// The operation that runs or waits for a second person.
+    #[serde(default)]
+    pub operation: Option<Operation>,
+    /// Whether a switch by hand waits for a second person.
+    #[serde(default)]
+    pub require_approval: bool,
+    /// The groups that it switches with.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Who last switched it by hand, the newest first, one entry a person.
+    #[serde(default)]
+    pub practised: Vec<Practice>,
+    /// What is not wrong now and will hurt: all clusters in one site, fewer than two people who have practised.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+impl ServiceView {
+    /// A service of which nothing is known yet.
+    pub fn unknown(name: ServiceName, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            mode: Mode::Closed,
+            epoch: Epoch(0),
+            state: Standing::Starting,
+            note: String::new(),
+            route: None,
+            read_route: None,
+            switchover_ready: Readiness::default(),
+            failover_ready: Readiness::default(),
+            clusters: Vec::new(),
+            connections: Connections::default(),
+            on_call: String::new(),
+            operation: None,
+            require_approval: false,
+            groups: Vec::new(),
+            practised: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// What a node holds that the primary doesn't have, and what makes it a standby again.

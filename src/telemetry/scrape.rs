@@ -131,19 +131,12 @@ mod tests {
 
     fn cart() -> ServiceView {
         ServiceView {
-            name: "cart".into(),
-            kind: Kind::Redis,
             mode: Mode::Open,
             epoch: crate::model::route::Epoch(7),
             state: crate::model::view::Standing::Steady,
-            note: String::new(),
-            route: None,
-            read_route: None,
             switchover_ready: Readiness { ready: true, ..Readiness::default() },
-            failover_ready: Readiness::default(),
-            clusters: vec![],
             connections: crate::model::view::Connections { client: 50, ..Default::default() },
-            on_call: String::new(),
+            ..ServiceView::unknown("cart".into(), Kind::Redis)
         }
     }
 

@@ -290,8 +290,7 @@ impl Storm {
         }
         self.core.ordered += 1;
         let ticket = Ticket(1_000_000 + self.core.ordered);
-        let (actor, reason) = ("uid:0".into(), "the storm".into());
-        let order = Order { command, actor, reason, if_epoch: None, overrides };
+        let order = Order { overrides, ..Order::new(command, "uid:0", "the storm") };
         self.step(Event::Ordered { ticket, order });
     }
 }

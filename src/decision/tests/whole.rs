@@ -31,13 +31,7 @@ fn dry_run() -> Command {
 
 /// A switch that accepts what differs.
 fn accepting() -> Order {
-    Order {
-        command: switchover("spare"),
-        actor: "uid:0".into(),
-        reason: String::new(),
-        if_epoch: None,
-        overrides: vec![Guard::Difference],
-    }
+    Order { overrides: vec![Guard::Difference], ..Order::new(switchover("spare"), "uid:0", "") }
 }
 
 fn reasons(world: &World) -> Vec<Guard> {
