@@ -6,6 +6,7 @@ use crate::{
     model::{
         name::{NodeAddress, OperationId, ServiceName},
         operation::Operation,
+        person::{Caller, Role},
         record::{Record, RecordKind},
         view::{Rebuild, ServiceView},
     },
@@ -31,10 +32,6 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 const STREAMS: usize = 32;
 /// How many journal records are returned when the request doesn't say.
 const RECORDS: usize = 1000;
-
-/// Who sends the requests of a connection: `uid:0`.
-#[derive(Clone, Debug)]
-pub(super) struct Actor(pub(super) String);
 
 /// What handlers share.
 pub(super) struct Api {
@@ -188,9 +185,10 @@ async fn journal(
 
 async fn reload(
     State(api): State<Arc<Api>>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    match api.handle.reload(&actor).await {
+    caller.may(Role::Operator)?;
+    match api.handle.reload(&caller.name).await {
         Ok(changes) => Ok(Json(serde_json::json!({ "changes": changes }))),
         Err(problems) => Err(Problem {
             problems,

@@ -1,12 +1,11 @@
 //! The Unix socket of the admin API: who may connect, and that only one Pointsman listens there.
 
-use super::{
-    api::{self, Actor},
-    problem::Problem,
-    serve,
+use super::{api, problem::Problem, serve};
+use crate::{
+    control::Handle,
+    model::person::{Caller, Role, Way},
 };
-use crate::control::Handle;
-use axum::{Extension, Router, http::StatusCode};
+use axum::{Extension, Router};
 use std::{
     fs, io,
     os::unix::{
@@ -102,7 +101,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 fn admit(stream: &UnixStream, router: &Router) -> Router {
     let own = rustix::process::geteuid().as_raw();
     match stream.peer_cred().map(|peer| peer.uid()) {
-        Ok(uid) if allowed(uid, own) => router.clone().layer(Extension(Actor(format!("uid:{uid}")))),
+        Ok(uid) if allowed(uid, own) => {
+            let caller = Caller { name: format!("uid:{uid}"), role: Role::Operator, via: Way::Socket };
+            router.clone().layer(Extension(caller))
+        }
         Ok(uid) => forbidden(format!("uid {uid} may not: only root and uid {own} are operators here")),
         Err(error) => forbidden(format!("the peer's user is unknown: {error}")),
     }
@@ -113,7 +115,7 @@ fn allowed(uid: u32, own: u32) -> bool {
 }
 
 fn forbidden(detail: String) -> Router {
-    Router::new().fallback(async move || Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail))
+    Router::new().fallback(async move || Problem::forbidden(detail))
 }
 
 #[cfg(test)]
