@@ -112,6 +112,11 @@ impl ServerTls {
         let session = ServerConnection::new(self.config.clone()).map_err(io::Error::other)?;
         Ok(Stream::Tls(Box::new(TlsStream::handshake(socket, session.into()).await?)))
     }
+
+    /// The same for an HTTP server that wants a stream of tokio's own kind.
+    pub async fn accept_async(&self, socket: TcpStream) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+        tokio_rustls::TlsAcceptor::from(self.config.clone()).accept(socket).await
+    }
 }
 
 /// Why a handshake with a node failed, in words for operators.
