@@ -22,7 +22,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What anybody may read over TCP: the page itself and what describes the API. The data behind them takes a token.
@@ -53,6 +53,15 @@ pub(super) enum Peer {
         /// Theirs.
         from: SocketAddr,
     },
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket { uid, gid } => write!(f, "uid {uid}, gid {gid}"),
+            Self::Tcp { from, .. } => from.fmt(f),
+        }
+    }
 }
 
 /// A request that is not let through.
@@ -107,7 +116,7 @@ pub(super) async fn gate(
         Ok(request) => next.run(request).await,
         Err(denied) => {
             api.metrics.denied(denied.why);
-            tracing::debug!(?peer, why = denied.why.as_str(), detail = denied.problem.detail, "a request was denied");
+            tracing::debug!(%peer, why = denied.why.as_str(), detail = denied.problem.detail, "a request was denied");
             denied.into_response()
         }
     };
@@ -212,7 +221,7 @@ async fn known(api: &Api, admin: &Admin, peer: Peer, proof: &Proof) -> Result<Ca
 async fn wrong_token(api: &Api, peer: Peer) -> Denied {
     let Ok(_place) = api.wrong.try_acquire() else { return Denied::too_often(Denial::BadToken, WRONG) };
     if api.wrong.available_permits() + WORTH_A_LINE >= WRONG_AT_ONCE {
-        tracing::warn!(?peer, "a token came that nobody has: the request was denied");
+        tracing::warn!(%peer, "a token came that nobody has: the request was denied");
     }
     tokio::time::sleep(WRONG).await;
     Denied::unknown(Denial::BadToken, "nobody has this token; it may have been replaced")

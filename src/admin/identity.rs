@@ -4,10 +4,9 @@
 //! never keeps a token, and takes as long for a wrong one as for a right one.
 
 use crate::{
-    config::{Admin, Person},
+    config::{Admin, Person, TokenHash},
     model::person::{Caller, Role, Way},
 };
-use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
 /// What a request proves about who sent it. It is looked up again while an event stream runs: a reload may have changed the people.
@@ -21,13 +20,13 @@ pub(super) enum Proof {
         gid: u32,
     },
     /// The hash of the token that came.
-    Token([u8; 32]),
+    Token(TokenHash),
 }
 
 impl Proof {
     /// What a bearer token proves.
     pub(super) fn of_token(token: &str) -> Self {
-        Self::Token(Sha256::digest(token.as_bytes()).into())
+        Self::Token(TokenHash::of(token))
     }
 }
 
@@ -58,10 +57,10 @@ fn by_peer(admin: &Admin, uid: u32, gid: u32, own: u32) -> Option<Caller> {
 }
 
 /// Every hash is compared to its end, the found one's successors too.
-fn by_token<'p>(people: &'p [Person], hash: &[u8; 32]) -> Option<&'p Person> {
+fn by_token<'p>(people: &'p [Person], hash: &TokenHash) -> Option<&'p Person> {
     let mut found = None;
     for person in people {
-        let same = person.tokens.iter().fold(Choice::from(0), |same, known| same | known.0.ct_eq(hash));
+        let same = person.tokens.iter().fold(Choice::from(0), |same, known| same | known.0.ct_eq(&hash.0));
         if bool::from(same) {
             found = Some(person);
         }
@@ -76,14 +75,10 @@ fn caller(person: &Person, via: Way) -> Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TokenHash;
 
     fn person(name: &str, role: Role, uid: Option<u32>, gid: Option<u32>, tokens: &[&str]) -> Person {
-        let hash = |token: &&str| match Proof::of_token(token) {
-            Proof::Token(hash) => TokenHash(hash),
-            Proof::Peer { .. } => unreachable!("a token"),
-        };
-        Person { name: name.into(), role, uid, gid, tokens: tokens.iter().map(hash).collect() }
+        let tokens = tokens.iter().map(|token| TokenHash::of(token)).collect();
+        Person { name: name.into(), role, uid, gid, tokens }
     }
 
     fn people() -> Admin {
@@ -110,9 +105,12 @@ mod tests {
             "no group takes it away"
         );
         assert_eq!(name(Proof::Peer { uid: 900, gid: 50 }), Some(("uid:900".into(), Role::Operator)));
-        for nobody in
-            [Proof::Peer { uid: 1002, gid: 1002 }, Proof::of_token(""), Proof::of_token("Old"), Proof::Token([0; 32])]
-        {
+        for nobody in [
+            Proof::Peer { uid: 1002, gid: 1002 },
+            Proof::of_token(""),
+            Proof::of_token("Old"),
+            Proof::Token(TokenHash([0; 32])),
+        ] {
             assert_eq!(name(nobody), None);
         }
     }
