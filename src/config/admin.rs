@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::schema::ListenerTls;
-use super::units::Invalid;
+use super::units::{Invalid, shown};
 use crate::model::person::Role;
+use sha2::{Digest, Sha256};
 
 /// `[admin]`: the operators' way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,29 @@ pub struct Person {
     pub tokens: Vec<TokenHash>,
 }
 
+impl Person {
+    /// The longest name, in characters.
+    const LONGEST_NAME: usize = 64;
+    /// Names that stand in the journal for something else than a person.
+    const TAKEN: [&str; 2] = ["pointsman", "signal"];
+
+    /// A name that the journal can know a person by.
+    pub fn parse_name(text: &str) -> Result<String, Invalid> {
+        if text.is_empty() || text.trim() != text || text.chars().any(char::is_control) {
+            return Err(Invalid::new(format!("{} is empty, or begins or ends with a blank", shown(text)), ""));
+        }
+        if text.chars().count() > Self::LONGEST_NAME {
+            return Err(Invalid::new(format!("a name has at most {} characters", Self::LONGEST_NAME), ""));
+        }
+        let folded = text.to_lowercase();
+        if Self::TAKEN.contains(&folded.as_str()) || folded.starts_with("uid:") {
+            let help = "it stands in the journal for something else than a person: take another one";
+            return Err(Invalid::new(format!("{} can't be a person's name", shown(text)), help));
+        }
+        Ok(text.to_owned())
+    }
+}
+
 /// The SHA-256 of a token. A token is 256 random bits, so that nothing is gained by a slow hash: no list of likely tokens exists.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
@@ -55,6 +79,11 @@ pub struct TokenHash(pub [u8; 32]);
 impl TokenHash {
     /// How it is written.
     const PREFIX: &'static str = "sha256:";
+
+    /// The hash of a token.
+    pub fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
 
     /// Reads `sha256:` and 64 hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
@@ -87,6 +116,14 @@ impl fmt::Debug for TokenHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_the_journal_are_taken() {
+        for bad in ["", "pointsman", "Signal", "uid:0", "UID:7", " ann", "ann ", "a\nb", &"x".repeat(65)] {
+            assert!(Person::parse_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Person::parse_name("night shift").expect("a name"), "night shift");
+    }
 
     #[test]
     fn hashes_are_read_as_they_are_written_and_never_shown_when_wrong() {

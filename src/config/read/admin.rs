@@ -11,15 +11,10 @@ use crate::config::table::{Field, Table};
 use crate::config::units::{self, Invalid, shown};
 use crate::model::person::Role;
 
-/// The longest name of a person, in characters.
-const LONGEST_NAME: usize = 64;
 /// Two tokens at once are enough to change from one to the next; some more for several machines.
 const MOST_TOKENS: usize = 4;
 /// The kernel keeps the greatest number for "nobody is meant".
 const LAST_ID: u32 = u32::MAX - 1;
-/// Names that stand in the journal for something else than a person.
-const TAKEN: [&str; 2] = ["pointsman", "signal"];
-
 pub(super) fn admin(mut table: Table<'_>, r: &mut Reader<'_>) -> Admin {
     let mut admin = Admin::default();
     if let Some(field) = table.get("socket") {
@@ -79,7 +74,7 @@ fn person(mut table: Table<'_>, before: &[(Person, usize)], r: &mut Reader<'_>) 
     let field = table.require(&mut r.sink, "name", "name = \"ann\"");
     let name = field.as_ref().and_then(|field| {
         let text = field.text(&mut r.sink)?;
-        field.accept(&mut r.sink, parse_name(&text))
+        field.accept(&mut r.sink, Person::parse_name(&text))
     });
     if let (Some(field), Some(name)) = (&field, &name) {
         // Two spellings of one name would let one person pass for two.
@@ -155,21 +150,6 @@ fn taken(
     }
 }
 
-fn parse_name(text: &str) -> Result<String, Invalid> {
-    if text.trim() != text {
-        return Err(Invalid::new(format!("{} begins or ends with a blank", shown(text)), ""));
-    }
-    if text.chars().count() > LONGEST_NAME {
-        return Err(Invalid::new(format!("a name has at most {LONGEST_NAME} characters"), ""));
-    }
-    let folded = text.to_lowercase();
-    if TAKEN.contains(&folded.as_str()) || folded.starts_with("uid:") {
-        let help = "it stands in the journal for something else than a person: take another one";
-        return Err(Invalid::new(format!("{} can't be a person's name", shown(text)), help));
-    }
-    Ok(text.to_owned())
-}
-
 /// A host as browsers send it, without a port, in lower case.
 fn parse_host(text: &str) -> Result<String, Invalid> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
@@ -199,13 +179,5 @@ mod tests {
         for bad in ["", "*", "*.example", "http://ops", "ops:9320", "a b", "ops.", ".ops", "ops/x", "ö"] {
             assert!(parse_host(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn names_of_the_journal_are_taken() {
-        for bad in ["pointsman", "Signal", "uid:0", "UID:7", " ann", "ann ", &"x".repeat(65)] {
-            assert!(parse_name(bad).is_err(), "{bad}");
-        }
-        assert_eq!(parse_name("night shift").expect("a name"), "night shift");
     }
 }
