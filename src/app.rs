@@ -30,7 +30,7 @@ const BAD_CONFIGURATION: u8 = 2;
 /// The machine doesn't give what it takes to run: a folder, a port, a thread.
 const CAN_NOT_RUN: u8 = 1;
 /// What operators, monitoring, the stores and the journal may take beside applications.
-const OWN_DESCRIPTORS: u64 = 3072;
+const OWN_DESCRIPTORS: u64 = 4352;
 /// Runs until SIGTERM or SIGINT. Code 0 after an orderly end, 2 for a configuration that can't be used (printed with its
 /// places), 1 when the machine refuses something.
 pub fn run(file: &Path) -> ExitCode {
