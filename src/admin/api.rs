@@ -1,25 +1,24 @@
 //! The API's routes, its reading half, and the bounds that hold for every request.
 
-use super::{events, openapi, orders, problem::Problem};
+use super::{events, journal, openapi, orders, problem::Problem};
 use crate::{
-    control::{Handle, JournalFilter, RebuildReply},
+    control::{Handle, RebuildReply},
     model::{
         name::{NodeAddress, OperationId, ServiceName},
         operation::Operation,
-        record::{Record, RecordKind},
         view::{Rebuild, ServiceView},
     },
 };
 use axum::{
     Extension, Json, Router,
     body::Body,
-    extract::{Path, Query, Request, State, rejection::QueryRejection},
+    extract::{Path, Request, State},
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -29,8 +28,6 @@ const LARGEST_BODY: usize = 64 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How many event streams there may be at once.
 const STREAMS: usize = 32;
-/// How many journal records are returned when the request doesn't say.
-const RECORDS: usize = 1000;
 
 /// Who sends the requests of a connection: `uid:0`.
 #[derive(Clone, Debug)]
@@ -50,7 +47,8 @@ pub(super) fn router(handle: Handle) -> Router {
         .route("/v1/services/{svc}/{action}", post(orders::order))
         .route("/v1/services/{svc}/nodes/{node}/rebuild", get(rebuild))
         .route("/v1/operations/{id}", get(operation))
-        .route("/v1/journal", get(journal))
+        .route("/v1/services/{svc}/timeline", get(journal::timeline))
+        .route("/v1/journal", get(journal::journal))
         .route("/v1/events", get(events::stream))
         .route("/v1/reload", post(reload))
         .route("/v1/config", get(config))
@@ -133,57 +131,6 @@ async fn rebuild(
             "nothing was changed: ask again",
         )),
     }
-}
-
-/// Filters of `GET /v1/journal`.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct JournalQuery {
-    /// Only of this service.
-    svc: Option<String>,
-    /// Only of this kind.
-    kind: Option<RecordKind>,
-    /// Only records with a greater number.
-    #[serde(default)]
-    after: u64,
-    /// At most so many, oldest first; 1000 if absent, 10000 at most.
-    limit: Option<usize>,
-}
-
-/// `GET /v1/journal`.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Journal {
-    /// Oldest first.
-    records: Vec<Record>,
-    /// The last record of the whole journal.
-    head: Head,
-}
-
-/// The journal's last record.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct Head {
-    seq: u64,
-    hash: String,
-}
-
-async fn journal(
-    State(api): State<Arc<Api>>,
-    query: Result<Query<JournalQuery>, QueryRejection>,
-) -> Result<Json<Journal>, Problem> {
-    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let filter = JournalFilter {
-        svc: query.svc.map(ServiceName::from),
-        kind: query.kind,
-        after: query.after,
-        limit: query.limit.unwrap_or(RECORDS),
-    };
-    // The head is read first: it may then be older than the last record, never newer than what a caller could have seen.
-    let (seq, hash) = api.handle.head();
-    let records = api.handle.journal(&filter).await.map_err(|detail| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal", "The journal can't be read", detail)
-    })?;
-    Ok(Json(Journal { records, head: Head { seq, hash } }))
 }
 
 async fn reload(

@@ -7,6 +7,7 @@
 mod api;
 mod body;
 mod events;
+mod journal;
 mod listener;
 mod openapi;
 mod orders;

@@ -1,9 +1,11 @@
-//! The command line: one file a subcommand. Everything but `run`, `check` and `demo` is a client of the admin API.
+//! The command line: one file a subcommand. Everything but `run`, `check`, `audit` and `demo` is a client of the admin API.
 //!
 //! Inputs: arguments, the environment, the API's answers. Outputs: text or JSON on standard output, complaints on standard
-//! error, an exit code that tells the truth. It never reads Pointsman's files behind the API's back.
+//! error, an exit code that tells the truth. It never reads Pointsman's files behind the API's back, but for `audit`, which is there for
+//! that.
 
 mod args;
+mod audit;
 mod check;
 mod client;
 mod drain;
@@ -11,6 +13,7 @@ mod exit;
 mod failover;
 mod healthcheck;
 mod history;
+mod history_options;
 mod mode;
 mod operation;
 mod order;
@@ -26,6 +29,7 @@ mod run;
 mod status;
 mod switchover;
 mod table;
+mod timeline;
 
 use args::{Arguments, Sub};
 use clap::Parser;
@@ -41,8 +45,9 @@ pub fn main() -> ExitCode {
         Sub::Check(options) => check::run(&options, arguments.no_color),
         Sub::Demo(options) => crate::demo::main(&options),
         Sub::Completions(options) => options.print(),
+        Sub::Audit(options) => audit::run(&options).into(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Token(_) | Sub::Site(_) | Sub::Audit(_) | Sub::Man(_)) => {
+        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Token(_) | Sub::Site(_) | Sub::Man(_)) => {
             reserved::refuse(sub).into()
         }
         sub => {

@@ -12,7 +12,6 @@ pub(super) fn refuse(sub: &Sub) -> Exit {
         Sub::Withdraw(later) => ("withdraw", later),
         Sub::Token(later) => ("token", later),
         Sub::Site(later) => ("site", later),
-        Sub::Audit(later) => ("audit", later),
         Sub::Man(later) => ("man", later),
         _ => return complain(Exit::Usage, "no such command"),
     };

@@ -4,6 +4,7 @@
 //! on any file, a secret in anything printed.
 
 mod diff;
+mod journal;
 mod load;
 mod lookup;
 mod mask;
@@ -14,7 +15,8 @@ mod source;
 mod table;
 pub mod units;
 
-pub use diff::{Change, Effect, diff};
+pub use diff::{Change, Effect, diff, settings};
+pub use journal::{FullJournal, Journal};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{

@@ -3,7 +3,7 @@
 //! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
-use super::families::Family;
+use super::{families::Family, journal::JournalGauges};
 use crate::model::{
     guard::Guard,
     name::{Kind, ServiceName},
@@ -29,6 +29,7 @@ pub struct Metrics {
     phases: HistogramVec,
     last_switch: GaugeVec,
     refusals: IntCounterVec,
+    pub(super) journal: JournalGauges,
 }
 
 impl Metrics {
@@ -73,9 +74,10 @@ impl Metrics {
         for collector in boxes {
             registry.register(collector).expect("each name is registered once");
         }
+        let journal = JournalGauges::new(&registry);
         // Whoever runs has loaded a good configuration; a bad reload sets it to 0.
         reload_success.set(1);
-        Self { registry, reload_success, switches, phases, last_switch, refusals }
+        Self { registry, reload_success, switches, phases, last_switch, refusals, journal }
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each

@@ -6,6 +6,7 @@
 //! a listener (that is admin's), a decision, a lock that a worker could wait for.
 
 mod families;
+mod journal;
 mod logging;
 mod metrics;
 mod process;
