@@ -10,6 +10,7 @@ mod events;
 mod gate;
 mod hosts;
 mod identity;
+mod journal;
 mod listener;
 mod openapi;
 mod orders;

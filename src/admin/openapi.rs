@@ -5,14 +5,16 @@
 #![expect(dead_code, reason = "utoipa reads the attributes of functions that nobody calls")]
 
 use super::{
-    api::{Journal, JournalQuery, Services},
+    api::Services,
     body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
+    journal::{Journal, JournalQuery, TimelineQuery},
     people::People,
     problem::Problem,
 };
 use crate::model::{
     operation::Operation,
     person::Caller,
+    timeline::Timeline,
     view::{Rebuild, ServiceView},
 };
 use axum::Json;
@@ -35,7 +37,7 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
                        (not allowed), 421 (a host that isn't ours) and 429 (too often)."
     ),
     paths(
-        services, service, rebuild, operation, journal, events, config, reload, switchover, failover, pause, resume,
+        services, service, rebuild, timeline, operation, journal, events, config, reload, switchover, failover, pause, resume,
         mode, drain, restore, whoami, people
     ),
     modifiers(&Tokens),
@@ -65,6 +67,11 @@ fn service() {}
     responses((status = 200, body = Rebuild), (status = 404, body = Problem),
         (status = 422, description = "It need not be rebuilt, or can't be asked", body = Problem), (status = 503, body = Problem)))]
 fn rebuild() {}
+
+#[utoipa::path(get, path = "/v1/services/{svc}/timeline", params(("svc" = String, Path), TimelineQuery),
+    responses((status = 200, description = "An incident, moment by moment", body = Timeline), (status = 400, body = Problem),
+        (status = 404, body = Problem)))]
+fn timeline() {}
 
 #[utoipa::path(get, path = "/v1/operations/{id}", params(("id" = String, Path)),
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
@@ -125,7 +132,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 17, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 18, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }

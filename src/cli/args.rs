@@ -1,5 +1,6 @@
 //! The command line's grammar.
 
+use super::{audit::Audit, history_options::History};
 use crate::{config::units::parse_duration, model::record::RecordKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -41,6 +42,8 @@ pub(super) enum Sub {
     Restore(OfCluster),
     /// Show the journal: what was decided, or not, by whom and why.
     History(History),
+    /// Prove that the journal is whole and was not rewritten.
+    Audit(Audit),
     /// Show one operation, running or ended.
     Operation(OperationOf),
     /// Show what a fenced node alone holds, and the commands that make it a standby again.
@@ -61,8 +64,6 @@ pub(super) enum Sub {
     Token(super::token::TokenFor),
     #[command(hide = true)]
     Site(Later),
-    #[command(hide = true)]
-    Audit(Later),
     #[command(hide = true)]
     Man(Later),
 }
@@ -225,24 +226,6 @@ pub(super) struct OfCluster {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct History {
-    /// Only this service.
-    pub(super) svc: Option<String>,
-    /// Only records of this kind: decision, refusal, operation, override, configuration, start or stop.
-    #[arg(long, value_parser = kind)]
-    pub(super) kind: Option<String>,
-    /// Only records with a greater number.
-    #[arg(long, value_name = "SEQ")]
-    pub(super) after: Option<u64>,
-    /// At most so many: the last ones, or with `--after` the first behind it. Shown oldest first.
-    #[arg(long, value_name = "N")]
-    pub(super) limit: Option<usize>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct OperationOf {
     /// The operation's id, as op-12.
     pub(super) id: String,
@@ -309,7 +292,7 @@ fn duration(text: &str) -> Result<Written, String> {
 }
 
 /// The API's own spelling decides which kinds there are.
-fn kind(text: &str) -> Result<String, String> {
+pub(super) fn kind(text: &str) -> Result<String, String> {
     let known: Result<RecordKind, _> = serde_json::from_value(text.into());
     match known {
         Ok(_) => Ok(text.to_owned()),
@@ -341,6 +324,11 @@ mod tests {
             "pointsman token",
             "pointsman token ann --role king",
             "pointsman status --client-key k",
+            "pointsman history --since yesterday",
+            "pointsman history --timeline",
+            "pointsman history cart --timeline --follow",
+            "pointsman audit",
+            "pointsman audit verify --head 3:ab",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -349,9 +337,12 @@ mod tests {
             "pointsman pause cart --for 10m",
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
-            "pointsman audit verify --head 3:ab",
             "pointsman token ann --role approver --json",
             "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",
+            "pointsman audit verify --state-dir /x --json",
+            "pointsman history cart --timeline",
+            "pointsman history cart --timeline cart-3 --json",
+            "pointsman history --since 2h --until 2026-11-22T01:02:03Z --actor x --text y --operation cart-1 --newest",
             "pointsman history cart --kind refusal --after 7 --limit 3",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");

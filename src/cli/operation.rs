@@ -7,7 +7,10 @@ use super::{
     output::say,
     report,
 };
-use crate::model::operation::{Operation, Outcome};
+use crate::model::{
+    narrative::because,
+    operation::{Operation, Outcome},
+};
 
 /// Shows it. The code is the operation's own; one that runs is no failure.
 pub(super) async fn run(client: &Client, options: &OperationOf) -> Exit {
@@ -28,9 +31,4 @@ pub(super) async fn run(client: &Client, options: &OperationOf) -> Exit {
         Outcome::Running => Exit::Done,
         outcome => code(Some(outcome), 200),
     }
-}
-
-/// `: reason`, or nothing.
-pub(super) fn because(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }

@@ -11,7 +11,6 @@ pub(super) fn refuse(sub: &Sub) -> Exit {
         Sub::Approve(later) => ("approve", later),
         Sub::Withdraw(later) => ("withdraw", later),
         Sub::Site(later) => ("site", later),
-        Sub::Audit(later) => ("audit", later),
         Sub::Man(later) => ("man", later),
         _ => return complain(Exit::Usage, "no such command"),
     };

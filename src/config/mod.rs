@@ -5,6 +5,7 @@
 
 mod admin;
 mod diff;
+mod journal;
 mod load;
 mod lookup;
 mod mask;
@@ -16,7 +17,8 @@ mod table;
 pub mod units;
 
 pub use admin::{Admin, Person, TokenHash};
-pub use diff::{Change, Effect, diff};
+pub use diff::{Change, Effect, diff, settings};
+pub use journal::{FullJournal, Journal};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{

@@ -11,6 +11,7 @@ mod failover;
 mod guards;
 mod health;
 mod history;
+mod inquiry;
 #[cfg(debug_assertions)]
 mod invariants;
 mod machine;

@@ -3,7 +3,7 @@
 //! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
-use super::{admin::AdminCounts, families::Family};
+use super::{admin::AdminCounts, families::Family, journal::JournalGauges};
 use crate::model::{
     guard::Guard,
     name::{Kind, ServiceName},
@@ -30,6 +30,7 @@ pub struct Metrics {
     last_switch: GaugeVec,
     refusals: IntCounterVec,
     pub(super) admin: AdminCounts,
+    pub(super) journal: JournalGauges,
 }
 
 impl Metrics {
@@ -74,10 +75,11 @@ impl Metrics {
         for collector in boxes {
             registry.register(collector).expect("each name is registered once");
         }
+        let journal = JournalGauges::new(&registry);
         // Whoever runs has loaded a good configuration; a bad reload sets it to 0.
         reload_success.set(1);
         let admin = AdminCounts::register(&registry);
-        Self { registry, reload_success, switches, phases, last_switch, refusals, admin }
+        Self { registry, reload_success, switches, phases, last_switch, refusals, admin, journal }
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each

@@ -6,6 +6,7 @@
 mod access;
 mod admin;
 mod clusters;
+mod journal;
 mod places;
 mod search;
 mod service;
@@ -67,6 +68,7 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
     let workers = root.get("workers").and_then(|field| field.integer(&mut r.sink, 1..=MAX_WORKERS));
     let admin = admin::admin(root.section(&mut r.sink, "admin"), r);
     let telemetry = telemetry(root.section(&mut r.sink, "telemetry"), r);
+    let journal = journal::journal(root.section(&mut r.sink, "journal"), r);
     root.reserve(&mut r.sink, "groups");
     let services = root.get("services").map(|field| field.table(&mut r.sink));
     if services.is_none() {
@@ -80,6 +82,7 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
         workers: workers.map_or_else(default_workers, |workers| workers as usize),
         admin,
         telemetry,
+        journal,
         services: services?,
     })
 }
