@@ -1,11 +1,10 @@
 //! The API's routes, its reading half, and the bounds that hold for every request.
 
-use super::{events, openapi, orders, problem::Problem};
+use super::{events, openapi, operations, orders, problem::Problem};
 use crate::{
     control::{Handle, JournalFilter, RebuildReply},
     model::{
-        name::{NodeAddress, OperationId, ServiceName},
-        operation::Operation,
+        name::{NodeAddress, ServiceName},
         person::{Caller, Role},
         record::{Record, RecordKind},
         view::{Rebuild, ServiceView},
@@ -46,7 +45,9 @@ pub(super) fn router(handle: Handle) -> Router {
         .route("/v1/services/{svc}", get(service))
         .route("/v1/services/{svc}/{action}", post(orders::order))
         .route("/v1/services/{svc}/nodes/{node}/rebuild", get(rebuild))
-        .route("/v1/operations/{id}", get(operation))
+        .route("/v1/operations", get(operations::list))
+        .route("/v1/operations/{id}", get(operations::one))
+        .route("/v1/operations/{id}/{action}", post(operations::consented))
         .route("/v1/journal", get(journal))
         .route("/v1/events", get(events::stream))
         .route("/v1/reload", post(reload))
@@ -101,11 +102,6 @@ async fn services(State(api): State<Arc<Api>>) -> Json<Services> {
 async fn service(State(api): State<Arc<Api>>, Path(svc): Path<String>) -> Result<Json<ServiceView>, Problem> {
     let name = ServiceName::from(svc);
     api.handle.service(&name).map(Json).ok_or_else(|| Problem::not_found(format!("no service {name}")))
-}
-
-async fn operation(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Operation>, Problem> {
-    let id = OperationId::from(id);
-    api.handle.operation(&id).await.map(Json).ok_or_else(|| Problem::not_found(format!("no operation {id}")))
 }
 
 async fn rebuild(

@@ -9,12 +9,13 @@ mod body;
 mod events;
 mod listener;
 mod openapi;
+mod operations;
 mod orders;
 mod problem;
 mod serve;
 mod watch;
 
-pub use body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody};
+pub use body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody};
 pub use listener::AdminSocket;
 pub use problem::{PROBLEM, Problem};
 pub use watch::{Sources, WatchListener};

@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod client;
+mod consent;
 mod drain;
 mod exit;
 mod failover;
@@ -42,9 +43,7 @@ pub fn main() -> ExitCode {
         Sub::Demo(options) => crate::demo::main(&options),
         Sub::Completions(options) => options.print(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Token(_) | Sub::Site(_) | Sub::Audit(_) | Sub::Man(_)) => {
-            reserved::refuse(sub).into()
-        }
+        ref sub @ (Sub::Token(_) | Sub::Site(_) | Sub::Audit(_) | Sub::Man(_)) => reserved::refuse(sub).into(),
         sub => {
             let client = match Client::new(&arguments.admin) {
                 Ok(client) => client,
@@ -61,6 +60,8 @@ async fn remote(sub: Sub, client: &Client, no_color: bool) -> Exit {
         Sub::Status(options) => status::run(client, &options, no_color).await,
         Sub::Switchover(options) => switchover::run(client, &options).await,
         Sub::Failover(options) => failover::run(client, &options).await,
+        Sub::Approve(options) => consent::run(client, "approve", &options).await,
+        Sub::Withdraw(options) => consent::run(client, "withdraw", &options).await,
         Sub::Pause(options) => pause::run(client, &options).await,
         Sub::Resume(options) => resume::run(client, &options).await,
         Sub::Mode(options) => mode::run(client, &options).await,

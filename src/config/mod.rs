@@ -3,6 +3,7 @@
 //! Input: one TOML file and what it names. Output: `Config`, or problems with their places. Never: the network, a panic
 //! on any file, a secret in anything printed.
 
+mod approval;
 mod diff;
 mod load;
 mod lookup;
@@ -14,6 +15,7 @@ mod source;
 mod table;
 pub mod units;
 
+pub use approval::Approval;
 pub use diff::{Change, Effect, diff};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::approval::Approval;
 use crate::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use crate::model::secret::Secret;
 
@@ -116,6 +117,8 @@ pub struct Service {
     pub health: Health,
     /// How routes move.
     pub failover: Failover,
+    /// Whether a switch by hand waits for a second person.
+    pub approval: Approval,
     /// At least two, in order of preference; no name twice.
     pub clusters: Vec<Cluster>,
 }
@@ -143,6 +146,7 @@ impl Service {
             search: Search::default(),
             health: Health::default(),
             failover: Failover::defaults(replication),
+            approval: Approval::default(),
             clusters: Vec::new(),
         }
     }

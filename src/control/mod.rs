@@ -11,6 +11,7 @@ mod effective;
 mod effects;
 mod feed;
 mod handle;
+mod operations;
 mod orders;
 mod peers;
 mod reads;

@@ -5,6 +5,7 @@
 
 mod abort;
 mod approach;
+mod approval;
 mod asking;
 mod evidence;
 mod failover;
@@ -19,6 +20,7 @@ mod orders;
 mod parking;
 mod pending;
 mod planning;
+mod practice;
 mod reading;
 mod recovery;
 mod returning;

@@ -26,6 +26,7 @@ use places::Places;
 const DAY: Duration = Duration::from_hours(24);
 const MS_10: Duration = Duration::from_millis(10);
 const MS_100: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 const TO_A_DAY: RangeInclusive<Duration> = Duration::ZERO..=DAY;

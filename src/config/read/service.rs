@@ -3,7 +3,8 @@
 //! Input: the table of services. Output: `Service` values and problems. Never: files or the network; see `access`.
 
 use super::places::ServicePlaces;
-use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, clusters, search, users};
+use super::{DAY, MINUTE, MS_10, MS_100, Reader, SECOND, TEN_MINUTES, TO_A_DAY, access, clusters, search, users};
+use crate::config::approval::Approval;
 use crate::config::problem::Code;
 use crate::config::schema::{
     AfterFailover, Failback, Failover, Health, Listen, Replication, SecondOpinion, Service, Unfenced,
@@ -61,7 +62,7 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let own = listen.iter().flatten().chain(&listen_read).cloned().collect();
     let mut places = ServicePlaces::new(own, replication);
     let clusters = clusters::clusters(&mut table, kind, &mut places, r);
-    table.reserve(&mut r.sink, "require_approval");
+    let approval = approval(&mut table, r);
     table.finish(&mut r.sink);
     let plain = Service::plain(name, kind?, replication);
     Some(Service {
@@ -81,9 +82,17 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
         search,
         health,
         failover,
+        approval,
         clusters: clusters?,
         ..plain
     })
+}
+
+fn approval(table: &mut Table<'_>, r: &mut Reader<'_>) -> Approval {
+    let default = Approval::default();
+    let required = table.get("require_approval").and_then(|field| field.boolean(&mut r.sink));
+    let timeout = table.get("approval_timeout").and_then(|field| field.duration(&mut r.sink, &(SECOND..=DAY)));
+    Approval { required: required.unwrap_or(default.required), timeout: timeout.unwrap_or(default.timeout) }
 }
 
 /// Clusters of Elasticsearch are independent: nothing in them has a role that could be moved.
