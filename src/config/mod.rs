@@ -3,6 +3,7 @@
 //! Input: one TOML file and what it names. Output: `Config`, or problems with their places. Never: the network, a panic
 //! on any file, a secret in anything printed.
 
+mod admin;
 mod approval;
 mod diff;
 mod load;
@@ -15,12 +16,13 @@ mod source;
 mod table;
 pub mod units;
 
+pub use admin::{Admin, Person, TokenHash};
 pub use approval::Approval;
 pub use diff::{Change, Effect, diff};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{
-    Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat,
-    Node, NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Telemetry,
-    Unfenced, User,
+    AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat, Node,
+    NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Telemetry, Unfenced,
+    User,
 };

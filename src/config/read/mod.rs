@@ -4,6 +4,8 @@
 //! was reported. Never: network I/O; files are opened only where secrets are asked for.
 
 mod access;
+mod admin;
+mod approval;
 mod clusters;
 mod places;
 mod search;
@@ -17,10 +19,11 @@ use std::time::Duration;
 
 use super::load::Options;
 use super::problem::{Code, Problem};
-use super::schema::{Admin, Config, Listen, LogFormat, Telemetry};
+use super::schema::{Config, Listen, LogFormat, Telemetry};
 use super::source::Source;
 use super::table::{Field, Sink, Table};
 use super::units::{self, Invalid, shown};
+use crate::model::person::Role;
 use places::Places;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -40,6 +43,8 @@ struct Reader<'s> {
     /// Relative paths begin here: the folder of the file.
     base: PathBuf,
     places: Places,
+    /// Of the people that the file names.
+    roles: Vec<Role>,
 }
 
 impl Reader<'_> {
@@ -56,7 +61,8 @@ pub(super) fn config(
     base: &Path,
     options: Options,
 ) -> (Option<Config>, Vec<Problem>) {
-    let mut reader = Reader { sink: Sink::new(source), options, base: base.to_path_buf(), places: Places::default() };
+    let (sink, base) = (Sink::new(source), base.to_path_buf());
+    let mut reader = Reader { sink, options, base, places: Places::default(), roles: Vec::new() };
     let config = top(root, &mut reader);
     (config, reader.sink.finish())
 }
@@ -65,7 +71,8 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
     let state_dir = root.get("state_dir").and_then(|field| r.path(&field));
     let grace = root.get("grace").and_then(|field| field.duration(&mut r.sink, &TO_A_DAY));
     let workers = root.get("workers").and_then(|field| field.integer(&mut r.sink, 1..=MAX_WORKERS));
-    let admin = admin(root.section(&mut r.sink, "admin"), r);
+    let admin = admin::admin(root.section(&mut r.sink, "admin"), r);
+    r.roles = admin.people.iter().map(|person| person.role).collect();
     let telemetry = telemetry(root.section(&mut r.sink, "telemetry"), r);
     root.reserve(&mut r.sink, "groups");
     let services = root.get("services").map(|field| field.table(&mut r.sink));
@@ -88,24 +95,6 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
 fn default_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (cores / 4).clamp(1, MAX_WORKERS as usize)
-}
-
-fn admin(mut table: Table<'_>, r: &mut Reader<'_>) -> Admin {
-    let mut admin = Admin::default();
-    if let Some(field) = table.get("socket") {
-        let path = field.string(&mut r.sink).map(units::parse_socket_path);
-        if let Some(path) = path.and_then(|path| field.accept(&mut r.sink, path)) {
-            r.places.listen(&mut r.sink, &field, &Listen::Unix(path.clone()));
-            admin.socket = path;
-        }
-    } else {
-        r.places.default_listen("admin.socket", &Listen::Unix(admin.socket.clone()));
-    }
-    for later in ["listen", "allowed_hosts", "people"] {
-        table.reserve(&mut r.sink, later);
-    }
-    table.finish(&mut r.sink);
-    admin
 }
 
 fn telemetry(mut table: Table<'_>, r: &mut Reader<'_>) -> Telemetry {

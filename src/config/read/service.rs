@@ -3,8 +3,7 @@
 //! Input: the table of services. Output: `Service` values and problems. Never: files or the network; see `access`.
 
 use super::places::ServicePlaces;
-use super::{DAY, MINUTE, MS_10, MS_100, Reader, SECOND, TEN_MINUTES, TO_A_DAY, access, clusters, search, users};
-use crate::config::approval::Approval;
+use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, approval, clusters, search, users};
 use crate::config::problem::Code;
 use crate::config::schema::{
     AfterFailover, Failback, Failover, Health, Listen, Replication, SecondOpinion, Service, Unfenced,
@@ -62,7 +61,7 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let own = listen.iter().flatten().chain(&listen_read).cloned().collect();
     let mut places = ServicePlaces::new(own, replication);
     let clusters = clusters::clusters(&mut table, kind, &mut places, r);
-    let approval = approval(&mut table, r);
+    let approval = approval::approval(&mut table, r);
     table.finish(&mut r.sink);
     let plain = Service::plain(name, kind?, replication);
     Some(Service {
@@ -86,13 +85,6 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
         clusters: clusters?,
         ..plain
     })
-}
-
-fn approval(table: &mut Table<'_>, r: &mut Reader<'_>) -> Approval {
-    let default = Approval::default();
-    let required = table.get("require_approval").and_then(|field| field.boolean(&mut r.sink));
-    let timeout = table.get("approval_timeout").and_then(|field| field.duration(&mut r.sink, &(SECOND..=DAY)));
-    Approval { required: required.unwrap_or(default.required), timeout: timeout.unwrap_or(default.timeout) }
 }
 
 /// Clusters of Elasticsearch are independent: nothing in them has a role that could be moved.
