@@ -13,6 +13,7 @@ mod identity;
 mod journal;
 mod listener;
 mod openapi;
+mod operations;
 mod orders;
 mod patience;
 mod people;
@@ -23,7 +24,7 @@ mod visitors;
 mod watch;
 
 pub use api::AdminApi;
-pub use body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody};
+pub use body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody};
 pub use listener::AdminSocket;
 pub use problem::{PROBLEM, Problem};
 pub use tcp::{AdminTcp, AdminTls};

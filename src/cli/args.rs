@@ -56,10 +56,10 @@ pub(super) enum Sub {
     Demo(crate::demo::Options),
     /// Print a shell's completions.
     Completions(Completions),
-    #[command(hide = true)]
-    Approve(Later),
-    #[command(hide = true)]
-    Withdraw(Later),
+    /// Agree, as a second person, to a switch that waits for one.
+    Approve(Consent),
+    /// Give up a switch that waits for a second person.
+    Withdraw(Consent),
     /// Make a token for a person, and the lines of the configuration that let it in.
     Token(super::token::TokenFor),
     #[command(hide = true)]
@@ -158,9 +158,20 @@ pub(super) struct Switchover {
     /// Cut sessions that can't move instead of refusing.
     #[arg(long)]
     pub(super) cut_sessions: bool,
+    /// It is done for practice; at least two people should have.
+    #[arg(long)]
+    pub(super) rehearsal: bool,
     /// Accept what `--dry-run` lists as different in the target (Elasticsearch): indices, mappings, templates.
     #[arg(long)]
     pub(super) accept_difference: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Consent {
+    /// The operation's id, as cart-17; `pointsman status` shows what waits.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -337,6 +348,8 @@ mod tests {
             "pointsman pause cart --for 10m",
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
+            "pointsman approve cart-17 --reason seen",
+            "pointsman switchover cart --rehearsal",
             "pointsman token ann --role approver --json",
             "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",
             "pointsman audit verify --state-dir /x --json",

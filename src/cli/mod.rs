@@ -9,6 +9,7 @@ mod args;
 mod audit;
 mod check;
 mod client;
+mod consent;
 mod drain;
 mod exit;
 mod failover;
@@ -50,7 +51,7 @@ pub fn main() -> ExitCode {
         Sub::Audit(options) => audit::run(&options).into(),
         Sub::Token(options) => token::run(&options).into(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Site(_) | Sub::Man(_)) => reserved::refuse(sub).into(),
+        ref sub @ (Sub::Site(_) | Sub::Man(_)) => reserved::refuse(sub).into(),
         sub => {
             let client = match arguments.access.client() {
                 Ok(client) => client,
@@ -67,6 +68,8 @@ async fn remote(sub: Sub, client: &Client, no_color: bool) -> Exit {
         Sub::Status(options) => status::run(client, &options, no_color).await,
         Sub::Switchover(options) => switchover::run(client, &options).await,
         Sub::Failover(options) => failover::run(client, &options).await,
+        Sub::Approve(options) => consent::run(client, "approve", &options).await,
+        Sub::Withdraw(options) => consent::run(client, "withdraw", &options).await,
         Sub::Pause(options) => pause::run(client, &options).await,
         Sub::Resume(options) => resume::run(client, &options).await,
         Sub::Mode(options) => mode::run(client, &options).await,

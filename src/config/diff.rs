@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::admin::{Admin, Person};
+use super::approval::Approval;
 use super::journal::Journal;
 use super::schema::{
     Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser, Search,
@@ -151,7 +152,7 @@ fn items(service: &Service) -> Items {
     #[rustfmt::skip]
     let Service {
         name: _, kind, listen, listen_read, replication, tune, deny, max_connections, client_buffer, on_call, tls,
-        node_tls, credentials, users, replication_user, idle_in_transaction, search, health, failover, clusters,
+        node_tls, credentials, users, replication_user, idle_in_transaction, search, health, failover, approval, clusters,
     } = service;
     let mut all = Items::new();
     let (live, fixed) = (Effect::Live, Effect::NeedsRestart);
@@ -197,6 +198,9 @@ fn items(service: &Service) -> Items {
     }
     put_health(&mut all, health);
     put_failover(&mut all, failover);
+    let Approval { required, timeout } = approval;
+    put(&mut all, live, "require_approval", required);
+    put(&mut all, live, "approval_timeout", show_duration(*timeout));
     put(&mut all, live, "clusters", names(clusters));
     for cluster in clusters {
         put(&mut all, live, &format!("clusters.{}", cluster.name), cluster_text(cluster));

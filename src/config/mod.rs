@@ -4,6 +4,7 @@
 //! on any file, a secret in anything printed.
 
 mod admin;
+mod approval;
 mod diff;
 mod journal;
 mod load;
@@ -17,6 +18,7 @@ mod table;
 pub mod units;
 
 pub use admin::{Admin, Person, TokenHash};
+pub use approval::Approval;
 pub use diff::{Change, Effect, diff, settings};
 pub use journal::{FullJournal, Journal};
 pub use load::{Loaded, Options, load, load_bytes};

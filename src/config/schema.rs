@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::admin::Admin;
+use super::approval::Approval;
 use super::journal::{FullJournal, Journal};
 use crate::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use crate::model::secret::Secret;
@@ -107,6 +108,8 @@ pub struct Service {
     pub health: Health,
     /// How routes move.
     pub failover: Failover,
+    /// Whether a switch by hand waits for a second person.
+    pub approval: Approval,
     /// At least two, in order of preference; no name twice.
     pub clusters: Vec<Cluster>,
 }
@@ -134,6 +137,7 @@ impl Service {
             search: Search::default(),
             health: Health::default(),
             failover: Failover::defaults(replication),
+            approval: Approval::default(),
             clusters: Vec::new(),
         }
     }

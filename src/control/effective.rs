@@ -90,6 +90,8 @@ fn service(service: &Service) -> Value {
             "cooldown": show_duration(failover.cooldown), "failback": word(&failover.failback),
             "hold_timeout": show_duration(failover.hold_timeout), "drain_timeout": show_duration(failover.drain_timeout),
         },
+        "require_approval": service.approval.required,
+        "approval_timeout": show_duration(service.approval.timeout),
         "clusters": service.clusters.iter().map(cluster).collect::<Vec<_>>(),
     })
 }

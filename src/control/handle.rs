@@ -144,8 +144,9 @@ impl Handle {
             return Some(running);
         }
         let state = self.shared.coordinator.state();
-        let remembered = state.services.values().flat_map(|svc| svc.ended.iter()).find(|op| op.id == *id);
-        if let Some(operation) = remembered {
+        let remembered =
+            state.services.values().flat_map(|svc| svc.waiting.iter().map(|w| &w.operation).chain(&svc.ended));
+        if let Some(operation) = remembered.into_iter().find(|operation| operation.id == *id) {
             return Some(operation.clone());
         }
         self.operation_in_journal(id).await
