@@ -15,6 +15,7 @@ use crate::{
     route::Board,
     store::{Store, elastic::ElasticStore, mysql::MysqlStore, redis::RedisStore},
     telemetry::{Metrics, Traffic, start_logging},
+    tell,
 };
 use std::{
     fmt::Display,
@@ -139,10 +140,14 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     let (counted, asked) = (proxy.clone(), handle.clone());
     let sources = Sources {
         handle: handle.clone(),
-        metrics,
+        metrics: metrics.clone(),
         traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc, asked.held(svc))),
     };
-    let serving = [tokio::spawn(admin.serve(handle.clone())), tokio::spawn(watch.serve(sources))];
+    let serving = [
+        tokio::spawn(admin.serve(handle.clone())),
+        tokio::spawn(watch.serve(sources)),
+        tokio::spawn(tell::run(handle.clone(), metrics)),
+    ];
     notify(&[sd_notify::NotifyState::Ready]);
     let (seq, hash) = handle.head();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), journal_seq = seq, journal_hash = hash, "ready");

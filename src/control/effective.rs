@@ -1,6 +1,6 @@
 //! The configuration in force as JSON, with every default filled in and without secrets.
 
-use crate::config::{Cluster, Config, Service, units::show_duration};
+use crate::config::{Cluster, Config, Service, Webhook, units::show_duration};
 use serde_json::{Value, json};
 
 /// The whole configuration; a password appears only as the fact that there is one.
@@ -16,8 +16,23 @@ pub(super) fn json(config: &Config) -> Value {
             "listen": config.telemetry.listen.to_string(),
             "log": config.telemetry.log,
             "log_format": word(&config.telemetry.log_format),
+            "runbook_url": config.telemetry.runbook_url,
+            "webhooks": config.telemetry.webhooks.iter().map(webhook).collect::<Vec<_>>(),
         },
         "services": services,
+    })
+}
+
+fn webhook(hook: &Webhook) -> Value {
+    json!({
+        "name": hook.name,
+        "url": hook.url.to_string(),
+        "format": word(&hook.format),
+        "events": hook.events,
+        "token": hook.token.as_ref().map(|_| "***"),
+        "ca": hook.url.tls.then_some(&hook.ca),
+        "timeout": show_duration(hook.timeout),
+        "not_ready_after": show_duration(hook.not_ready_after),
     })
 }
 

@@ -7,6 +7,7 @@ use super::{
     desk::{Desk, OrderRequest, RebuildRequest, Reply, Request, Shared},
     feed::{Feed, Subscription},
 };
+use crate::config::Config;
 use crate::model::{
     error::StoreError,
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
@@ -238,6 +239,16 @@ impl Handle {
             return Err(vec![STOPPING.to_owned()]);
         }
         answer.await.unwrap_or_else(|_| Err(vec![STOPPING.to_owned()]))
+    }
+
+    /// The settings in force, for floors that act on them. They hold secrets: to be shown is [`Self::config`].
+    pub fn settings(&self) -> Arc<Config> {
+        self.shared.config.load_full()
+    }
+
+    /// Why the configuration file that was read last is not in force, if it isn't.
+    pub fn config_problem(&self) -> Option<Arc<String>> {
+        self.shared.config_problem.load_full()
     }
 
     /// The configuration in force, with every default, without secrets.

@@ -3,7 +3,7 @@
 //! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
-use super::families::Family;
+use super::{families::Family, webhooks::WebhookMetrics};
 use crate::model::{
     guard::Guard,
     name::{Kind, ServiceName},
@@ -29,6 +29,7 @@ pub struct Metrics {
     phases: HistogramVec,
     last_switch: GaugeVec,
     refusals: IntCounterVec,
+    webhooks: WebhookMetrics,
 }
 
 impl Metrics {
@@ -75,7 +76,8 @@ impl Metrics {
         }
         // Whoever runs has loaded a good configuration; a bad reload sets it to 0.
         reload_success.set(1);
-        Self { registry, reload_success, switches, phases, last_switch, refusals }
+        let webhooks = WebhookMetrics::register(&registry);
+        Self { registry, reload_success, switches, phases, last_switch, refusals, webhooks }
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each
@@ -123,6 +125,11 @@ impl Metrics {
     /// Counts a refusal that is no operation, e.g. an automatic failover that was not begun.
     pub fn refused(&self, svc: &ServiceName, kind: Kind, guard: Guard) {
         self.refusals.with_label_values(&[svc.as_str(), kind.as_str(), guard.as_str()]).inc();
+    }
+
+    /// The counts of webhooks.
+    pub fn webhooks(&self) -> &WebhookMetrics {
+        &self.webhooks
     }
 
     /// Whether the last load of the configuration succeeded.
