@@ -151,6 +151,7 @@ pub(super) struct Scraped {
     pub(super) route_info: Family,
     pub(super) read_route_info: Family,
     pub(super) service_mode: Family,
+    pub(super) service_state: Family,
     pub(super) service_ready: Family,
     pub(super) member_up: Family,
     pub(super) member_lag: Family,
@@ -176,6 +177,7 @@ impl Scraped {
                 "1; the cluster and node that the read port leads to are labels.",
             ),
             service_mode: Family::gauge("pointsman_service_mode", "1 for the mode that is in force."),
+            service_state: Family::gauge("pointsman_service_state", "1 for what Pointsman is doing about the service."),
             service_ready: Family::gauge("pointsman_service_ready", "1 if the operation would be let through now."),
             member_up: Family::gauge("pointsman_member_up", "1 if the cluster is up."),
             member_lag: Family::gauge(
@@ -213,6 +215,7 @@ impl Scraped {
             self.route_info,
             self.read_route_info,
             self.service_mode,
+            self.service_state,
             self.service_ready,
             self.member_up,
             self.member_lag,
