@@ -147,6 +147,7 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
         tokio::spawn(admin.serve(handle.clone())),
         tokio::spawn(watch.serve(sources)),
         tokio::spawn(tell::run(handle.clone(), metrics)),
+        tokio::spawn(watchdog(handle.clone())),
     ];
     notify(&[sd_notify::NotifyState::Ready]);
     let (seq, hash) = handle.head();
@@ -189,6 +190,18 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     // Without systemd there is nobody to tell.
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// Tells systemd, where it asks (`WatchdogSec`), that the control loop runs: three times in the time that it gives.
+async fn watchdog(handle: Handle) {
+    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
+    let mut beat = tokio::time::interval(limit / 3);
+    loop {
+        beat.tick().await;
+        if handle.alive(limit / 3) {
+            notify(&[sd_notify::NotifyState::Watchdog]);
+        }
     }
 }
 

@@ -135,9 +135,9 @@ fn common<'a>(mut all: impl Iterator<Item = &'a Texts>) -> Texts {
 /// FNV-1a over the labels in their order, as Prometheus and Alertmanager do it.
 fn fingerprint(labels: &Texts) -> String {
     let separated = labels.iter().flat_map(|(name, value)| [name.as_bytes(), &[255], value.as_bytes(), &[255]]);
-    let hash = separated.flatten().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = separated
+        .flatten()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{hash:016x}")
 }
 

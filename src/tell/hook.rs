@@ -5,9 +5,9 @@
 
 use super::{
     alertmanager,
-    backoff::Backoff,
     book::Book,
     event::Event,
+    pace::{Next, Pace},
     plain::{self, Sender},
     plan::{Now, Plan, plan},
     post::{Trouble, post},
@@ -29,14 +29,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// The most records of one delivery.
-const PAGE: usize = 100;
 /// How often the services are looked at when no event says that they changed.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long records are gathered: an operation writes several.
 const GATHER: Duration = Duration::from_millis(100);
-/// So many refusals in a row of one record alone, and it is given up: the rest must not wait for it for ever.
-const PATIENCE: u32 = 10;
 /// The book is saved after so many records of which there was nothing to tell.
 const SILENT: u64 = 500;
 
@@ -51,11 +47,9 @@ pub(super) struct Hook {
     /// Up to where the file knows.
     saved: u64,
     seen: Seen,
-    backoff: Backoff,
+    pace: Pace,
     /// No attempt before.
     not_before: Instant,
-    /// How many records are tried at once: fewer after a body was refused.
-    page: usize,
 }
 
 impl Hook {
@@ -72,9 +66,8 @@ impl Hook {
             book: Book::default(),
             saved: 0,
             seen: Seen::default(),
-            backoff: Backoff::default(),
+            pace: Pace::new(),
             not_before: Instant::now(),
-            page: PAGE,
         }
     }
 
@@ -92,9 +85,14 @@ impl Hook {
     async fn open(&mut self) {
         let (file, (head, _)) = (self.file.clone(), self.handle.head());
         let opened = tokio::task::spawn_blocking(move || Book::open(&file, head)).await;
-        let (book, trouble) = opened.unwrap_or_else(|error| (Book { after: head, ..Book::default() }, Some(error.to_string())));
+        let (book, trouble) =
+            opened.unwrap_or_else(|error| (Book { after: head, ..Book::default() }, Some(error.to_string())));
         if let Some(error) = trouble {
-            tracing::error!(hook = self.settings.name, error, "what was told is not known: telling from the journal's end on");
+            tracing::error!(
+                hook = self.settings.name,
+                error,
+                "what was told is not known: telling from the journal's end on"
+            );
         }
         self.book = book;
         // A first start is remembered at once, so that a restart before the first delivery loses nothing.
@@ -109,7 +107,7 @@ impl Hook {
             // Looked at after the journal: what a record says is already so.
             let views = self.handle.services();
             let time = self.look(&views, &config);
-            let whole = page.len() < self.page;
+            let whole = page.len() < self.pace.page();
             if Instant::now() < self.not_before {
                 break;
             }
@@ -135,7 +133,7 @@ impl Hook {
     }
 
     async fn next_records(&self) -> Vec<Record> {
-        let filter = JournalFilter { after: self.book.after, limit: self.page, ..JournalFilter::default() };
+        let filter = JournalFilter { after: self.book.after, limit: self.pace.page(), ..JournalFilter::default() };
         if self.handle.head().0 <= filter.after {
             return Vec::new();
         }
@@ -180,11 +178,10 @@ impl Hook {
                 Err(_) => return false,
             }
         }
-        if self.backoff.failures() > 0 {
+        if self.pace.failing() {
             tracing::info!(hook = self.settings.name, "the webhook takes what it is told again");
         }
-        self.backoff.succeeded();
-        self.page = PAGE;
+        self.pace.succeeded();
         true
     }
 
@@ -192,19 +189,19 @@ impl Hook {
     fn failed(&mut self, trouble: &Trouble) -> bool {
         let hook = &self.settings.name;
         self.metrics.count(hook, trouble.as_str());
-        if trouble.is_of_the_body() && self.page == 1 && self.backoff.failures() >= PATIENCE {
-            tracing::error!(hook, error = %trouble, record = self.book.after + 1, "given up: the endpoint does not take this");
-            self.metrics.count(hook, "given_up");
-            self.backoff.succeeded();
-            return true;
+        match self.pace.failed(trouble) {
+            Next::GiveUp => {
+                let record = self.book.after + 1;
+                tracing::error!(hook, error = %trouble, record, "given up: the endpoint does not take this");
+                self.metrics.count(hook, "given_up");
+                true
+            }
+            Next::Again(wait) => {
+                self.not_before = Instant::now() + wait;
+                tracing::warn!(hook, error = %trouble, url = %self.settings.url, again_in = ?wait, "the webhook could not be told");
+                false
+            }
         }
-        let wait = self.backoff.failed(trouble.after());
-        self.not_before = Instant::now() + wait;
-        if trouble.is_of_the_body() {
-            self.page = (self.page / 2).max(1);
-        }
-        tracing::warn!(hook, error = %trouble, url = %self.settings.url, again_in = ?wait, "the webhook could not be told");
-        false
     }
 
     async fn save(&mut self) {

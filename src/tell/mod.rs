@@ -7,10 +7,10 @@
 //! path wait, and never shows a token or the path of an address.
 
 mod alertmanager;
-mod backoff;
 mod book;
 mod event;
 mod hook;
+mod pace;
 mod plain;
 mod plan;
 mod post;

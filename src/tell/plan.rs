@@ -79,7 +79,8 @@ impl Plan {
         for (notice, words) in of_record(record).into_iter().filter(|(notice, _)| now.wants(*notice)) {
             self.tell(notice, record, words);
         }
-        if matches!(&record.detail, Change::Ended { operation } if moved(operation) && operation.outcome == Outcome::Done) {
+        if matches!(&record.detail, Change::Ended { operation } if moved(operation) && operation.outcome == Outcome::Done)
+        {
             self.over(record.time, |told| told.notice == Notice::Failed && told.svc == record.svc);
         }
     }

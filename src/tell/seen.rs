@@ -100,10 +100,7 @@ pub(super) struct Holds {
 
 /// Whether a notice is a condition, which ends by itself.
 pub(super) fn is_condition(notice: Notice) -> bool {
-    matches!(
-        notice,
-        Notice::Blocked | Notice::NotReady | Notice::Approval | Notice::Journal | Notice::Configuration
-    )
+    matches!(notice, Notice::Blocked | Notice::NotReady | Notice::Approval | Notice::Journal | Notice::Configuration)
 }
 
 /// Every condition that is so. Where others move the roles (`external`), Pointsman is never ready to, and that is no news.

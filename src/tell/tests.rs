@@ -7,6 +7,7 @@ use super::{
     plain::{self, Sender},
     plan::{Now, Plan, plan},
     seen::{Seen, holds},
+    words,
 };
 use crate::{
     config::Notice,
@@ -64,7 +65,8 @@ fn ended(seq: u64, second: i64, operation: Operation) -> Record {
 
 /// A service that is as it should be, or isn't.
 fn cart(ready: bool) -> ServiceView {
-    let reasons = if ready { vec![] } else { vec![Refusal::new(Guard::Reachable, "10.0.1.5:6379 refuses connections")] };
+    let reasons =
+        if ready { vec![] } else { vec![Refusal::new(Guard::Reachable, "10.0.1.5:6379 refuses connections")] };
     let readiness = Readiness { ready, to: None, reasons };
     ServiceView {
         state: Standing::Steady,
@@ -218,7 +220,10 @@ fn conditions_are_found_and_a_pause_is_none() {
     assert_eq!(names(ServiceView { state: Standing::Blocked, ..cart(true) }, false), ["blocked"]);
     assert_eq!(names(ServiceView { operation: Some(waiting), ..cart(true) }, false), ["approval"]);
     assert_eq!(names(ServiceView { failover_ready: reasons(Guard::Paused), ..cart(true) }, false), Vec::<&str>::new());
-    assert_eq!(names(ServiceView { failover_ready: reasons(Guard::Journal), ..cart(true) }, false), ["not_ready", "journal"]);
+    assert_eq!(
+        names(ServiceView { failover_ready: reasons(Guard::Journal), ..cart(true) }, false),
+        ["not_ready", "journal"]
+    );
     assert_eq!(names(cart(false), true), Vec::<&str>::new(), "others move its roles");
     assert_eq!(holds(&[], &[], Some("x.toml:1:1: error: …")).len(), 1);
 }
@@ -249,7 +254,10 @@ fn alertmanagers_form_has_one_alert_of_each_sort_with_a_fingerprint_that_stays()
     assert_eq!(alert["annotations"]["runbook_url"], "docs/runbooks.md#pointsmanfailover");
     assert_eq!(alert["annotations"]["journal_head"], "5:abc");
     assert!(alert["annotations"]["description"].as_str().is_some_and(|words| words.contains("at most 126 bytes")));
-    assert_eq!((&alert["startsAt"], &alert["endsAt"]), (&"2026-11-22T01:02:01Z".into(), &"0001-01-01T00:00:00Z".into()));
+    assert_eq!(
+        (&alert["startsAt"], &alert["endsAt"]),
+        (&"2026-11-22T01:02:01Z".into(), &"0001-01-01T00:00:00Z".into())
+    );
     assert_eq!(message["commonLabels"], alert["labels"]);
 
     let over = plan(&first.book, vec![], &Seen::default(), now(&well, 9));
@@ -271,12 +279,28 @@ fn plain_json_has_the_record_the_service_and_the_head() {
     let page = vec![ended(5, 1, operation("failover", Outcome::Done, true))];
     let plan = plan(&Book::default(), page, &Seen::default(), now(&views, 2));
     let message = json(&plain::body(&plan.events, &sender(&views)));
-    assert_eq!((&message["version"], &message["head"], &message["hook"]), (&1.into(), &"5:abc".into(), &"pager".into()));
+    assert_eq!(
+        (&message["version"], &message["head"], &message["hook"]),
+        (&1.into(), &"5:abc".into(), &"pager".into())
+    );
     assert_eq!(message["events"][0]["event"], "record");
     let failover = &message["events"][1];
-    assert_eq!((&failover["event"], &failover["status"], &failover["ends"]), (&"failover".into(), &"firing".into(), &Value::Null));
+    assert_eq!(
+        (&failover["event"], &failover["status"], &failover["ends"]),
+        (&"failover".into(), &"firing".into(), &Value::Null)
+    );
     assert_eq!(failover["record"]["seq"], 5);
     assert_eq!(failover["record"]["detail"]["operation"]["outcome"], "done");
     assert_eq!(failover["on_call"], "cache team");
     assert_eq!(message["services"]["cart"]["state"], "steady");
+}
+
+#[test]
+fn every_alert_has_a_runbook_where_its_link_leads() {
+    let runbooks = include_str!("../../docs/runbooks.md");
+    for notice in Notice::ALL.iter().copied().filter(|notice| *notice != Notice::Record) {
+        let alert = words::alert(notice);
+        assert!(runbooks.contains(&format!("\n## {alert}\n")), "{alert}");
+        assert_eq!(words::runbook("x", notice), format!("x#{}", alert.to_lowercase()));
+    }
 }
