@@ -8,7 +8,8 @@ use common::{instance::Pointsman, ports::free_port, redis_server::RedisServer, s
 use rig::{Rig, service};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -232,7 +233,7 @@ fn the_dashboard_is_whole_and_its_queries_are_queries() {
             .replace("$__range", "1h")
             .replace("$instance", ".*")
             .replace("$svc", ".*");
-        rules += &format!("  - record: panel:query:{index}\n    expr: {}\n", Value::from(query));
+        let _ = writeln!(rules, "  - record: panel:query:{index}\n    expr: {}", Value::from(query));
     }
     let folder = tempfile::tempdir().expect("a folder");
     let written = folder.path().join("dashboard.yml");

@@ -141,7 +141,9 @@ fn what_an_endpoint_did_not_take_is_told_later_and_nothing_twice() {
     receiver.stop();
     mode(&rig, "read_only");
     wait_for("the attempt is counted", PATIENCE, || deliveries(&rig, "lost") >= 1.0);
-    assert!(rig.pointsman.metric(&["pointsman_webhook_behind_records{"]) >= Some(1.0));
+    wait_for("what waits is counted", PATIENCE, || {
+        rig.pointsman.metric(&["pointsman_webhook_behind_records{"]) >= Some(1.0)
+    });
     // A Pointsman that is killed meanwhile tells the rest at its next start, and what was taken not again.
     rig.pointsman.kill();
     receiver.restart();

@@ -22,7 +22,10 @@ impl WebhookMetrics {
         )
         .expect(valid);
         let behind = IntGaugeVec::new(
-            Opts::new("pointsman_webhook_behind_records", "Records of the journal that the webhook has not been told of."),
+            Opts::new(
+                "pointsman_webhook_behind_records",
+                "Records of the journal that the webhook has not been told of.",
+            ),
             &["hook"],
         )
         .expect(valid);

@@ -80,8 +80,8 @@ fn message(svc: Option<&ServiceName>, events: Vec<&Event>, sender: &Sender<'_>) 
         status: if firing { FIRING } else { RESOLVED },
         receiver: sender.hook.to_owned(),
         group_labels,
-        common_labels: common(alerts.iter().map(|alert| &alert.labels)),
-        common_annotations: common(alerts.iter().map(|alert| &alert.annotations)),
+        common_labels: common(&alerts.iter().map(|alert| &alert.labels).collect::<Vec<_>>()),
+        common_annotations: common(&alerts.iter().map(|alert| &alert.annotations).collect::<Vec<_>>()),
         external_url: String::new(),
         alerts,
     }
@@ -124,12 +124,10 @@ fn alert(event: &Event, sender: &Sender<'_>) -> Alert {
 }
 
 /// What all have alike.
-fn common<'a>(mut all: impl Iterator<Item = &'a Texts>) -> Texts {
-    let Some(first) = all.next() else { return Texts::new() };
-    all.fold(first.clone(), |mut common, other| {
-        common.retain(|name, text| other.get(name) == Some(text));
-        common
-    })
+fn common(all: &[&Texts]) -> Texts {
+    let mut common = all.first().map(|first| Texts::clone(first)).unwrap_or_default();
+    common.retain(|name, text| all.iter().all(|other| other.get(name) == Some(text)));
+    common
 }
 
 /// FNV-1a over the labels in their order, as Prometheus and Alertmanager do it.

@@ -71,11 +71,12 @@ impl Book {
         (fresh, Some(format!("{}: {trouble}", file.display())))
     }
 
-    /// Replaces the file; after a crash it is the old one or the new one.
-    pub(super) fn save(&self, file: &Path) -> io::Result<()> {
+    /// Replaces the file; after a crash it is the old one or the new one. `writer` is unique among those that may write it at once: a
+    /// webhook that a reload changed may still be writing when its successor does.
+    pub(super) fn save(&self, file: &Path, writer: u64) -> io::Result<()> {
         let folder = file.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let beside = file.with_extension("new");
+        let beside = file.with_extension(format!("{writer}.new"));
         let mut new = File::create(&beside)?;
         new.write_all(&serde_json::to_vec(self)?)?;
         new.sync_all()?;
@@ -113,7 +114,7 @@ mod tests {
             description: "d".into(),
         };
         let book = Book { after: 5, told: vec![told] };
-        book.save(&file).expect("saved");
+        book.save(&file, 1).expect("saved");
         assert_eq!(Book::open(&file, 9), (book.clone(), None));
         let (fresh, trouble) = Book::open(&file, 3);
         assert!(fresh.after == 3 && trouble.is_some_and(|words| words.contains("ends at 3")), "another journal");

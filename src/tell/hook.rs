@@ -39,6 +39,7 @@ const SILENT: u64 = 500;
 /// One webhook.
 pub(super) struct Hook {
     settings: Webhook,
+    number: u64,
     handle: Handle,
     metrics: WebhookMetrics,
     file: PathBuf,
@@ -53,12 +54,20 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    pub(super) fn new(settings: Webhook, state_dir: &Path, handle: Handle, metrics: WebhookMetrics) -> Self {
+    /// `number` is no other webhook's of this process.
+    pub(super) fn new(
+        settings: Webhook,
+        number: u64,
+        state_dir: &Path,
+        handle: Handle,
+        metrics: WebhookMetrics,
+    ) -> Self {
         let file = state_dir.join("webhooks").join(format!("{}.json", settings.name));
         let instance = rustix::system::uname().nodename().to_string_lossy().into_owned();
         metrics.begin(&settings.name);
         Self {
             settings,
+            number,
             handle,
             metrics,
             file,
@@ -138,7 +147,19 @@ impl Hook {
             return Vec::new();
         }
         match self.handle.journal(&filter).await {
-            Ok(records) => records,
+            Ok(records) => {
+                let missing = records.first().map_or(0, |first| first.seq.saturating_sub(filter.after + 1));
+                if missing > 0 {
+                    let hook = &self.settings.name;
+                    tracing::error!(
+                        hook,
+                        missing,
+                        after = filter.after,
+                        "records were gone before the webhook was told of them"
+                    );
+                }
+                records
+            }
             Err(error) => {
                 tracing::error!(hook = self.settings.name, error, "the journal can't be read");
                 Vec::new()
@@ -205,9 +226,9 @@ impl Hook {
     }
 
     async fn save(&mut self) {
-        let (book, file) = (self.book.clone(), self.file.clone());
+        let (book, file, number) = (self.book.clone(), self.file.clone(), self.number);
         let after = book.after;
-        let saved = tokio::task::spawn_blocking(move || book.save(&file)).await;
+        let saved = tokio::task::spawn_blocking(move || book.save(&file, number)).await;
         match saved.map_err(std::io::Error::other).and_then(|saved| saved) {
             Ok(()) => self.saved = after,
             Err(error) => {

@@ -45,6 +45,7 @@ impl Drop for Working {
 /// Keeps one task a configured webhook until the future is dropped. Each works by itself: one that hangs delays no other.
 pub async fn run(handle: Handle, metrics: Metrics) {
     let mut working: BTreeMap<String, Working> = BTreeMap::new();
+    let mut started = 0;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -62,7 +63,9 @@ pub async fn run(handle: Handle, metrics: Metrics) {
             stays
         });
         for settings in wanted.iter().filter(|hook| !working.contains_key(&hook.name)).cloned().collect::<Vec<_>>() {
-            let hook = Hook::new(settings.clone(), &config.state_dir, handle.clone(), metrics.webhooks().clone());
+            started += 1;
+            let metrics = metrics.webhooks().clone();
+            let hook = Hook::new(settings.clone(), started, &config.state_dir, handle.clone(), metrics);
             working.insert(settings.name.clone(), Working { settings, task: tokio::spawn(hook.run()) });
         }
     }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config::Notice,
     model::{
+        guard::{Guard, Refusal},
         name::ServiceName,
         operation::{Operation, Outcome},
         record::{Change, Record, RecordKind},
@@ -23,6 +24,9 @@ use std::{sync::Arc, time::Duration};
 
 /// How long what happened once is an alert, where nothing else ends it.
 const LASTS: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long a service must be blocked before that is told: while a death is judged it may be for a moment.
+const BLOCKED_FOR: Duration = Duration::from_secs(5);
 
 /// The world at the moment of planning.
 #[derive(Clone, Copy)]
@@ -46,7 +50,11 @@ impl Now<'_> {
 
     /// Whether a condition has lasted long enough to be told.
     pub(super) fn long_enough(&self, notice: Notice, lasted: SignedDuration) -> bool {
-        let least = if notice == Notice::NotReady { self.not_ready_after } else { Duration::ZERO };
+        let least = match notice {
+            Notice::NotReady => self.not_ready_after,
+            Notice::Blocked => BLOCKED_FOR,
+            _ => Duration::ZERO,
+        };
         Duration::try_from(lasted).unwrap_or_default() >= least
     }
 }
@@ -140,11 +148,19 @@ fn ends(told: &Told, seen: &Seen, now: Now<'_>) -> Option<Timestamp> {
         };
     }
     let over = match told.notice {
-        // No fence is left, and the old primary is a standby.
-        Notice::Failover => view.is_some_and(|view| view.switchover_ready.ready),
+        Notice::Failover => view.is_some_and(has_returned),
         _ => now.time.duration_since(told.starts) >= LASTS,
     };
     over.then_some(now.time)
+}
+
+/// Whether no fence is left and the old primary is a standby: then a planned switch would be let through, or is kept by what has
+/// nothing to do with the nodes.
+fn has_returned(view: &ServiceView) -> bool {
+    let passing = [Guard::Sessions, Guard::Cooldown, Guard::Paused, Guard::Approval];
+    let readiness = &view.switchover_ready;
+    let passing = |reason: &Refusal| passing.contains(&reason.name);
+    readiness.ready || (!readiness.reasons.is_empty() && readiness.reasons.iter().all(passing))
 }
 
 /// Whether the route moved.

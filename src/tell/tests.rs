@@ -102,6 +102,13 @@ fn a_failover_is_told_once_and_is_over_when_the_service_is_ready_again() {
     let over = plan(&first.book, vec![], &seen, now(&well, 99));
     assert_eq!((told(&over), over.book.told.len()), (vec!["-failover".to_owned()], 0));
     assert_eq!((over.events[0].starts, over.events[0].ends), (at(1), Some(at(99))));
+    let stuck = Readiness { ready: false, to: None, reasons: vec![Refusal::new(Guard::Sessions, "one")] };
+    let busy = [ServiceView { switchover_ready: stuck, ..cart(true) }];
+    assert_eq!(
+        told(&plan(&first.book, vec![], &seen, now(&busy, 9))),
+        ["-failover"],
+        "what an application does is not it"
+    );
     let gone = plan(&first.book, vec![], &seen, now(&[], 60));
     assert_eq!(told(&gone), ["-failover"], "the service was taken out of the configuration");
 }
@@ -184,6 +191,16 @@ fn a_condition_is_told_when_it_lasts_and_when_it_is_over() {
     // Nobody could be told while it lasted: both are told at once.
     let late = plan(&book, vec![], &seen, now(&well, 75));
     assert_eq!(told(&late), ["not_ready", "-not_ready"]);
+}
+
+#[test]
+fn a_service_that_is_blocked_for_a_moment_is_no_news() {
+    let blocked = [ServiceView { state: Standing::Blocked, note: "nobody is fit".into(), ..cart(true) }];
+    let mut seen = Seen::default();
+    look(&mut seen, &blocked, 0);
+    assert_eq!(told(&plan(&Book::default(), vec![], &seen, now(&blocked, 4))), Vec::<String>::new());
+    let plan = plan(&Book::default(), vec![], &seen, now(&blocked, 5));
+    assert_eq!((told(&plan), plan.events[0].description.as_str()), (vec!["blocked".to_owned()], "nobody is fit"));
 }
 
 #[test]

@@ -141,7 +141,8 @@ fn token(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {
     if token.expose().iter().all(u8::is_ascii_graphic) {
         return Some(token);
     }
-    let message = format!("the token of `{}` can't be sent: it holds more than printable ASCII without blanks", field.name);
+    let message =
+        format!("the token of `{}` can't be sent: it holds more than printable ASCII without blanks", field.name);
     r.sink.error(field.span.clone(), Code::BadValue, message, "the file holds the token alone, on one line");
     None
 }
@@ -199,7 +200,11 @@ mod tests {
             ("http://[::1]:8080?k=v", false, "[::1]:8080", "/?k=v", "http://[::1]:8080/***"),
         ] {
             let url = parse_url(text).unwrap_or_else(|error| panic!("{text}: {}", error.message));
-            assert_eq!((url.tls, url.authority.as_str(), url.path.expose()), (tls, authority, path.as_bytes()), "{text}");
+            assert_eq!(
+                (url.tls, url.authority.as_str(), url.path.expose()),
+                (tls, authority, path.as_bytes()),
+                "{text}"
+            );
             assert_eq!((url.to_string(), format!("{url:?}")), (shown.to_owned(), shown.to_owned()));
         }
     }
@@ -208,8 +213,20 @@ mod tests {
     fn addresses_that_can_not_be_used_are_refused_without_being_shown() {
         let long = format!("http://a/{}", "x".repeat(LONGEST_URL));
         for text in [
-            "", "a", "ftp://a", "HTTP://a", "http://", "http:///x", "http://a:0", "http://a:b", "http://a b", "http://a/x y",
-            "http://me:hunter2@a/", "http://a/#x", "http://a/caf\u{e9}", &long,
+            "",
+            "a",
+            "ftp://a",
+            "HTTP://a",
+            "http://",
+            "http:///x",
+            "http://a:0",
+            "http://a:b",
+            "http://a b",
+            "http://a/x y",
+            "http://me:hunter2@a/",
+            "http://a/#x",
+            "http://a/caf\u{e9}",
+            &long,
         ] {
             let Err(Invalid { message, .. }) = parse_url(text) else { panic!("{text} is taken") };
             assert!(!message.contains("hunter2"), "{message}");
