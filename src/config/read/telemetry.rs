@@ -69,16 +69,17 @@ fn webhooks(field: &Field<'_>, r: &mut Reader<'_>) -> Vec<Webhook> {
         r.sink.error(field.span.clone(), Code::OutOfRange, message, "");
         return Vec::new();
     }
-    let mut all: Vec<Webhook> = Vec::with_capacity(members.len());
+    let (mut all, mut names) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
     for member in members {
         let Some(table) = member.table(&mut r.sink) else { continue };
-        all.extend(webhook(table, &all, r));
+        all.extend(webhook(table, &mut names, r));
     }
     all
 }
 
-fn webhook(mut table: Table<'_>, before: &[Webhook], r: &mut Reader<'_>) -> Option<Webhook> {
-    let name = table.require(&mut r.sink, "name", "name = \"pager\"").and_then(|field| name(&field, before, r));
+/// `names` are those before it, of webhooks that can't be used too.
+fn webhook(mut table: Table<'_>, names: &mut Vec<String>, r: &mut Reader<'_>) -> Option<Webhook> {
+    let name = table.require(&mut r.sink, "name", "name = \"pager\"").and_then(|field| name(&field, names, r));
     let url = table.require(&mut r.sink, "url", "url = \"https://alerts.example/pointsman\"");
     let url = url.and_then(|field| {
         let parsed = field.string(&mut r.sink).map(parse_url)?;
@@ -105,13 +106,14 @@ fn webhook(mut table: Table<'_>, before: &[Webhook], r: &mut Reader<'_>) -> Opti
     })
 }
 
-fn name(field: &Field<'_>, before: &[Webhook], r: &mut Reader<'_>) -> Option<String> {
+fn name(field: &Field<'_>, names: &mut Vec<String>, r: &mut Reader<'_>) -> Option<String> {
     let parsed = field.string(&mut r.sink).map(units::parse_name)?;
     let text = field.accept(&mut r.sink, parsed)?;
-    if before.iter().any(|hook| hook.name == text) {
+    if names.contains(&text) {
         let message = format!("there is a webhook {} already", shown(&text));
         r.sink.error(field.span.clone(), Code::Duplicate, message, "what was told is remembered under its name");
     }
+    names.push(text.clone());
     Some(text)
 }
 
