@@ -81,7 +81,9 @@ fn uncommented(text: &str) -> String {
         let rest = line.strip_prefix("# ")?;
         let key = rest.split(" = ").next()?;
         let is_key = rest.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        (is_key || rest.starts_with("[services.") || rest.starts_with("[[telemetry.")).then(|| rest.to_owned())
+        let is_table =
+            ["[services.", "[admin.", "[[admin.", "[[telemetry."].iter().any(|start| rest.starts_with(start));
+        (is_key || is_table).then(|| rest.to_owned())
     };
     text.lines().map(|line| optional(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
 }
@@ -95,6 +97,10 @@ fn every_optional_part_of_the_reference_is_valid_and_shows_the_default() {
     assert_eq!(loaded.render_all(false), "");
     let (full, bare) = (loaded.config.expect("valid"), without_secrets(&text).config.expect("valid"));
     let examples = [
+        "admin.listen",
+        "admin.allowed_hosts",
+        "admin.tls.",
+        "admin.people.",
         "listen_read",
         "deny",
         "on_call",
@@ -122,7 +128,15 @@ fn every_optional_part_of_the_reference_is_valid_and_shows_the_default() {
 #[test]
 fn the_reference_names_every_key() {
     let reference = text_of("config/pointsman.toml");
-    for table in ["", "[admin]", "[telemetry]", "[[telemetry.webhooks]]", "[services.a]", "[services.a.health]", "[services.a.failover]"] {
+    for table in [
+        "",
+        "[admin]",
+        "[telemetry]",
+        "[[telemetry.webhooks]]",
+        "[services.a]",
+        "[services.a.health]",
+        "[services.a.failover]",
+    ] {
         let loaded = without_secrets(&format!("{table}\nqqqqqq = 1\n"));
         let known = loaded.problems.iter().find_map(|problem| problem.help.as_ref()?.strip_prefix("known here: "));
         for key in known.expect("an unknown key").split(", ") {

@@ -7,14 +7,19 @@
 use super::{
     api::{Journal, JournalQuery, Services},
     body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
+    people::People,
     problem::Problem,
 };
 use crate::model::{
     operation::Operation,
+    person::Caller,
     view::{Rebuild, ServiceView},
 };
 use axum::Json;
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
 
 /// Answers with the document.
 pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
@@ -25,14 +30,28 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
 #[openapi(
     info(
         title = "Pointsman",
-        description = "Operators' API. Reading is GET, every change is POST. Errors are application/problem+json."
+        description = "Operators' API. Reading is GET, every change is POST. Errors are application/problem+json. On the Unix socket the \
+                       kernel says who asks; over TCP a token does. Every path may answer 400 (a header), 401 (unknown caller), 403 \
+                       (not allowed), 421 (a host that isn't ours) and 429 (too often)."
     ),
     paths(
         services, service, rebuild, operation, journal, events, config, reload, switchover, failover, pause, resume,
-        mode, drain, restore
-    )
+        mode, drain, restore, whoami, people
+    ),
+    modifiers(&Tokens),
+    security((), ("token" = []))
 )]
 struct Document;
+
+/// Says how a caller proves who they are.
+struct Tokens;
+
+impl utoipa::Modify for Tokens {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("token", bearer);
+    }
+}
 
 #[utoipa::path(get, path = "/v1/services", responses((status = 200, body = Services)))]
 fn services() {}
@@ -62,6 +81,12 @@ fn events() {}
 
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, description = "The configuration in force", body = Object)))]
 fn config() {}
+
+#[utoipa::path(get, path = "/v1/whoami", responses((status = 200, body = Caller)))]
+fn whoami() {}
+
+#[utoipa::path(get, path = "/v1/people", responses((status = 200, body = People)))]
+fn people() {}
 
 #[utoipa::path(post, path = "/v1/reload",
     responses((status = 200, description = "{\"changes\":[…]}", body = Object), (status = 422, body = Problem)))]
@@ -100,7 +125,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 15, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 17, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }
@@ -112,6 +137,7 @@ mod tests {
             assert!(schemas["ServiceView"]["properties"][field].is_object(), "{field}");
         }
         assert!(schemas["Operation"]["properties"]["client_stall_ms"].is_object());
+        assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
         assert!(schemas["Change"].is_object() && schemas["Problem"].is_object());
     }
 }

@@ -1,7 +1,7 @@
 //! POST on a service: an order to control, and what its answer is in HTTP.
 
 use super::{
-    api::{Actor, Api},
+    api::Api,
     body::{Wish, wish},
     problem::Problem,
 };
@@ -11,6 +11,7 @@ use crate::{
         guard::Guard,
         name::ServiceName,
         operation::{Operation, Order, Outcome},
+        person::{Caller, Role},
     },
 };
 use axum::{
@@ -31,15 +32,16 @@ const LONGEST_KEY: usize = 255;
 /// `POST /v1/services/{svc}/{action}`.
 pub(super) async fn order(
     State(api): State<Arc<Api>>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(caller): Extension<Caller>,
     Path((svc, action)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    caller.may(Role::Operator)?;
     let Wish { command, reason, if_epoch, overrides, wait } = wish(&action, &body)?;
     let key = key(&headers, &svc, &action, &body)?;
     let svc = ServiceName::from(svc);
-    let order = Order { if_epoch, overrides, ..Order::new(command, actor, reason) };
+    let order = Order { if_epoch, overrides, ..Order::new(command, caller.name, reason) };
     answer(&svc, api.handle.order(&svc, order, wait, key).await)
 }
 

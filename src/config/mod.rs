@@ -3,6 +3,7 @@
 //! Input: one TOML file and what it names. Output: `Config`, or problems with their places. Never: the network, a panic
 //! on any file, a secret in anything printed.
 
+mod admin;
 mod diff;
 mod load;
 mod lookup;
@@ -15,11 +16,12 @@ mod table;
 pub mod telemetry;
 pub mod units;
 
+pub use admin::{Admin, Person, TokenHash};
 pub use diff::{Change, Effect, diff};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{
-    Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, Node,
-    NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Unfenced, User,
+    AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, Node, NodeIdentity,
+    NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Unfenced, User,
 };
 pub use telemetry::{LogFormat, Notice, Telemetry, Webhook, WebhookFormat, WebhookUrl};

@@ -3,7 +3,7 @@
 //! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
-use super::{families::Family, webhooks::WebhookMetrics};
+use super::{admin::AdminCounts, families::Family, webhooks::WebhookMetrics};
 use crate::model::{
     guard::Guard,
     name::{Kind, ServiceName},
@@ -29,6 +29,7 @@ pub struct Metrics {
     phases: HistogramVec,
     last_switch: GaugeVec,
     refusals: IntCounterVec,
+    pub(super) admin: AdminCounts,
     webhooks: WebhookMetrics,
 }
 
@@ -76,8 +77,9 @@ impl Metrics {
         }
         // Whoever runs has loaded a good configuration; a bad reload sets it to 0.
         reload_success.set(1);
+        let admin = AdminCounts::register(&registry);
         let webhooks = WebhookMetrics::register(&registry);
-        Self { registry, reload_success, switches, phases, last_switch, refusals, webhooks }
+        Self { registry, reload_success, switches, phases, last_switch, refusals, admin, webhooks }
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each

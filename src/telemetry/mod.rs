@@ -5,6 +5,7 @@
 //! Output: the Prometheus text format. There are no statics: whoever counts is handed a [`Metrics`]. Never in here:
 //! a listener (that is admin's), a decision, a lock that a worker could wait for.
 
+mod admin;
 mod families;
 mod logging;
 mod metrics;
@@ -12,6 +13,7 @@ mod process;
 mod scrape;
 mod webhooks;
 
+pub use admin::Denial;
 pub use logging::{LogError, start_logging};
 pub use metrics::Metrics;
 pub use scrape::{CONTENT_TYPE, Traffic, render};

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Config, Replication, Webhook, WebhookFormat},
-    control::{Handle, JournalFilter, Numbered},
+    control::{Handle, JournalFilter},
     model::{record::Record, view::ServiceView},
     telemetry::WebhookMetrics,
 };
@@ -24,10 +24,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::{
-    sync::broadcast::Receiver,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How often the services are looked at when no event says that they changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -82,12 +79,15 @@ impl Hook {
 
     /// Works until the task is ended.
     pub(super) async fn run(mut self) {
-        let mut live = self.handle.events(None).live;
+        let mut follower = self.handle.follow(None);
         self.open().await;
         loop {
             self.turn().await;
-            // Whatever the event is, or that some were missed: it is a reason to look.
-            let _ = timeout(LOOK, next(&mut live)).await;
+            // Whatever happened: it is a reason to look. Nobody publishes any more when control has ended: then time alone is.
+            if timeout(LOOK, follower.changed()).await == Ok(false) {
+                sleep(LOOK).await;
+            }
+            sleep(GATHER).await;
         }
     }
 
@@ -111,7 +111,7 @@ impl Hook {
     /// Tells everything that is to be told now, unless an attempt failed a moment ago.
     async fn turn(&mut self) {
         loop {
-            let config = self.handle.settings();
+            let config = self.handle.configuration();
             let page = self.next_records().await;
             // Looked at after the journal: what a record says is already so.
             let views = self.handle.services();
@@ -242,12 +242,4 @@ impl Hook {
 /// The world as a plan is made of it.
 fn now<'a>(settings: &'a Webhook, views: &'a [ServiceView], time: Timestamp) -> Now<'a> {
     Now { time, views, wanted: &settings.events, not_ready_after: settings.not_ready_after }
-}
-
-/// Waits for an event, and a moment more.
-async fn next(live: &mut Receiver<Numbered>) {
-    let _ = live.recv().await;
-    sleep(GATHER).await;
-    // What came meanwhile is looked at together.
-    while live.try_recv().is_ok() {}
 }

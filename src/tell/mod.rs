@@ -50,7 +50,7 @@ pub async fn run(handle: Handle, metrics: Metrics) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        let config = handle.settings();
+        let config = handle.configuration();
         let wanted = &config.telemetry.webhooks;
         working.retain(|name, hook| {
             let stays = wanted.contains(&hook.settings) && !hook.task.is_finished();
