@@ -55,6 +55,7 @@ pub(super) fn router(handle: Handle) -> Router {
         .route("/v1/reload", post(reload))
         .route("/v1/config", get(config))
         .route("/openapi.json", get(openapi::document))
+        .route("/schema.json", get(openapi::schema))
         .fallback(async || Problem::not_found("no such path; /openapi.json lists them"))
         .method_not_allowed_fallback(async || {
             Problem::new(

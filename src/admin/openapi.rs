@@ -9,16 +9,22 @@ use super::{
     body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
     problem::Problem,
 };
+use crate::config::JSON_SCHEMA;
 use crate::model::{
     operation::Operation,
     view::{Rebuild, ServiceView},
 };
-use axum::Json;
+use axum::{Json, http::header, response::IntoResponse};
 use utoipa::OpenApi;
 
 /// Answers with the document.
 pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
+}
+
+/// Answers with the JSON schema of the configuration, for editors.
+pub(super) async fn schema() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/schema+json")], JSON_SCHEMA)
 }
 
 #[derive(OpenApi)]
@@ -28,11 +34,33 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
         description = "Operators' API. Reading is GET, every change is POST. Errors are application/problem+json."
     ),
     paths(
-        services, service, rebuild, operation, journal, events, config, reload, switchover, failover, pause, resume,
-        mode, drain, restore
+        services,
+        service,
+        rebuild,
+        operation,
+        journal,
+        events,
+        config,
+        reload,
+        switchover,
+        failover,
+        pause,
+        resume,
+        mode,
+        drain,
+        restore,
+        this,
+        configuration_schema
     )
 )]
 struct Document;
+
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "This document", body = Object)))]
+fn this() {}
+
+#[utoipa::path(get, path = "/schema.json", responses((status = 200, description = "The JSON schema of the configuration, for editors",
+    content_type = "application/schema+json", body = Object)))]
+fn configuration_schema() {}
 
 #[utoipa::path(get, path = "/v1/services", responses((status = 200, body = Services)))]
 fn services() {}
@@ -100,7 +128,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 15, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 17, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }

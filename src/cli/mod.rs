@@ -6,12 +6,18 @@
 mod args;
 mod check;
 mod client;
+mod completions;
+#[cfg(test)]
+mod documented;
 mod drain;
+mod examples;
 mod exit;
 mod failover;
 mod healthcheck;
 mod history;
+mod man;
 mod mode;
+mod notes;
 mod operation;
 mod order;
 mod output;
@@ -26,23 +32,28 @@ mod run;
 mod status;
 mod switchover;
 mod table;
+mod watch;
 
 use args::{Arguments, Sub};
-use clap::Parser;
+use clap::FromArgMatches;
 use client::Client;
 use exit::Exit;
 use std::process::ExitCode;
 
 /// Parses the arguments, does what they say, and answers with the exit code. Bad usage ends with code 2.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::from_arg_matches(&examples::command().get_matches()) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     match arguments.command {
         Sub::Run(options) => run::run(&options),
         Sub::Check(options) => check::run(&options, arguments.no_color),
         Sub::Demo(options) => crate::demo::main(&options),
-        Sub::Completions(options) => options.print(),
+        Sub::Completions(options) => completions::run(&options),
+        Sub::Man(options) => man::run(&options),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Token(_) | Sub::Site(_) | Sub::Audit(_) | Sub::Man(_)) => {
+        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Token(_) | Sub::Site(_) | Sub::Audit(_)) => {
             reserved::refuse(sub).into()
         }
         sub => {
@@ -70,6 +81,7 @@ async fn remote(sub: Sub, client: &Client, no_color: bool) -> Exit {
         Sub::Operation(options) => operation::run(client, &options).await,
         Sub::Rebuild(options) => rebuild::run(client, &options).await,
         Sub::Reload(options) => reload::run(client, &options).await,
+        Sub::Names(options) => completions::names(client, &options).await,
         _ => exit::complain(Exit::Usage, "this command doesn't ask a Pointsman"),
     }
 }

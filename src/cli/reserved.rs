@@ -13,7 +13,6 @@ pub(super) fn refuse(sub: &Sub) -> Exit {
         Sub::Token(later) => ("token", later),
         Sub::Site(later) => ("site", later),
         Sub::Audit(later) => ("audit", later),
-        Sub::Man(later) => ("man", later),
         _ => return complain(Exit::Usage, "no such command"),
     };
     let asked = rest.rest.iter().fold(name.to_owned(), |asked, word| asked + " " + word);

@@ -1,5 +1,6 @@
 //! The table of `status`: one row a cluster, service-wide words in its first row, columns that don't fit left out.
 
+use super::notes::notes;
 use crate::model::{
     route::Mode,
     view::{ClusterView, Health, Role, ServiceView, Standing},
@@ -36,7 +37,7 @@ pub(super) fn width() -> usize {
     Table::new().width().map_or(WIDTH, usize::from)
 }
 
-/// The table, at most `width` wide as long as names allow it. Notes that don't fit stand below it.
+/// The table, at most `width` wide as long as names allow it. Notes that don't fit stand below it, and what else is to be said.
 pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String {
     let rows: Vec<[String; 9]> = views.iter().flat_map(rows).collect();
     let kept = fitting(&rows, width);
@@ -59,6 +60,10 @@ pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String
         for row in rows.iter().filter(|row| !row[NOTE].is_empty()) {
             text += format!("{} {}: {}\n", row[0], row[1], row[NOTE]).trim_start();
         }
+    }
+    for line in notes(views) {
+        text += &line;
+        text.push('\n');
     }
     text.truncate(text.trim_end().len());
     text

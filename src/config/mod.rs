@@ -17,6 +17,10 @@ pub mod units;
 pub use diff::{Change, Effect, diff};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
+
+/// The JSON schema of the file, for editors. It finds wrong keys, types and words while one writes; `load` finds more.
+pub const JSON_SCHEMA: &str = include_str!("../../config/pointsman.schema.json");
+
 pub use schema::{
     Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat,
     Node, NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Telemetry,
