@@ -13,6 +13,7 @@ mod identity;
 mod listener;
 mod openapi;
 mod orders;
+mod page;
 mod patience;
 mod people;
 mod problem;
