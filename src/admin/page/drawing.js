@@ -105,8 +105,14 @@ function box(row, left, room, service) {
 
 function line(node, x, y, width, service) {
   const probe = node.probe_seconds === null || node.probe_seconds === undefined ? '' : words.milliseconds(node.probe_seconds * 1000);
-  const right = node.health !== 'up' ? node.health : [probe, node.version].filter(Boolean).join(' · ').slice(0, 24);
-  const fits = width - (right.length + 4) * LETTER;
+  const all = [node.health === 'up' ? '' : node.health, probe, node.version].filter(Boolean);
+  // Where there is little room the address comes first, and trouble before it.
+  let right = all.join(' · ').slice(0, 28);
+  while (all.length > (node.health === 'up' ? 0 : 1) && (node.address.length + right.length + 4) * LETTER > width - 20) {
+    all.pop();
+    right = all.join(' · ');
+  }
+  const fits = width - (right.length + 1) * LETTER;
   const role = node.role === 'unknown' ? '' : ` ${node.role}`;
   const shown = { class: `node node-${node.health}`, 'data-key': node.address, 'data-svc': service.name, 'data-member': node.address, 'data-role': node.role, 'data-state': node.health };
   return h('g', shown, h('title', null, [`${node.address}${role}, ${node.health}`, node.note].filter(Boolean).join(': ')),

@@ -71,14 +71,14 @@ export function ending(operation) {
 }
 
 /** Everything that is known of one operation, in a window. */
-export async function about(svc, known) {
+export async function about(svc, known, told) {
   const dialog = $('about');
   show(dialog, known, null);
   dialog.showModal();
   let entries;
   try {
     const path = `/v1/services/${encodeURIComponent(svc)}/timeline?operation=${encodeURIComponent(known.id)}`;
-    entries = (await ask(path, { entries: null })).entries ?? (await fromJournal(svc, known));
+    entries = told ? (await ask(path)).entries : await fromJournal(svc, known);
   } catch (error) {
     entries = [];
     known = { ...known, detail: `${known.detail ? `${known.detail}; ` : ''}the timeline can’t be read: ${error instanceof Refused ? error.message : 'no answer'}` };
@@ -92,10 +92,10 @@ async function fromJournal(svc, operation) {
   const begun = Date.parse(operation.started);
   const until = begun + took(operation) + 2000;
   const near = records.filter((record) => Date.parse(record.time) >= begun - 1000 && Date.parse(record.time) <= until);
-  return near.map((record) => ({ time: record.time, offset_ms: Date.parse(record.time) - begun, kind: record.kind, words: told(record) }));
+  return near.map((record) => ({ time: record.time, offset_ms: Date.parse(record.time) - begun, kind: record.kind, words: inWords(record) }));
 }
 
-function told(record) {
+function inWords(record) {
   const detail = record.detail ?? {};
   const about = detail.text ?? detail.step ?? detail.intent ?? detail.node ?? detail.cluster ?? '';
   return `${String(detail.what ?? record.kind).replaceAll('_', ' ')}${about ? ` ${about}` : ''}${record.reason ? `: ${record.reason}` : ''}`;

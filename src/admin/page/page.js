@@ -12,7 +12,7 @@ import { together, waiting } from './page/together.js';
 const RANKS = { viewer: 0, operator: 1, approver: 2 };
 const REMEMBERED = 20;
 
-const known = { services: [], operations: new Map(), groups: [], sites: [], who: null, rehearsals: false, read: false };
+const known = { services: [], operations: new Map(), groups: [], sites: [], who: null, paths: null, rehearsals: false, read: false };
 const context = {
   operations: known.operations,
   width: 600,
@@ -25,15 +25,15 @@ const context = {
   may: (role) => (RANKS[known.who?.role] ?? 0) >= RANKS[role],
 };
 
-/** Reads everything. What a Pointsman doesn't have yet is left out. */
+/** Reads everything. What this Pointsman doesn't have is left out; its own document says what that is. */
 async function read() {
-  const who = await ask('/v1/whoami', { name: '', role: 'operator', via: 'socket' });
-  const [{ services }, groups, sites] = await Promise.all([ask('/v1/services'), ask('/v1/groups', { groups: [] }), ask('/v1/sites', { sites: [] })]);
+  const document = await ask('/openapi.json', {});
+  known.paths = new Set(Object.keys(document.paths ?? {}));
+  known.rehearsals = Boolean(document.components?.schemas?.SwitchBody?.properties?.rehearsal);
+  const had = (path, instead) => (known.paths.has(path) ? ask(path, instead) : instead);
+  const [who, { services }, groups, sites] = await Promise.all([
+    had('/v1/whoami', { name: '', role: 'operator', via: 'socket' }), ask('/v1/services'), had('/v1/groups', { groups: [] }), had('/v1/sites', { sites: [] })]);
   Object.assign(known, { who, services, groups: groups.groups, sites: sites.sites });
-  if (!known.read) {
-    const document = await ask('/openapi.json', {});
-    known.rehearsals = Boolean(document.components?.schemas?.SwitchBody?.properties?.rehearsal);
-  }
   await readOperations();
   known.read = true;
   draw();
@@ -42,8 +42,8 @@ async function read() {
 async function readOperations() {
   await Promise.all(known.services.map(async ({ name }) => {
     const svc = encodeURIComponent(name);
-    const told = await ask(`/v1/operations?svc=${svc}&limit=${REMEMBERED}`, null);
-    known.operations.set(name, told ? told.operations : await fromJournal(svc));
+    const listed = known.paths.has('/v1/operations');
+    known.operations.set(name, listed ? (await ask(`/v1/operations?svc=${svc}&limit=${REMEMBERED}`)).operations : await fromJournal(svc));
   }));
 }
 
@@ -181,7 +181,7 @@ document.addEventListener('click', ({ target }) => {
   if (!button) return;
   const { act, svc, operation } = button.dataset;
   if (act === 'close') button.closest('dialog').close();
-  else if (act === 'about') about(svc, known.operations.get(svc).find((one) => one.id === operation));
+  else if (act === 'about') about(svc, known.operations.get(svc).find((one) => one.id === operation), known.paths.has('/v1/services/{svc}/timeline'));
   else open(act, subject(button), context);
 });
 $('verdict-list').addEventListener('click', ({ target }) => {

@@ -79,7 +79,7 @@ export function verdict(service) {
 /** What the last planned switch cost, as the best guess of what the next one will. */
 export function cost(operations) {
   const last = operations.find((operation) => operation.kind === 'switchover' && operation.outcome === 'done' && operation.client_stall_ms !== null);
-  if (!last) return 'What a switch costs isn’t known yet: none is remembered.';
+  if (!last) return 'What it costs isn’t known yet: no switch is remembered.';
   return `The last one held requests for ${milliseconds(last.client_stall_ms)} at most, ${loss(last.lost)}.`;
 }
 
