@@ -3,7 +3,7 @@
 //! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
-use super::{admin::AdminCounts, families::Family};
+use super::{admin::AdminCounts, families::Family, journal::JournalGauges};
 use crate::model::{
     guard::Guard,
     name::{Kind, ServiceName},
@@ -29,7 +29,9 @@ pub struct Metrics {
     phases: HistogramVec,
     last_switch: GaugeVec,
     refusals: IntCounterVec,
+    overrides: IntCounterVec,
     pub(super) admin: AdminCounts,
+    pub(super) journal: JournalGauges,
 }
 
 impl Metrics {
@@ -64,20 +66,27 @@ impl Metrics {
             &["svc", "store", "guard"],
         )
         .expect(valid);
-        let boxes: [Box<dyn prometheus::core::Collector>; 5] = [
+        let overrides = IntCounterVec::new(
+            Opts::new("pointsman_overrides_total", "Guards that an operator passed by name."),
+            &["svc", "store", "guard"],
+        )
+        .expect(valid);
+        let boxes: [Box<dyn prometheus::core::Collector>; 6] = [
             Box::new(reload_success.clone()),
             Box::new(switches.clone()),
             Box::new(phases.clone()),
             Box::new(last_switch.clone()),
             Box::new(refusals.clone()),
+            Box::new(overrides.clone()),
         ];
         for collector in boxes {
             registry.register(collector).expect("each name is registered once");
         }
+        let journal = JournalGauges::new(&registry);
         // Whoever runs has loaded a good configuration; a bad reload sets it to 0.
         reload_success.set(1);
         let admin = AdminCounts::register(&registry);
-        Self { registry, reload_success, switches, phases, last_switch, refusals, admin }
+        Self { registry, reload_success, switches, phases, last_switch, refusals, overrides, admin, journal }
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each
@@ -96,6 +105,7 @@ impl Metrics {
         self.last_switch.with_label_values(&[svc, store]).set(moved);
         for guard in Guard::ALL {
             self.refusals.with_label_values(&[svc, store, guard.as_str()]);
+            self.overrides.with_label_values(&[svc, store, guard.as_str()]);
         }
     }
 
@@ -125,6 +135,11 @@ impl Metrics {
     /// Counts a refusal that is no operation, e.g. an automatic failover that was not begun.
     pub fn refused(&self, svc: &ServiceName, kind: Kind, guard: Guard) {
         self.refusals.with_label_values(&[svc.as_str(), kind.as_str(), guard.as_str()]).inc();
+    }
+
+    /// Counts a guard that an operator passed by name.
+    pub fn overridden(&self, svc: &ServiceName, kind: Kind, guard: Guard) {
+        self.overrides.with_label_values(&[svc.as_str(), kind.as_str(), guard.as_str()]).inc();
     }
 
     /// Whether the last load of the configuration succeeded.
@@ -158,6 +173,7 @@ pub(super) struct Scraped {
     pub(super) requests: Family,
     pub(super) command_duration: Family,
     pub(super) held: Family,
+    pub(super) waiting: Family,
 }
 
 impl Scraped {
@@ -198,6 +214,7 @@ impl Scraped {
                 "From a command being read to being answered; pinned commands are not timed.",
             ),
             held: Family::gauge("pointsman_held_commands", "Commands that wait in a hold."),
+            waiting: Family::gauge("pointsman_operations_waiting", "Switches that wait for a second person."),
         }
     }
 
@@ -220,6 +237,7 @@ impl Scraped {
             self.requests,
             self.command_duration,
             self.held,
+            self.waiting,
         ]
         .into_iter()
         .filter_map(Family::end)
