@@ -1,7 +1,7 @@
 """What the page's tests and pictures share: a Chromium that talks to nobody but us, a way to the admin socket, waiting, axe."""
 
+import base64
 import json
-import os
 import socket
 import tempfile
 import threading
@@ -9,8 +9,11 @@ import time
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 PATIENCE = 30
 
@@ -21,8 +24,8 @@ def wait_for(what, condition, limit=PATIENCE):
     while True:
         try:
             found = condition()
-        except Exception as error:  # Elements are replaced while they are looked at.
-            found, what = None, f"{what} ({type(error).__name__})" if "(" not in what else what
+        except StaleElementReferenceException:
+            found = None
         if found:
             return found
         if time.monotonic() > end:
@@ -37,6 +40,8 @@ class Forwarder:
         self.path = path
         self.listener = socket.create_server(("127.0.0.1", port))
         self.cut = False
+        # Takes what the browser says to the socket and loses every answer.
+        self.deaf = False
         self.open = []
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -53,13 +58,14 @@ class Forwarder:
                 near.close()
                 continue
             self.open += [near, far]
-            for pair in ((near, far), (far, near)):
+            for pair in ((near, far, False), (far, near, True)):
                 threading.Thread(target=self.copy, args=pair, daemon=True).start()
 
-    @staticmethod
-    def copy(source, sink):
+    def copy(self, source, sink, answers):
         try:
             while data := source.recv(65536):
+                if answers and self.deaf:
+                    break
                 sink.sendall(data)
         except OSError:
             pass
@@ -133,8 +139,6 @@ class Browser:
 
     def keys(self, *keys):
         """Types into whatever has the focus, as a hand on the keyboard does."""
-        from selenium.webdriver.common.action_chains import ActionChains
-
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def focus(self):
@@ -143,8 +147,6 @@ class Browser:
 
     def tab_to(self, what, condition, most=80):
         """Presses Tab until the focus is there."""
-        from selenium.webdriver.common.keys import Keys
-
         for _ in range(most):
             self.keys(Keys.TAB)
             if condition(self.focus()):
@@ -177,10 +179,5 @@ class Browser:
         arguments = {"format": "png", "captureBeyondViewport": whole}
         if whole:
             arguments["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 2600), "scale": 1}
-        import base64
-
         Path(file).write_bytes(base64.b64decode(self.command("Page.captureScreenshot", **arguments)["data"]))
 
-
-def free(environment="POINTSMAN_PAGE_PORT"):
-    return int(os.environ[environment])

@@ -13,8 +13,15 @@ export const touch = { state: 'starting', heard: now(), since: null, why: '' };
 let last = null;
 let stop = null;
 let looking = false;
+let anew = false;
 
 export const soon = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Begins the stream anew, as somebody else. */
+export function again() {
+  anew = true;
+  stop?.abort();
+}
 
 /** Runs for as long as the page. `read` reads everything, `event` takes one event, `login` asks for a token, `changed` shows the touch. */
 export async function live({ read, event, login, changed }) {
@@ -50,6 +57,10 @@ export async function live({ read, event, login, changed }) {
       });
       touch.why = 'the stream ended';
     } catch (error) {
+      if (anew) {
+        anew = false;
+        continue;
+      }
       touch.why = error instanceof Refused ? error.message : 'no answer';
       if (error instanceof Refused && error.status === 401) {
         await login(error.message);

@@ -98,7 +98,7 @@ async function fromJournal(svc, operation) {
 function inWords(record) {
   const detail = record.detail ?? {};
   const about = detail.text ?? detail.step ?? detail.intent ?? detail.node ?? detail.cluster ?? '';
-  return `${String(detail.what ?? record.kind).replaceAll('_', ' ')}${about ? ` ${about}` : ''}${record.reason ? `: ${record.reason}` : ''}`;
+  return `${String(detail.what ?? record.kind).replaceAll('_', ' ')}${about ? ` ${about}` : ''}`;
 }
 
 function show(dialog, operation, entries) {

@@ -5,7 +5,7 @@ import { ask, call, now, Refused, token } from './page/api.js';
 import * as words from './page/words.js';
 import { card, verdictLine } from './page/card.js';
 import { about } from './page/operation.js';
-import { live, soon, touch } from './page/live.js';
+import { again, live, soon, touch } from './page/live.js';
 import { changed as orderChanged, open, ready } from './page/order.js';
 import { together, waiting } from './page/together.js';
 
@@ -127,39 +127,51 @@ function showTouch() {
   if (known.who?.name) $('who').textContent = `${known.who.name} · ${known.who.role}`;
 }
 
-/** Asks for the token until one is taken. Resolves then. */
+/** Asks who is there until a token is taken, or `free` and given up. Resolves then. */
 let asking = null;
-function login(why) {
+function login(why, free = false) {
   asking ??= new Promise((done) => {
     const dialog = $('login');
+    const before = free ? token.get() : null;
     const shown = (problem) => lay(dialog, h('form', { class: 'window', method: 'dialog' },
       h('h2', { id: 'login-title' }, 'Who is there?'),
-      h('p', null, 'This listener asks for your token. It is kept for this tab only. pointsman token makes one.'),
+      h('p', null, free ? 'With a token you are the person it was made for. It is kept for this tab only.' : 'This listener asks for your token. It is kept for this tab only; pointsman token makes one.'),
       h('label', { class: 'field' }, h('span', null, 'Token'), h('input', { name: 'token', type: 'password', autocomplete: 'off', required: true, autofocus: true })),
       problem ? h('p', { class: 'is-bad', role: 'alert' }, `■ ${words.sentence(problem)}`) : null,
-      h('div', { class: 'buttons end' }, h('button', { type: 'submit', class: 'main' }, 'Come in'))));
-    shown(token.get() ? why || 'That token is not taken.' : null);
-    token.drop();
-    dialog.oncancel = (cancel) => cancel.preventDefault();
+      h('div', { class: 'buttons end' },
+        before ? h('button', { type: 'button', 'data-act': 'forget' }, 'Forget the token') : null,
+        free ? h('button', { type: 'button', 'data-act': 'close' }, 'Cancel') : null,
+        h('button', { type: 'submit', class: 'main' }, 'Come in'))));
+    shown(!free && token.get() ? why || 'That token is not taken.' : null);
+    if (!free) token.drop();
+    dialog.oncancel = (cancel) => free || cancel.preventDefault();
     dialog.onsubmit = async (submitted) => {
       submitted.preventDefault();
-      token.set(dialog.querySelector('[name=token]').value.trim());
+      const field = dialog.querySelector('[name=token]');
+      token.set(field.value.trim());
       try {
         await call('/v1/services');
       } catch (error) {
-        if (error instanceof Refused && (error.status === 401 || error.status === 403 || error.status === 429)) {
-          token.drop();
-          return shown(error.message);
-        }
+        if (before) token.set(before);
+        else token.drop();
+        return shown(error instanceof Refused ? error.message : 'No answer: try again.');
       }
-      dialog.querySelector('[name=token]').value = '';
       dialog.close();
+    };
+    dialog.onclose = () => {
+      lay(dialog);
       asking = null;
       done();
     };
     dialog.showModal();
   });
   return asking;
+}
+
+/** Somebody else at this screen. */
+async function become() {
+  await login('', true);
+  again();
 }
 
 /** What a button is about. */
@@ -180,7 +192,11 @@ document.addEventListener('click', ({ target }) => {
   const button = target.closest('button[data-act]');
   if (!button) return;
   const { act, svc, operation } = button.dataset;
-  if (act === 'close') button.closest('dialog').close();
+  if (act === 'me') become();
+  else if (act === 'forget') {
+    token.drop();
+    button.closest('dialog').close();
+  } else if (act === 'close') button.closest('dialog').close();
   else if (act === 'about') about(svc, known.operations.get(svc).find((one) => one.id === operation), known.paths.has('/v1/services/{svc}/timeline'));
   else open(act, subject(button), context);
 });

@@ -80,7 +80,8 @@ export function verdict(service) {
 export function cost(operations) {
   const last = operations.find((operation) => operation.kind === 'switchover' && operation.outcome === 'done' && operation.client_stall_ms !== null);
   if (!last) return 'What it costs isn’t known yet: no switch is remembered.';
-  return `The last one held requests for ${milliseconds(last.client_stall_ms)} at most, ${loss(last.lost)}.`;
+  const waited = last.client_stall_ms < 0.05 ? 'kept no request waiting' : `kept requests waiting for ${milliseconds(last.client_stall_ms)} at most`;
+  return `The last one ${waited}, ${loss(last.lost)}.`;
 }
 
 /** What a failover now would lose, from the lag of where it would go. */
