@@ -31,7 +31,7 @@ const BAD_CONFIGURATION: u8 = 2;
 /// The machine doesn't give what it takes to run: a folder, a port, a thread.
 const CAN_NOT_RUN: u8 = 1;
 /// What operators, monitoring, the stores and the journal may take beside applications.
-const OWN_DESCRIPTORS: u64 = 3072;
+const OWN_DESCRIPTORS: u64 = 4352;
 /// Runs until SIGTERM or SIGINT. Code 0 after an orderly end, 2 for a configuration that can't be used (printed with its
 /// places), 1 when the machine refuses something.
 pub fn run(file: &Path) -> ExitCode {
@@ -158,7 +158,7 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     serving.extend(tcp.map(|tcp| tokio::spawn(tcp.serve(api))));
     notify(&[sd_notify::NotifyState::Ready]);
     let (seq, hash) = handle.head();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), journal_seq = seq, journal_hash = hash, "ready");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), journal_head = format!("{seq}:{hash}"), "ready");
     signals.until_told_to_stop(&handle).await;
     stop(&handle, &proxy, grace, &mut signals).await;
     serving.iter().for_each(tokio::task::JoinHandle::abort);
@@ -271,7 +271,8 @@ async fn stop(handle: &Handle, data_path: &DataPath, grace: Duration, signals: &
         }
     }
     handle.stop().await;
-    tracing::info!("stopped");
+    let (seq, hash) = handle.head();
+    tracing::info!(journal_head = format!("{seq}:{hash}"), "stopped");
 }
 
 /// Every session takes a descriptor towards the application and, at worst, one towards a node: says when they may run out.

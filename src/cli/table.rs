@@ -1,6 +1,7 @@
 //! The table of `status`: one row a cluster, service-wide words in its first row, columns that don't fit left out.
 
 use crate::model::{
+    operation::Outcome,
     route::Mode,
     view::{ClusterView, Health, Role, ServiceView, Standing},
 };
@@ -58,6 +59,11 @@ pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String
     if !kept.contains(&NOTE) {
         for row in rows.iter().filter(|row| !row[NOTE].is_empty()) {
             text += format!("{} {}: {}\n", row[0], row[1], row[NOTE]).trim_start();
+        }
+    }
+    for view in views {
+        for warning in &view.warnings {
+            text += &format!("{}: {warning}\n", view.name);
         }
     }
     text.truncate(text.trim_end().len());
@@ -125,6 +131,10 @@ fn reads(view: &ServiceView, cluster: &ClusterView) -> Option<String> {
 
 fn service_notes(view: &ServiceView) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(waiting) = view.operation.as_ref().filter(|operation| operation.outcome == Outcome::Waiting) {
+        let to = waiting.to.as_ref().map_or("", |to| to.as_str());
+        notes.push(format!("{} waits for a second person: {} to {to} by {}", waiting.id, waiting.kind, waiting.actor));
+    }
     if view.state != Standing::Steady {
         notes.push(view.state.as_str().to_owned());
     }

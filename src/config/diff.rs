@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::admin::{Admin, Person};
+use super::approval::Approval;
+use super::journal::Journal;
 use super::schema::{
     Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser, Search,
     Service, User,
@@ -77,6 +79,17 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
+/// Every setting by its dotted path, as text, with its default where it isn't given: what a start compares with what was in force
+/// before. A secret is only named.
+pub fn settings(config: &Config) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = process(config).into_iter().map(|(key, item)| (key, item.shown)).collect();
+    for service in &config.services {
+        let name = &service.name;
+        all.extend(items(service).into_iter().map(|(key, item)| (format!("services.{name}.{key}"), item.shown)));
+    }
+    all
+}
+
 /// A value as text; a secret beside it takes part in the comparison only.
 #[derive(PartialEq)]
 struct Item {
@@ -119,7 +132,7 @@ fn compare(service: Option<&ServiceName>, prefix: &str, old: &Items, new: &Items
 // The functions below take their structures apart by name, so that a new setting can't be forgotten here.
 
 fn process(config: &Config) -> Items {
-    let Config { state_dir, grace, workers, admin, telemetry, services: _ } = config;
+    let Config { state_dir, grace, workers, admin, telemetry, journal, services: _ } = config;
     let Telemetry { listen, log, log_format, runbook_url, webhooks } = telemetry;
     let mut all = Items::new();
     let fixed = Effect::NeedsRestart;
@@ -134,6 +147,9 @@ fn process(config: &Config) -> Items {
     for hook in webhooks {
         put_webhook(&mut all, hook);
     }
+    let Journal { keep, keep_size } = journal;
+    put(&mut all, Effect::Live, "journal.keep", keep.map_or_else(|| "(all)".to_owned(), show_duration));
+    put(&mut all, Effect::Live, "journal.keep_size", show_size(*keep_size));
     all
 }
 
@@ -160,7 +176,7 @@ fn items(service: &Service) -> Items {
     #[rustfmt::skip]
     let Service {
         name: _, kind, listen, listen_read, replication, tune, deny, max_connections, client_buffer, on_call, tls,
-        node_tls, credentials, users, replication_user, idle_in_transaction, search, health, failover, clusters,
+        node_tls, credentials, users, replication_user, idle_in_transaction, search, health, failover, approval, clusters,
     } = service;
     let mut all = Items::new();
     let (live, fixed) = (Effect::Live, Effect::NeedsRestart);
@@ -206,6 +222,9 @@ fn items(service: &Service) -> Items {
     }
     put_health(&mut all, health);
     put_failover(&mut all, failover);
+    let Approval { required, timeout } = approval;
+    put(&mut all, live, "require_approval", required);
+    put(&mut all, live, "approval_timeout", show_duration(*timeout));
     put(&mut all, live, "clusters", names(clusters));
     for cluster in clusters {
         put(&mut all, live, &format!("clusters.{}", cluster.name), cluster_text(cluster));
@@ -271,11 +290,14 @@ fn put_health(all: &mut Items, health: &Health) {
 }
 
 fn put_failover(all: &mut Items, failover: &Failover) {
-    let Failover { automatic, max_lag, unfenced, after_failover, cooldown, failback, hold_timeout, drain_timeout } =
-        failover;
+    #[rustfmt::skip]
+    let Failover {
+        automatic, max_lag, unfenced, full_journal, after_failover, cooldown, failback, hold_timeout, drain_timeout,
+    } = failover;
     put(all, Effect::Live, "failover.automatic", automatic);
     put(all, Effect::Live, "failover.max_lag", show_duration(*max_lag));
     put(all, Effect::Live, "failover.unfenced", word(unfenced));
+    put(all, Effect::Live, "failover.full_journal", word(full_journal));
     put(all, Effect::Live, "failover.after_failover", word(after_failover));
     put(all, Effect::Live, "failover.cooldown", show_duration(*cooldown));
     put(all, Effect::Live, "failover.failback", word(failback));

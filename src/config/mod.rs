@@ -4,7 +4,9 @@
 //! on any file, a secret in anything printed.
 
 mod admin;
+mod approval;
 mod diff;
+mod journal;
 mod load;
 mod lookup;
 mod mask;
@@ -17,7 +19,9 @@ pub mod telemetry;
 pub mod units;
 
 pub use admin::{Admin, Person, TokenHash};
-pub use diff::{Change, Effect, diff};
+pub use approval::Approval;
+pub use diff::{Change, Effect, diff, settings};
+pub use journal::{FullJournal, Journal};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{

@@ -7,6 +7,7 @@
 
 mod admin;
 mod families;
+mod journal;
 mod logging;
 mod metrics;
 mod process;

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::model::{
     name::{Kind, ServiceName},
+    operation::Outcome,
     route::Mode,
     view::{ClusterView, Health, ServiceView, Standing},
 };
@@ -74,6 +75,8 @@ fn service(scraped: &mut Scraped, view: &ServiceView) {
     for (operation, readiness) in [("switchover", &view.switchover_ready), ("failover", &view.failover_ready)] {
         scraped.service_ready.set(&[svc, store, ("operation", operation)], flag(readiness.ready));
     }
+    let waits = view.operation.as_ref().is_some_and(|operation| operation.outcome == Outcome::Waiting);
+    scraped.waiting.set(&[svc, store], flag(waits));
     scraped.client_connections.set(&[svc, store], number(view.connections.client));
     scraped.read_client_connections.set(&[svc, store], number(view.connections.read_client));
     for (sharing, count) in [("shared", view.connections.shared_upstream), ("pinned", view.connections.pinned_upstream)]
@@ -130,7 +133,7 @@ fn number(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{guard::Guard, operation::Outcome, view::Readiness};
+    use crate::model::{guard::Guard, view::Readiness};
 
     fn cart() -> ServiceView {
         ServiceView {
@@ -169,6 +172,7 @@ mod tests {
             format!(r#"pointsman_commands_total{{{labels},store="redis",outcome="refused"}} 0"#),
             format!(r#"pointsman_commands_total{{{labels},store="redis",outcome="answered"}} 3"#),
             format!(r#"pointsman_held_commands{{{labels},store="redis"}} 2"#),
+            format!(r#"pointsman_operations_waiting{{{labels},store="redis"}} 0"#),
             format!(r#"pointsman_command_duration_seconds_bucket{{{labels},store="redis",le="0.001"}} 2"#),
             format!(r#"pointsman_command_duration_seconds_bucket{{{labels},store="redis",le="+Inf"}} 3"#),
             format!(r#"pointsman_command_duration_seconds_sum{{{labels},store="redis"}} 2.0005"#),
@@ -183,7 +187,10 @@ mod tests {
             r#"pointsman_http_requests_total{svc="cart",store="elasticsearch",class="read",outcome="answered"} 5"#;
         assert!(page_of_search.contains(line), "missing {line}\n{page_of_search}");
         for guard in Guard::ALL {
-            assert!(page.contains(&format!(r#"guard="{}""#, guard.as_str())));
+            for name in ["refusals", "overrides"] {
+                let line = format!(r#"pointsman_{name}_total{{guard="{}",store="redis",{labels}}} 0"#, guard.as_str());
+                assert!(page.lines().any(|found| found == line), "missing {line}");
+            }
         }
         for outcome in [Outcome::Done, Outcome::RolledBack] {
             assert!(page.contains(&format!(r#"operation="failover",outcome="{}""#, outcome.as_str())));

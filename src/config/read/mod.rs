@@ -5,7 +5,9 @@
 
 mod access;
 mod admin;
+mod approval;
 mod clusters;
+mod journal;
 mod places;
 mod search;
 mod service;
@@ -21,11 +23,13 @@ use super::problem::{Code, Problem};
 use super::schema::Config;
 use super::source::Source;
 use super::table::{Field, Sink, Table};
+use crate::model::person::Role;
 use places::Places;
 
 const DAY: Duration = Duration::from_hours(24);
 const MS_10: Duration = Duration::from_millis(10);
 const MS_100: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 const TO_A_DAY: RangeInclusive<Duration> = Duration::ZERO..=DAY;
@@ -39,6 +43,8 @@ struct Reader<'s> {
     /// Relative paths begin here: the folder of the file.
     base: PathBuf,
     places: Places,
+    /// Of the people that the file names.
+    roles: Vec<Role>,
 }
 
 impl Reader<'_> {
@@ -55,7 +61,8 @@ pub(super) fn config(
     base: &Path,
     options: Options,
 ) -> (Option<Config>, Vec<Problem>) {
-    let mut reader = Reader { sink: Sink::new(source), options, base: base.to_path_buf(), places: Places::default() };
+    let (sink, base) = (Sink::new(source), base.to_path_buf());
+    let mut reader = Reader { sink, options, base, places: Places::default(), roles: Vec::new() };
     let config = top(root, &mut reader);
     (config, reader.sink.finish())
 }
@@ -65,7 +72,9 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
     let grace = root.get("grace").and_then(|field| field.duration(&mut r.sink, &TO_A_DAY));
     let workers = root.get("workers").and_then(|field| field.integer(&mut r.sink, 1..=MAX_WORKERS));
     let admin = admin::admin(root.section(&mut r.sink, "admin"), r);
+    r.roles = admin.people.iter().map(|person| person.role).collect();
     let telemetry = telemetry::telemetry(root.section(&mut r.sink, "telemetry"), r);
+    let journal = journal::journal(root.section(&mut r.sink, "journal"), r);
     root.reserve(&mut r.sink, "groups");
     let services = root.get("services").map(|field| field.table(&mut r.sink));
     if services.is_none() {
@@ -79,6 +88,7 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
         workers: workers.map_or_else(default_workers, |workers| workers as usize),
         admin,
         telemetry,
+        journal,
         services: services?,
     })
 }
