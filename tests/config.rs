@@ -110,8 +110,8 @@ fn every_optional_part_of_the_reference_is_valid_and_shows_the_default() {
         "users.shop",
         "idle_in_transaction",
         "indices",
-        "telemetry.webhooks",
         "journal.keep:",
+        "telemetry.webhooks",
     ];
     let different: Vec<String> = diff(&bare, &full)
         .into_iter()

@@ -143,13 +143,13 @@ fn process(config: &Config) -> Items {
     put(&mut all, fixed, "telemetry.log_format", word(log_format));
     put(&mut all, fixed, "telemetry.log", log);
     put(&mut all, Effect::Live, "grace", show_duration(*grace));
+    let Journal { keep, keep_size } = journal;
+    put(&mut all, Effect::Live, "journal.keep", keep.map_or_else(|| "(all)".to_owned(), show_duration));
+    put(&mut all, Effect::Live, "journal.keep_size", show_size(*keep_size));
     put(&mut all, Effect::Live, "telemetry.runbook_url", runbook_url);
     for hook in webhooks {
         put_webhook(&mut all, hook);
     }
-    let Journal { keep, keep_size } = journal;
-    put(&mut all, Effect::Live, "journal.keep", keep.map_or_else(|| "(all)".to_owned(), show_duration));
-    put(&mut all, Effect::Live, "journal.keep_size", show_size(*keep_size));
     all
 }
 

@@ -139,14 +139,14 @@ impl Metrics {
         self.refusals.with_label_values(&[svc.as_str(), kind.as_str(), guard.as_str()]).inc();
     }
 
-    /// The counts of webhooks.
-    pub fn webhooks(&self) -> &WebhookMetrics {
-        &self.webhooks
-    }
-
     /// Counts a guard that an operator passed by name.
     pub fn overridden(&self, svc: &ServiceName, kind: Kind, guard: Guard) {
         self.overrides.with_label_values(&[svc.as_str(), kind.as_str(), guard.as_str()]).inc();
+    }
+
+    /// The counts of webhooks.
+    pub fn webhooks(&self) -> &WebhookMetrics {
+        &self.webhooks
     }
 
     /// Whether the last load of the configuration succeeded.
