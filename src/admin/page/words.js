@@ -73,6 +73,7 @@ export function verdict(service) {
     const reasons = service.switchover_ready.ready ? service.failover_ready.reasons : service.switchover_ready.reasons;
     return { level: 'warn', word: up, more: `${what}: ${reasons[0]?.detail ?? 'the reason is not known'}.` };
   }
+  if (operation?.outcome === 'waiting') return { level: 'work', word: up, more: `${kind(operation)} to ${operation.to ?? ''} waits for a second person.` };
   return { level: state === 'reads' ? 'warn' : 'good', word: up, more: `A switch to ${service.switchover_ready.to ?? 'the standby'} would work.` };
 }
 
