@@ -3,6 +3,7 @@
 mod admission;
 mod crash;
 mod fitness;
+mod inquiry;
 mod reading;
 mod seeds;
 mod sets;
