@@ -95,7 +95,7 @@ fn a_bad_configuration_is_code_2_with_its_place() {
     let mut pointsman = Pointsman::prepare("[services.cart]\nkind = \"redis\"\nlistn = [\"127.0.0.1:1\"]\n");
     pointsman.launch_only();
     assert_eq!(pointsman.wait().code(), Some(2));
-    let place = format!("{}:9:1: error:", pointsman.config_file().display());
+    let place = format!("{}:10:1: error:", pointsman.config_file().display());
     assert!(pointsman.log().contains(&place), "no {place} in\n{}", pointsman.log());
 }
 
@@ -108,7 +108,7 @@ fn an_unknown_command_in_deny_is_code_2_with_its_place() {
     rig.pointsman.launch_only();
     assert_eq!(rig.pointsman.wait().code(), Some(2), "{}", rig.pointsman.log());
     let log = rig.pointsman.log();
-    let place = format!("{}:10:21: error:", rig.pointsman.config_file().display());
+    let place = format!("{}:11:21: error:", rig.pointsman.config_file().display());
     assert!(log.contains(&place) && log.contains("SHUTDOWM"), "no {place} in\n{log}");
     let file = rig.pointsman.config_file().display().to_string();
     let checked: serde_json::Value =
