@@ -113,7 +113,7 @@ fn an_unknown_command_in_deny_is_code_2_with_its_place() {
     let file = rig.pointsman.config_file().display().to_string();
     let checked: serde_json::Value =
         serde_json::from_str(&rig.pointsman.cli_expect(&["check", &file, "--json"], 2)).expect("JSON");
-    assert_eq!((&checked["problems"][0]["line"], &checked["problems"][0]["column"]), (&10.into(), &21.into()));
+    assert_eq!((&checked["problems"][0]["line"], &checked["problems"][0]["column"]), (&11.into(), &21.into()));
 }
 
 /// Nodes that are down at the start: an honest error in Redis's own form, the reason in the status, and service as soon as
