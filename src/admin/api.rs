@@ -4,15 +4,14 @@ use super::{
     events::{self, Watchers},
     gate::{self, Peer, WRONG_AT_ONCE},
     identity::{self, Proof},
-    journal, openapi, orders, people,
+    journal, openapi, operations, orders, page, people,
     problem::Problem,
     visitors::Visitors,
 };
 use crate::{
     control::{Handle, RebuildReply},
     model::{
-        name::{NodeAddress, OperationId, ServiceName},
-        operation::Operation,
+        name::{NodeAddress, ServiceName},
         person::{Caller, Role},
         view::{Rebuild, ServiceView},
     },
@@ -92,7 +91,9 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/services/{svc}", get(service))
         .route("/v1/services/{svc}/{action}", post(orders::order))
         .route("/v1/services/{svc}/nodes/{node}/rebuild", get(rebuild))
-        .route("/v1/operations/{id}", get(operation))
+        .route("/v1/operations", get(operations::list))
+        .route("/v1/operations/{id}", get(operations::one))
+        .route("/v1/operations/{id}/{action}", post(operations::consented))
         .route("/v1/services/{svc}/timeline", get(journal::timeline))
         .route("/v1/journal", get(journal::journal))
         .route("/v1/events", get(events::stream))
@@ -101,6 +102,8 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/whoami", get(people::whoami))
         .route("/v1/people", get(people::people))
         .route("/openapi.json", get(openapi::document))
+        .route("/schema.json", get(openapi::schema))
+        .merge(page::router())
         .fallback(async || Problem::not_found("no such path; /openapi.json lists them"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -112,6 +115,7 @@ fn router(api: Arc<Api>) -> Router {
         })
         .layer(middleware::from_fn(bounded))
         .layer(middleware::from_fn_with_state(api.clone(), gate::gate))
+        .layer(middleware::map_response(page::guarded))
         .with_state(api)
 }
 
@@ -164,11 +168,6 @@ async fn services(State(api): State<Arc<Api>>) -> Json<Services> {
 async fn service(State(api): State<Arc<Api>>, Path(svc): Path<String>) -> Result<Json<ServiceView>, Problem> {
     let name = ServiceName::from(svc);
     api.handle.service(&name).map(Json).ok_or_else(|| Problem::not_found(format!("no service {name}")))
-}
-
-async fn operation(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Operation>, Problem> {
-    let id = OperationId::from(id);
-    api.handle.operation(&id).await.map(Json).ok_or_else(|| Problem::not_found(format!("no operation {id}")))
 }
 
 async fn rebuild(

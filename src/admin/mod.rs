@@ -13,7 +13,9 @@ mod identity;
 mod journal;
 mod listener;
 mod openapi;
+mod operations;
 mod orders;
+mod page;
 mod patience;
 mod people;
 mod problem;
@@ -23,7 +25,7 @@ mod visitors;
 mod watch;
 
 pub use api::AdminApi;
-pub use body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody};
+pub use body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody};
 pub use listener::AdminSocket;
 pub use problem::{PROBLEM, Problem};
 pub use tcp::{AdminTcp, AdminTls};

@@ -6,18 +6,20 @@
 
 use super::{
     api::Services,
-    body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
+    body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
     journal::{Journal, JournalQuery, TimelineQuery},
+    operations::{Operations, OperationsQuery},
     people::People,
     problem::Problem,
 };
+use crate::config::JSON_SCHEMA;
 use crate::model::{
     operation::Operation,
     person::Caller,
     timeline::Timeline,
     view::{Rebuild, ServiceView},
 };
-use axum::Json;
+use axum::{Json, http::header, response::IntoResponse};
 use utoipa::{
     OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -26,6 +28,11 @@ use utoipa::{
 /// Answers with the document.
 pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
+}
+
+/// Answers with the JSON schema of the configuration, for editors.
+pub(super) async fn schema() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/schema+json")], JSON_SCHEMA)
 }
 
 #[derive(OpenApi)]
@@ -37,8 +44,8 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
                        (not allowed), 421 (a host that isn't ours) and 429 (too often)."
     ),
     paths(
-        services, service, rebuild, timeline, operation, journal, events, config, reload, switchover, failover, pause, resume,
-        mode, drain, restore, whoami, people
+        services, service, rebuild, timeline, operations, operation, approve, withdraw, journal, events, config, reload,
+        switchover, failover, pause, resume, mode, drain, restore, whoami, people, this, configuration_schema
     ),
     modifiers(&Tokens),
     security((), ("token" = []))
@@ -54,6 +61,13 @@ impl utoipa::Modify for Tokens {
         document.components.get_or_insert_default().add_security_scheme("token", bearer);
     }
 }
+
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "This document", body = Object)))]
+fn this() {}
+
+#[utoipa::path(get, path = "/schema.json", responses((status = 200, description = "The JSON schema of the configuration, for editors",
+    content_type = "application/schema+json", body = Object)))]
+fn configuration_schema() {}
 
 #[utoipa::path(get, path = "/v1/services", responses((status = 200, body = Services)))]
 fn services() {}
@@ -72,6 +86,9 @@ fn rebuild() {}
     responses((status = 200, description = "An incident, moment by moment", body = Timeline), (status = 400, body = Problem),
         (status = 404, body = Problem)))]
 fn timeline() {}
+#[utoipa::path(get, path = "/v1/operations", params(OperationsQuery),
+    responses((status = 200, body = Operations), (status = 400, body = Problem), (status = 404, body = Problem)))]
+fn operations() {}
 
 #[utoipa::path(get, path = "/v1/operations/{id}", params(("id" = String, Path)),
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
@@ -102,12 +119,15 @@ fn reload() {}
 /// Declares one action of a service.
 macro_rules! action {
     ($name:ident, $path:literal, $body:ty) => {
+        action!($name, $path, $body, "svc");
+    };
+    ($name:ident, $path:literal, $body:ty, $of:literal) => {
         #[utoipa::path(post, path = $path, request_body = $body,
-            params(("svc" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+            params(($of = String, Path), ("Idempotency-Key" = Option<String>, Header)),
             responses(
                 (status = 200, description = "Done, or a dry run that would be", body = Operation),
                 (status = 202, description = "Runs on past `wait`, or waits for a second person"),
-                (status = 400, body = Problem), (status = 404, body = Problem),
+                (status = 400, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
                 (status = 409, description = "Another operation runs, or the epoch moved", body = Problem),
                 (status = 422, description = "Refused by guards, or the key was used for another request", body = Problem),
                 (status = 500, description = "Rolled back, partial or unknown: see `operation.outcome`", body = Problem),
@@ -123,6 +143,8 @@ action!(resume, "/v1/services/{svc}/resume", ResumeBody);
 action!(mode, "/v1/services/{svc}/mode", ModeBody);
 action!(drain, "/v1/services/{svc}/drain", NamedBody);
 action!(restore, "/v1/services/{svc}/restore", NamedBody);
+action!(approve, "/v1/operations/{id}/approve", ConsentBody, "id");
+action!(withdraw, "/v1/operations/{id}/withdraw", ConsentBody, "id");
 
 #[cfg(test)]
 mod tests {
@@ -132,7 +154,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 18, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 23, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }

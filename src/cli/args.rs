@@ -56,16 +56,19 @@ pub(super) enum Sub {
     Demo(crate::demo::Options),
     /// Print a shell's completions.
     Completions(Completions),
+    /// Print a manual page, or write all of them to a folder.
+    Man(Man),
+    /// Names of services or clusters, for completions.
     #[command(hide = true)]
-    Approve(Later),
-    #[command(hide = true)]
-    Withdraw(Later),
+    Names(Names),
+    /// Agree, as a second person, to a switch that waits for one.
+    Approve(Consent),
+    /// Give up a switch that waits for a second person.
+    Withdraw(Consent),
     /// Make a token for a person, and the lines of the configuration that let it in.
     Token(super::token::TokenFor),
     #[command(hide = true)]
     Site(Later),
-    #[command(hide = true)]
-    Man(Later),
 }
 
 /// Arguments of a command whose name is reserved; whatever they are, the answer is the same.
@@ -99,6 +102,9 @@ pub(super) struct Check {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+    /// Only print the JSON schema of the file, for editors.
+    #[arg(long, exclusive = true)]
+    pub(super) schema: bool,
 }
 
 #[derive(Debug, Args)]
@@ -108,7 +114,7 @@ pub(super) struct Status {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
-    /// Show it again each second until Ctrl-C.
+    /// Draw it again as it changes, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
 }
@@ -158,9 +164,20 @@ pub(super) struct Switchover {
     /// Cut sessions that can't move instead of refusing.
     #[arg(long)]
     pub(super) cut_sessions: bool,
+    /// It is done for practice; at least two people should have.
+    #[arg(long)]
+    pub(super) rehearsal: bool,
     /// Accept what `--dry-run` lists as different in the target (Elasticsearch): indices, mappings, templates.
     #[arg(long)]
     pub(super) accept_difference: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Consent {
+    /// The operation's id, as cart-17; `pointsman status` shows what waits.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -260,6 +277,9 @@ pub(super) struct Healthcheck {
     /// Only whether it lives, not whether it can serve.
     #[arg(long)]
     pub(super) live: bool,
+    /// How long the answer may take.
+    #[arg(long, value_name = "D", default_value = "3s", value_parser = duration)]
+    pub(super) timeout: Written,
 }
 
 #[derive(Debug, Args)]
@@ -268,15 +288,20 @@ pub(super) struct Completions {
     pub(super) shell: clap_complete::Shell,
 }
 
-impl Completions {
-    /// Prints them.
-    pub(super) fn print(&self) -> std::process::ExitCode {
-        let mut command = <Arguments as clap::CommandFactory>::command();
-        let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut command, "pointsman", &mut text);
-        super::output::show(format_args!("{}", String::from_utf8_lossy(&text)));
-        std::process::ExitCode::SUCCESS
-    }
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// The page of this command; else the main page.
+    #[arg(conflicts_with = "out")]
+    pub(super) command: Option<String>,
+    /// Write every page into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Names {
+    /// The clusters of this service; else the services.
+    pub(super) svc: Option<String>,
 }
 
 /// A duration as it was written, known to be valid: the API takes it as text.
@@ -337,6 +362,8 @@ mod tests {
             "pointsman pause cart --for 10m",
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
+            "pointsman approve cart-17 --reason seen",
+            "pointsman switchover cart --rehearsal",
             "pointsman token ann --role approver --json",
             "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",
             "pointsman audit verify --state-dir /x --json",

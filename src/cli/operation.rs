@@ -25,7 +25,10 @@ pub(super) async fn run(client: &Client, options: &OperationOf) -> Exit {
         if !operation.phases.is_empty() {
             say!("  {}", report::phases(&operation.phases));
         }
-        say!("  by {} at {}{}", operation.actor, operation.started, because(&operation.reason));
+        let approver = operation.approver.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
+        let practice = if operation.rehearsal { ", a rehearsal" } else { "" };
+        let why = because(&operation.reason);
+        say!("  by {}{approver} at {}{practice}{why}", operation.actor, operation.started);
     }
     match operation.outcome {
         Outcome::Running => Exit::Done,

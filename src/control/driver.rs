@@ -260,7 +260,10 @@ impl Driver {
         let mut along = None;
         for effect in effects {
             match effect {
-                Effect::Write { ticket, drafts } => self.write(Job::core(ticket, drafts, &mut along)).await,
+                Effect::Write { ticket, drafts } => {
+                    self.orders.overridden(&drafts);
+                    self.write(Job::core(ticket, drafts, &mut along)).await;
+                }
                 Effect::Publish { route, next, cut_sessions, slow } => {
                     let process = self.machine.process().map(Into::into);
                     let settings = self.settings.clone();
@@ -329,7 +332,8 @@ impl Driver {
         if changed {
             said::changes(&before, &view);
             self.shown_at = now.mono;
-            self.feed.publish(Shown::Service(view));
+            // With the workers' counts, as whoever asks for the service gets it.
+            self.feed.publish(Shown::Service(Arc::new(self.desk.view())));
         }
     }
 }

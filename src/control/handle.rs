@@ -144,8 +144,9 @@ impl Handle {
             return Some(running);
         }
         let state = self.shared.coordinator.state();
-        let remembered = state.services.values().flat_map(|svc| svc.ended.iter()).find(|op| op.id == *id);
-        if let Some(operation) = remembered {
+        let remembered =
+            state.services.values().flat_map(|svc| svc.waiting.iter().map(|w| &w.operation).chain(&svc.ended));
+        if let Some(operation) = remembered.into_iter().find(|operation| operation.id == *id) {
             return Some(operation.clone());
         }
         self.operation_in_journal(id).await
@@ -194,9 +195,14 @@ impl Handle {
         answer.await.unwrap_or_else(|_| Err(vec![STOPPING.to_owned()]))
     }
 
-    /// The configuration in force.
+    /// The configuration in force. It holds secrets: to be shown is [`Self::config`].
     pub fn configuration(&self) -> Arc<Config> {
         self.shared.config.load_full()
+    }
+
+    /// Why the configuration file that was read last is not in force, if it isn't.
+    pub fn config_problem(&self) -> Option<Arc<String>> {
+        self.shared.config_problem.load_full()
     }
 
     /// The configuration in force, with every default, without secrets.

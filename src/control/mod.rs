@@ -13,6 +13,7 @@ mod feed;
 mod handle;
 mod history;
 mod keeping;
+mod operations;
 mod orders;
 mod peers;
 mod reads;

@@ -111,6 +111,16 @@ impl Orders {
         }
     }
 
+    /// Guards that an operator passes are said loudly, and counted.
+    pub fn overridden(&self, drafts: &[Draft]) {
+        for draft in drafts {
+            if let Change::Overridden { id, guard } = &draft.change {
+                said::overridden(draft, id, guard);
+                self.metrics.overridden(&self.desk.name, self.desk.settings().kind, guard.name);
+            }
+        }
+    }
+
     /// Shows an operation's state to handles and followers, and counts its end once.
     pub fn progress(&self, operation: Operation) {
         let ended = |operation: &Operation| !matches!(operation.outcome, Outcome::Running | Outcome::Waiting);

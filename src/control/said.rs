@@ -4,8 +4,10 @@
 //! changes with each probe, nor anything of an application's data.
 
 use crate::model::{
-    guard::Guard,
+    guard::{Guard, Refusal},
+    name::OperationId,
     operation::{Operation, Outcome},
+    record::Draft,
     view::{Health, NodeView, ServiceView, Standing},
 };
 
@@ -23,6 +25,13 @@ pub(super) fn ended(operation: &Operation, journal_head: &str) {
             %svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, journal_head, "operation ended"
         );
     }
+}
+
+/// An operator passes a guard by name.
+pub(super) fn overridden(draft: &Draft, id: &OperationId, guard: &Refusal) {
+    let svc = draft.svc.as_ref().map_or("", |svc| svc.as_str());
+    let (name, why, Draft { actor, reason, .. }) = (guard.name.as_str(), &guard.detail, draft);
+    tracing::error!(svc, op = %id, guard = name, why, actor, reason, "a guard is overridden");
 }
 
 /// Whether this Pointsman may move the service's roles changed: another one manages it too, or doesn't any more.

@@ -212,6 +212,7 @@ impl Machine {
         }
         self.take_asked(now);
         self.advance_switch(now);
+        self.watch_waiting(now);
         if self.switch.is_none() {
             self.watch_roles(now);
         }
@@ -369,7 +370,7 @@ impl Machine {
         self.unwritten.drain(..self.unwritten.len().saturating_sub(UNWRITTEN));
         for draft in drafts {
             let Draft { svc, kind, actor, reason, epoch, change: detail } = draft;
-            self.durable.apply(&Record { seq: 0, time: now.wall, svc, kind, actor, reason, epoch, detail });
+            self.learn(&Record { seq: 0, time: now.wall, svc, kind, actor, reason, epoch, detail });
         }
     }
 

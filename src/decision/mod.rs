@@ -5,6 +5,7 @@
 
 mod abort;
 mod approach;
+mod approval;
 mod asking;
 mod evidence;
 mod failover;
@@ -20,6 +21,7 @@ mod orders;
 mod parking;
 mod pending;
 mod planning;
+mod practice;
 mod reading;
 mod recovery;
 mod returning;

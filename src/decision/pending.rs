@@ -34,6 +34,8 @@ pub(super) enum Pending {
 pub(super) enum Then {
     /// Nothing waits for them.
     Nothing,
+    /// Nothing either: it is so, whether the journal can say it yet or not.
+    Anyway,
     /// The switch's stage.
     Switch,
     /// Nothing either: they say that this standby is parked, or isn't any more.
@@ -65,7 +67,7 @@ impl Machine {
             Ok(records) => {
                 self.disk = Disk::default();
                 for record in &records {
-                    self.durable.apply(record);
+                    self.learn(record);
                     if let Change::Departed { node, .. } = &record.detail {
                         self.cooling_until.insert(node.clone(), now.mono + self.settings.failover.cooldown);
                     }
@@ -86,6 +88,11 @@ impl Machine {
         match then {
             // What could not be written is tried again by what asked for it.
             Then::Nothing => {}
+            Then::Anyway => {
+                if result.is_err() {
+                    self.fold(drafts, now);
+                }
+            }
             // A standby that lost its primary is evidence, also where the disk has no room to say so: else nobody would hear that it is
             // the journal which keeps a failover from happening. A restart is told by the standby itself.
             Then::Parked(_) => {
@@ -116,6 +123,17 @@ impl Machine {
                 let result = if anyway { Ok(()) } else { result };
                 self.answer(ticket, *operation, route, result);
             }
+        }
+    }
+
+    /// Folds a record in. A switch that waited for a second person may end under anybody's order: that is shown here.
+    pub(super) fn learn(&mut self, record: &Record) {
+        let waited = self.durable.waiting.as_ref().map(|waiting| waiting.operation.id.clone());
+        self.durable.apply(record);
+        if let Change::Ended { operation } = &record.detail
+            && waited.as_ref() == Some(&operation.id)
+        {
+            self.emit(Effect::Progress { operation: operation.clone() });
         }
     }
 

@@ -29,7 +29,10 @@ impl Machine {
             failover_ready: self.ready(Purpose::Failover { by_hand: false }, now),
             clusters: self.settings.clusters.iter().map(|cluster| self.cluster_view(cluster, now)).collect(),
             on_call: self.settings.on_call.clone(),
-            operation: self.switch.as_ref().map(|switch| switch.operation.clone()),
+            operation: self.switch.as_ref().map(|switch| &switch.operation).or(self.waiting_operation()).cloned(),
+            require_approval: self.settings.approval.required,
+            practised: self.durable.practised.clone(),
+            warnings: self.warnings(),
             ..ServiceView::unknown(self.svc.clone(), self.settings.kind)
         }
     }

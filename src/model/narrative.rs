@@ -31,6 +31,15 @@ pub fn words(change: &Change) -> String {
         Change::Strayed { node } => format!("{node} does not follow yet, and is told again until it does"),
         Change::Gathered { node } => format!("{node} is no stray any more"),
         Change::LineageSeen { node, lineage, items, .. } => format!("history of {node}: {}, {items} items", lineage.id),
+        Change::Asked { operation, .. } => {
+            let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+            let until = operation.expires.map(|until| format!(" until {until:.0}")).unwrap_or_default();
+            format!("{} waits for a second person{until}: {}{to}", operation.id, operation.kind)
+        }
+        Change::Approved { id, by, reason } => format!("{id} approved by {by}{}", because(reason)),
+        Change::Overridden { id, guard } => {
+            format!("{id} passes the guard {}, overridden: {}", guard.name.as_str(), guard.detail)
+        }
         Change::Began { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
             format!("{} began: {}{to}", operation.id, operation.kind)

@@ -4,7 +4,7 @@ use super::{
     guard::Refusal,
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
-    operation::{Loss, Operation, Step},
+    operation::{Loss, Operation, Step, Terms},
     route::{Epoch, Route, Target},
     state::{Removed, Silenced},
     suspicion::Suspicion,
@@ -143,6 +143,30 @@ pub enum Change {
         process: String,
         /// Why, in words.
         text: String,
+    },
+    /// An operation waits for a second person: it is bound to the route that it names, and survives a restart.
+    Asked {
+        /// As it was asked for.
+        operation: Box<Operation>,
+        /// How it is to be carried out.
+        terms: Terms,
+    },
+    /// A second person agreed; what follows stands beside: that the operation began, or the guards that refused it after all.
+    Approved {
+        /// The operation.
+        id: OperationId,
+        /// Who agreed.
+        by: String,
+        /// Why, in that person's words; may be empty.
+        #[serde(default)]
+        reason: String,
+    },
+    /// An operator passed a guard by name.
+    Overridden {
+        /// The operation.
+        id: OperationId,
+        /// The guard, and what it would have refused for.
+        guard: Refusal,
     },
     /// An operation began.
     Began {

@@ -3,9 +3,10 @@
 use super::{
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
-    operation::{Operation, Step},
+    operation::{Operation, Outcome, Step, Terms},
     record::{Change, Record},
     route::{Epoch, Mode, Route, Target},
+    view::Practice,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many ended operations a service remembers beside the journal itself.
 const REMEMBERED_OPERATIONS: usize = 32;
+/// How many people are remembered who switched a service.
+const REMEMBERED_PEOPLE: usize = 16;
+
+/// Who acts where nobody ordered it.
+pub const OURSELVES: &str = "pointsman";
 
 /// A fence that was set, or may have been.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +56,15 @@ pub struct Underway {
     pub step: Step,
     /// The route's mode when it began, which the route gets back.
     pub mode: Mode,
+}
+
+/// A switch that waits for a second person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// As it was asked for.
+    pub operation: Operation,
+    /// How it is to be carried out.
+    pub terms: Terms,
 }
 
 /// A primary that was proven silent and that stops by itself when it is cut off from its standbys.
@@ -116,6 +131,10 @@ pub struct ServiceState {
     pub estranged: Option<(String, String)>,
     /// The operation that has not ended.
     pub underway: Option<Underway>,
+    /// The switch that waits for a second person.
+    pub waiting: Option<Waiting>,
+    /// Who switched it by hand, as planned, the newest first.
+    pub practised: Vec<Practice>,
     /// Clusters taken out.
     pub drained: BTreeSet<ClusterName>,
     /// Automatic failover is off until then.
@@ -186,8 +205,13 @@ impl ServiceState {
                 (self.lineage, self.process, self.estranged) = (Some(lineage.clone()), process.clone(), None);
             }
             Change::Estranged { process, text } => self.estranged = Some((process.clone(), text.clone())),
+            Change::Asked { operation, terms } => {
+                self.number(operation);
+                self.waiting = Some(Waiting { operation: (**operation).clone(), terms: terms.clone() });
+            }
             Change::Began { operation, from, to } => {
                 self.number(operation);
+                self.waiting.take_if(|waiting| waiting.operation.id == operation.id);
                 self.underway = Some(Underway {
                     operation: (**operation).clone(),
                     from: from.clone(),
@@ -227,6 +251,8 @@ impl ServiceState {
             Change::Refused { .. }
             | Change::Suspected { .. }
             | Change::Removed { .. }
+            | Change::Approved { .. }
+            | Change::Overridden { .. }
             | Change::Configured { .. }
             | Change::ConfigurationRejected { .. }
             | Change::Noted { .. } => {}
@@ -285,6 +311,19 @@ impl ServiceState {
         }
     }
 
+    /// A planned switch by hand that moved the route is practice for whoever ordered it.
+    fn practise(&mut self, operation: &Operation, time: Timestamp) {
+        let moved = operation.epoch_after.is_some_and(|after| after > operation.epoch_before);
+        let by_hand = operation.kind == "switchover" && operation.actor != OURSELVES;
+        if !moved || !by_hand || operation.outcome != Outcome::Done {
+            return;
+        }
+        let Operation { actor, rehearsal, .. } = operation;
+        self.practised.retain(|practice| practice.name != *actor);
+        self.practised.insert(0, Practice { name: actor.clone(), time, rehearsal: *rehearsal });
+        self.practised.truncate(REMEMBERED_PEOPLE);
+    }
+
     /// Ids end in `-N`; the largest N seen is remembered, so that no id is given twice, over restarts too.
     fn number(&mut self, operation: &Operation) {
         let number = operation.id.as_str().rsplit('-').next().and_then(|text| text.parse().ok());
@@ -296,6 +335,8 @@ impl ServiceState {
         if self.underway.as_ref().is_some_and(|u| u.operation.id == operation.id) {
             self.underway = None;
         }
+        self.waiting.take_if(|waiting| waiting.operation.id == operation.id);
+        self.practise(operation, time);
         if operation.epoch_after.is_some_and(|after| after > operation.epoch_before) {
             self.last_switch = Some(time);
         }

@@ -73,11 +73,15 @@ impl EntryKind {
 /// The operation that a record is about.
 pub fn about(change: &Change) -> Option<&OperationId> {
     match change {
-        Change::Began { operation, .. } | Change::Ended { operation } => Some(&operation.id),
+        Change::Asked { operation, .. } | Change::Began { operation, .. } | Change::Ended { operation } => {
+            Some(&operation.id)
+        }
         Change::Amended { id, .. }
         | Change::Retargeted { id, .. }
         | Change::Entered { id, .. }
         | Change::Departed { id, .. }
+        | Change::Approved { id, .. }
+        | Change::Overridden { id, .. }
         | Change::Keyed { id, .. } => Some(id),
         _ => None,
     }

@@ -3,7 +3,7 @@
 //! Input: the table of services. Output: `Service` values and problems. Never: files or the network; see `access`.
 
 use super::places::ServicePlaces;
-use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, clusters, search, users};
+use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, approval, clusters, search, users};
 use crate::config::journal::FullJournal;
 use crate::config::problem::Code;
 use crate::config::schema::{
@@ -62,7 +62,7 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
     let own = listen.iter().flatten().chain(&listen_read).cloned().collect();
     let mut places = ServicePlaces::new(own, replication);
     let clusters = clusters::clusters(&mut table, kind, &mut places, r);
-    table.reserve(&mut r.sink, "require_approval");
+    let approval = approval::approval(&mut table, r);
     table.finish(&mut r.sink);
     let plain = Service::plain(name, kind?, replication);
     Some(Service {
@@ -82,6 +82,7 @@ fn service(name: &str, mut table: Table<'_>, r: &mut Reader<'_>) -> Option<Servi
         search,
         health,
         failover,
+        approval,
         clusters: clusters?,
         ..plain
     })
