@@ -4,7 +4,7 @@ use super::{
     events::{self, Watchers},
     gate::{self, Peer, WRONG_AT_ONCE},
     identity::{self, Proof},
-    journal, openapi, operations, orders, people,
+    journal, openapi, operations, orders, page, people,
     problem::Problem,
     visitors::Visitors,
 };
@@ -102,6 +102,8 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/whoami", get(people::whoami))
         .route("/v1/people", get(people::people))
         .route("/openapi.json", get(openapi::document))
+        .route("/schema.json", get(openapi::schema))
+        .merge(page::router())
         .fallback(async || Problem::not_found("no such path; /openapi.json lists them"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -113,6 +115,7 @@ fn router(api: Arc<Api>) -> Router {
         })
         .layer(middleware::from_fn(bounded))
         .layer(middleware::from_fn_with_state(api.clone(), gate::gate))
+        .layer(middleware::map_response(page::guarded))
         .with_state(api)
 }
 

@@ -15,6 +15,7 @@ mod listener;
 mod openapi;
 mod operations;
 mod orders;
+mod page;
 mod patience;
 mod people;
 mod problem;

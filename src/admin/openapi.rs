@@ -12,13 +12,14 @@ use super::{
     people::People,
     problem::Problem,
 };
+use crate::config::JSON_SCHEMA;
 use crate::model::{
     operation::Operation,
     person::Caller,
     timeline::Timeline,
     view::{Rebuild, ServiceView},
 };
-use axum::Json;
+use axum::{Json, http::header, response::IntoResponse};
 use utoipa::{
     OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -27,6 +28,11 @@ use utoipa::{
 /// Answers with the document.
 pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
+}
+
+/// Answers with the JSON schema of the configuration, for editors.
+pub(super) async fn schema() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/schema+json")], JSON_SCHEMA)
 }
 
 #[derive(OpenApi)]
@@ -39,7 +45,7 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
     ),
     paths(
         services, service, rebuild, timeline, operations, operation, approve, withdraw, journal, events, config, reload,
-        switchover, failover, pause, resume, mode, drain, restore, whoami, people
+        switchover, failover, pause, resume, mode, drain, restore, whoami, people, this, configuration_schema
     ),
     modifiers(&Tokens),
     security((), ("token" = []))
@@ -55,6 +61,13 @@ impl utoipa::Modify for Tokens {
         document.components.get_or_insert_default().add_security_scheme("token", bearer);
     }
 }
+
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "This document", body = Object)))]
+fn this() {}
+
+#[utoipa::path(get, path = "/schema.json", responses((status = 200, description = "The JSON schema of the configuration, for editors",
+    content_type = "application/schema+json", body = Object)))]
+fn configuration_schema() {}
 
 #[utoipa::path(get, path = "/v1/services", responses((status = 200, body = Services)))]
 fn services() {}
@@ -141,7 +154,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 21, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 23, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }

@@ -24,6 +24,10 @@ pub use diff::{Change, Effect, diff, settings};
 pub use journal::{FullJournal, Journal};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
+
+/// The JSON schema of the file, for editors. It finds wrong keys, types and words while one writes; `load` finds more.
+pub const JSON_SCHEMA: &str = include_str!("../../config/pointsman.schema.json");
+
 pub use schema::{
     AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, Node, NodeIdentity,
     NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Unfenced, User,
