@@ -1,6 +1,6 @@
 """Starts what benches/elastic_side_by_side measures: a mock of a search server (nginx that answers the same JSON), and the proxies.
 
-Each proxy has the configuration its own documentation suggests for HTTP with kept connections to the server.
+Each proxy has the configuration its own documentation suggests for HTTP with kept connections to the server, and a thread a core.
 """
 
 import contextlib
@@ -110,6 +110,7 @@ static_resources:
 """
 
 OURS = """
+workers = {workers}
 state_dir = "{folder}/{name}-state"
 [admin]
 socket = "{folder}/{name}.sock"
@@ -183,7 +184,7 @@ def start_proxy(stack, folder, name, node, spare):
         return None
     listen, file = peers.free_port(), pathlib.Path(folder, f"{name}-{node}.conf")
     log, version = f"{folder}/{name}-{node}.log", "--version"
-    values = {"folder": folder, "name": f"{name}-{node}", "listen": listen, "node": node, "spare": spare, "telemetry": peers.free_port()}
+    values = {"workers": os.cpu_count(), "folder": folder, "name": f"{name}-{node}", "listen": listen, "node": node, "spare": spare, "telemetry": peers.free_port()}
     if name == "nginx":
         process, version = start_nginx(stack, folder, values["name"], NGINX_PROXY.format(**values)), "-v"
     else:

@@ -4,7 +4,7 @@
 //! opens, connects the rooms to each other, and passes signals on.
 
 use crate::{
-    admin::{AdminSocket, Sources, WatchListener},
+    admin::{AdminApi, AdminSocket, AdminTcp, AdminTls, Sources, WatchListener},
     config::{self, Config, LogFormat, Options, Service},
     control::{self, Handle, Parts, Workshop},
     coord::local::Local,
@@ -29,6 +29,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const BAD_CONFIGURATION: u8 = 2;
 /// The machine doesn't give what it takes to run: a folder, a port, a thread.
 const CAN_NOT_RUN: u8 = 1;
+/// What operators, monitoring, the stores and the journal may take beside applications.
+const OWN_DESCRIPTORS: u64 = 3072;
 /// Runs until SIGTERM or SIGINT. Code 0 after an orderly end, 2 for a configuration that can't be used (printed with its
 /// places), 1 when the machine refuses something.
 pub fn run(file: &Path) -> ExitCode {
@@ -126,23 +128,28 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
     let mut signals = Signals::listen()?;
     let grace = config.grace;
     let coordinator = Local::open(&config.state_dir).map_err(|error| error.detail)?;
-    let admin = AdminSocket::bind(&config.admin.socket).map_err(|error| in_words("admin.socket", &error))?;
+    let admin = AdminSocket::bind(&config.admin).map_err(|error| in_words("admin.socket", &error))?;
+    let tls = AdminTls::default();
+    tls.prepare(&config.admin)?();
+    let tcp = AdminTcp::bind(&config.admin, &tls).await.map_err(|error| error.to_string())?;
     let watch = WatchListener::bind(config.telemetry.listen).await.map_err(|error| error.to_string())?;
     let proxy = Proxy::start(config.workers).map_err(|error| in_words("workers", &error))?;
     let workers = proxy.workers();
     let proxy = DataPath::new(proxy);
     let metrics = Metrics::new();
     tokio::spawn(inspect(stores(&config)));
-    let workshop = Arc::new(Wiring { file: file.to_owned(), data_path: proxy.clone() });
+    let workshop = Arc::new(Wiring { file: file.to_owned(), data_path: proxy.clone(), admin: tls });
     let parts = Parts { config, coordinator: Arc::new(coordinator), workers, workshop, metrics: metrics.clone() };
     let handle = control::start(parts)?;
     let (counted, asked) = (proxy.clone(), handle.clone());
     let sources = Sources {
         handle: handle.clone(),
-        metrics,
+        metrics: metrics.clone(),
         traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc, asked.held(svc))),
     };
-    let serving = [tokio::spawn(admin.serve(handle.clone())), tokio::spawn(watch.serve(sources))];
+    let api = AdminApi::start(handle.clone(), metrics);
+    let mut serving = vec![tokio::spawn(admin.serve(api.clone())), tokio::spawn(watch.serve(sources))];
+    serving.extend(tcp.map(|tcp| tokio::spawn(tcp.serve(api))));
     notify(&[sd_notify::NotifyState::Ready]);
     let (seq, hash) = handle.head();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), journal_seq = seq, journal_hash = hash, "ready");
@@ -251,7 +258,8 @@ async fn stop(handle: &Handle, data_path: &DataPath, grace: Duration, signals: &
 
 /// Every session takes a descriptor towards the application and, at worst, one towards a node: says when they may run out.
 fn check_descriptors(config: &Config) {
-    let needed = config.services.iter().map(|service| 2 * service.max_connections as u64).sum::<u64>() + 256;
+    let needed =
+        config.services.iter().map(|service| 2 * service.max_connections as u64).sum::<u64>() + OWN_DESCRIPTORS;
     if let Some(limit) = proxy::raise_descriptors().filter(|limit| *limit < needed) {
         tracing::warn!(limit, needed, "open files may run out before max_connections: raise the limit of open files");
     }
@@ -305,6 +313,7 @@ impl DataPath {
 struct Wiring {
     file: PathBuf,
     data_path: DataPath,
+    admin: AdminTls,
 }
 
 impl Wiring {
@@ -336,6 +345,10 @@ impl Workshop for Wiring {
 
     fn change(&self, service: &Service) -> Result<(), String> {
         self.proxy(|proxy| proxy.update(service))
+    }
+
+    fn admin(&self, admin: &config::Admin) -> Result<control::Commit, String> {
+        self.admin.prepare(admin)
     }
 
     fn close(&self, service: &Service) {

@@ -81,7 +81,8 @@ fn uncommented(text: &str) -> String {
         let rest = line.strip_prefix("# ")?;
         let key = rest.split(" = ").next()?;
         let is_key = rest.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        (is_key || rest.starts_with("[services.")).then(|| rest.to_owned())
+        let is_table = ["[services.", "[admin.", "[[admin."].iter().any(|start| rest.starts_with(start));
+        (is_key || is_table).then(|| rest.to_owned())
     };
     text.lines().map(|line| optional(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
 }
@@ -95,6 +96,10 @@ fn every_optional_part_of_the_reference_is_valid_and_shows_the_default() {
     assert_eq!(loaded.render_all(false), "");
     let (full, bare) = (loaded.config.expect("valid"), without_secrets(&text).config.expect("valid"));
     let examples = [
+        "admin.listen",
+        "admin.allowed_hosts",
+        "admin.tls.",
+        "admin.people.",
         "listen_read",
         "deny",
         "on_call",

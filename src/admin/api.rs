@@ -1,20 +1,29 @@
 //! The API's routes, its reading half, and the bounds that hold for every request.
 
-use super::{events, openapi, orders, problem::Problem};
+use super::{
+    events::{self, Watchers},
+    gate::{self, Peer, WRONG_AT_ONCE},
+    identity::{self, Proof},
+    openapi, orders, people,
+    problem::Problem,
+    visitors::Visitors,
+};
 use crate::{
     control::{Handle, JournalFilter, RebuildReply},
     model::{
         name::{NodeAddress, OperationId, ServiceName},
         operation::Operation,
+        person::{Caller, Role},
         record::{Record, RecordKind},
         view::{Rebuild, ServiceView},
     },
+    telemetry::Metrics,
 };
 use axum::{
     Extension, Json, Router,
     body::Body,
     extract::{Path, Query, Request, State, rejection::QueryRejection},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -27,23 +36,60 @@ use tokio::{sync::Semaphore, time::timeout};
 const LARGEST_BODY: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How many event streams there may be at once.
-const STREAMS: usize = 32;
 /// How many journal records are returned when the request doesn't say.
 const RECORDS: usize = 1000;
-
-/// Who sends the requests of a connection: `uid:0`.
-#[derive(Clone, Debug)]
-pub(super) struct Actor(pub(super) String);
 
 /// What handlers share.
 pub(super) struct Api {
     pub(super) handle: Handle,
-    pub(super) streams: Arc<Semaphore>,
+    pub(super) metrics: Metrics,
+    pub(super) watchers: Watchers,
+    pub(super) visitors: Visitors,
+    /// Places for answers to wrong tokens that are kept back.
+    pub(super) wrong: Semaphore,
+    /// Pointsman's own user.
+    pub(super) own: u32,
+}
+
+/// The API, which every listener of operators serves. Clones share it.
+#[derive(Clone)]
+pub struct AdminApi {
+    api: Arc<Api>,
+    router: Router,
+}
+
+impl AdminApi {
+    /// Sets it up. Must be called within a tokio runtime.
+    pub fn start(handle: Handle, metrics: Metrics) -> Self {
+        let api = Arc::new(Api {
+            watchers: Watchers::start(&handle),
+            visitors: Visitors::default(),
+            wrong: Semaphore::new(WRONG_AT_ONCE),
+            own: rustix::process::geteuid().as_raw(),
+            handle,
+            metrics,
+        });
+        Self { router: router(api.clone()), api }
+    }
+
+    /// The routes for one connection.
+    pub(super) fn router(&self, peer: Peer) -> Router {
+        self.router.clone().layer(Extension(peer))
+    }
+
+    /// Who a process on the Unix socket is now.
+    pub(super) fn who(&self, uid: u32, gid: u32) -> Option<Caller> {
+        identity::who(&self.api.handle.configuration().admin, &Proof::Peer { uid, gid }, self.api.own)
+    }
+
+    /// Whether this is root or Pointsman's own user.
+    pub(super) fn is_own(&self, uid: u32) -> bool {
+        identity::is_own(uid, self.api.own)
+    }
 }
 
 /// The routes of operators.
-pub(super) fn router(handle: Handle) -> Router {
+fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/services", get(services))
         .route("/v1/services/{svc}", get(service))
@@ -54,6 +100,8 @@ pub(super) fn router(handle: Handle) -> Router {
         .route("/v1/events", get(events::stream))
         .route("/v1/reload", post(reload))
         .route("/v1/config", get(config))
+        .route("/v1/whoami", get(people::whoami))
+        .route("/v1/people", get(people::people))
         .route("/openapi.json", get(openapi::document))
         .route("/schema.json", get(openapi::schema))
         .fallback(async || Problem::not_found("no such path; /openapi.json lists them"))
@@ -66,13 +114,22 @@ pub(super) fn router(handle: Handle) -> Router {
             )
         })
         .layer(middleware::from_fn(bounded))
-        .with_state(Arc::new(Api { handle, streams: Arc::new(Semaphore::new(STREAMS)) }))
+        .layer(middleware::from_fn_with_state(api.clone(), gate::gate))
+        .with_state(api)
 }
 
 /// Reads each body whole within a size and a time, so that no handler waits for a caller.
 async fn bounded(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     match timeout(BODY_TIME, axum::body::to_bytes(body, LARGEST_BODY)).await {
+        // A form of another site can send text, but not JSON.
+        Ok(Ok(body)) if !body.is_empty() && !is_json(&head.headers) => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not-json",
+            "The body is not said to be JSON",
+            "send the header `Content-Type: application/json`",
+        )
+        .into_response(),
         Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
         Ok(Err(_)) => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -89,6 +146,11 @@ async fn bounded(request: Request, next: Next) -> Response {
         )
         .into_response(),
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
 /// `GET /v1/services`.
@@ -189,9 +251,10 @@ async fn journal(
 
 async fn reload(
     State(api): State<Arc<Api>>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(caller): Extension<Caller>,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    match api.handle.reload(&actor).await {
+    caller.may(Role::Operator)?;
+    match api.handle.reload(&caller.name).await {
         Ok(changes) => Ok(Json(serde_json::json!({ "changes": changes }))),
         Err(problems) => Err(Problem {
             problems,

@@ -1,32 +1,105 @@
 //! `GET /v1/events`: what changes, as Server-Sent Events that resume after `Last-Event-ID`.
+//!
+//! A watcher is a place in control's ring and a connection: it holds no event, so that a thousand of them, slow ones among them, need
+//! no more memory than their connections. Each event is written once, and the same bytes go to all. The first one after a quiet time is
+//! sent at once; while many watch and much happens, they are woken together from time to time, so that following costs the machine
+//! little whatever happens.
 
-use super::{api::Api, problem::Problem};
-use crate::control::{Event, Numbered, Subscription};
-use axum::{
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::{
-        IntoResponse, Response,
-        sse::{self, KeepAlive, Sse},
-    },
+use super::{
+    api::Api,
+    identity::{self, Proof},
+    problem::Problem,
+    visitors::Stream,
 };
-use futures_util::stream::{self, StreamExt};
-use std::{convert::Infallible, sync::Arc};
-use tokio::sync::{OwnedSemaphorePermit, broadcast::error::RecvError};
+use crate::{
+    config::Config,
+    control::{Event, Follower, Handle, Next, Numbered},
+    model::person::Caller,
+    telemetry::{Denial, Metrics},
+};
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::stream;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
 
-/// Tells a follower that events are gone: it should read the services anew.
-const GAP: &str = "gap";
+/// How many event streams there may be at once.
+pub(super) const STREAMS: usize = 1024;
+/// A line that says nothing, so that whoever is in between doesn't think the connection dead.
+const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
+/// How often it comes when nothing else does.
+const QUIET: Duration = Duration::from_secs(15);
+/// Tells a watcher that events are gone that it didn't see: it should read the services anew.
+const GAP: Bytes = Bytes::from_static(b"event: gap\ndata: {}\n\n");
+/// Comes first: how soon a browser connects again, in milliseconds.
+const RETRY: Bytes = Bytes::from_static(b"retry: 1000\n\n");
+/// From one waking of all watchers to the next: this at least,
+const PAUSE: Duration = Duration::from_millis(20);
+/// and so much more for each of them.
+const PAUSE_EACH: Duration = Duration::from_micros(250);
+
+/// All watchers: their places, and what wakes them.
+pub(super) struct Watchers {
+    places: Arc<Semaphore>,
+    woken: watch::Receiver<()>,
+    pacer: AbortHandle,
+}
+
+impl Watchers {
+    /// Starts to wake watchers. Must be called within a tokio runtime.
+    pub(super) fn start(handle: &Handle) -> Self {
+        let places = Arc::new(Semaphore::new(STREAMS));
+        let (wake, woken) = watch::channel(());
+        let (mut follower, counted) = (handle.follow(None), places.clone());
+        // One task follows control and wakes the others from this side, so that a thousand watchers cost control one wake-up.
+        let pacer = tokio::spawn(async move {
+            while follower.changed().await {
+                wake.send_replace(());
+                let watching = u32::try_from(STREAMS - counted.available_permits()).unwrap_or(u32::MAX);
+                sleep(PAUSE + PAUSE_EACH * watching).await;
+            }
+        });
+        Self { places, woken, pacer: pacer.abort_handle() }
+    }
+}
+
+impl Drop for Watchers {
+    fn drop(&mut self) {
+        self.pacer.abort();
+    }
+}
+
+/// One watcher.
+struct Watcher {
+    follower: Follower,
+    woken: watch::Receiver<()>,
+    caller: Caller,
+    proof: Proof,
+    /// The configuration in which the caller was last found.
+    config: Arc<Config>,
+    api: Arc<Api>,
+    begun: bool,
+    _gauge: Gauge,
+    _places: (OwnedSemaphorePermit, Stream),
+}
 
 /// Streams events: `service`, `operation` and `journal`, and `gap` where some are lost.
-pub(super) async fn stream(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let permit = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "streams",
-            "Too many event streams",
-            "close one, or ask /v1/services from time to time",
-        )
-    })?;
+pub(super) async fn stream(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Extension(proof): Extension<Proof>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let last = match headers.get("last-event-id") {
         None => None,
         Some(value) => {
@@ -34,33 +107,96 @@ pub(super) async fn stream(State(api): State<Arc<Api>>, headers: HeaderMap) -> R
             Some(id.ok_or_else(|| Problem::bad_request("Last-Event-ID: a number that an event carried"))?)
         }
     };
-    let Subscription { gap, missed, live } = api.handle.events(last);
-    let first = gap.then(gap_event).into_iter().chain(missed.iter().map(event)).collect::<Vec<_>>();
-    let live = stream::unfold((live, permit), |(mut live, permit): (_, OwnedSemaphorePermit)| async move {
-        let next = match live.recv().await {
-            Ok(numbered) => event(&numbered),
-            Err(RecvError::Lagged(_)) => gap_event(),
-            Err(RecvError::Closed) => return None,
-        };
-        Some((next, (live, permit)))
+    let full = || {
+        api.metrics.denied(Denial::Streams);
+        let detail = "close one, or ask /v1/services from time to time";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "streams", "Too many event streams", detail)
+    };
+    let place = api.watchers.places.clone().try_acquire_owned().map_err(|_| full())?;
+    let places = (place, api.visitors.stream(&caller.name).ok_or_else(full)?);
+    let watcher = Watcher {
+        follower: api.handle.follow(last),
+        woken: api.watchers.woken.clone(),
+        caller,
+        proof,
+        config: api.handle.configuration(),
+        begun: false,
+        _gauge: Gauge::new(&api.metrics),
+        _places: places,
+        api,
+    };
+    let events = stream::unfold(watcher, async |mut watcher| {
+        let bytes = watcher.next().await?;
+        Some((Ok::<_, Infallible>(bytes), watcher))
     });
-    let events = stream::iter(first).chain(live).map(Ok::<_, Infallible>);
-    Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
+    let about = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    Ok((about, Body::from_stream(events)).into_response())
 }
 
-fn gap_event() -> sse::Event {
-    sse::Event::default().event(GAP).data("{}")
+impl Watcher {
+    /// What to send next. Asked only when the connection took what came before.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.begun, true) {
+            return Some(RETRY);
+        }
+        loop {
+            if !self.is_still_known() {
+                return None;
+            }
+            match self.follower.next() {
+                Next::Event(numbered) => return Some(numbered.written(write)),
+                Next::Gap => {
+                    self.api.metrics.stream_gap();
+                    return Some(GAP);
+                }
+                Next::Nothing => {}
+            }
+            match timeout(QUIET, self.woken.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some(ALIVE),
+            }
+        }
+    }
+
+    /// A reload may have taken the token away, or given it to another.
+    fn is_still_known(&mut self) -> bool {
+        let config = self.api.handle.configuration();
+        if Arc::ptr_eq(&config, &self.config) {
+            return true;
+        }
+        let now = identity::who(&config.admin, &self.proof, self.api.own);
+        self.config = config;
+        now.is_some_and(|now| now.name == self.caller.name)
+    }
 }
 
-fn event(numbered: &Numbered) -> sse::Event {
+/// Counts a stream for as long as it lives.
+struct Gauge(Metrics);
+
+impl Gauge {
+    fn new(metrics: &Metrics) -> Self {
+        metrics.streams(1);
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        self.0.streams(-1);
+    }
+}
+
+fn write(numbered: &Numbered) -> Bytes {
     let (name, json) = match &numbered.event {
         Event::Service(view) => ("service", serde_json::to_string(&**view)),
         Event::Operation(operation) => ("operation", serde_json::to_string(&**operation)),
         Event::Journal(record) => ("journal", serde_json::to_string(&**record)),
     };
     match json {
-        Ok(json) => sse::Event::default().id(numbered.id.to_string()).event(name).data(json),
-        // These types serialise always (no maps with odd keys); if one day one doesn't, the follower reads anew.
-        Err(_) => gap_event(),
+        // JSON as it is written here has no line breaks.
+        Ok(json) => format!("id: {}\nevent: {name}\ndata: {json}\n\n", numbered.id).into(),
+        // These types serialise always (no maps with odd keys); if one day one doesn't, the watcher reads anew.
+        Err(_) => GAP,
     }
 }

@@ -1,4 +1,4 @@
-//! The operators' HTTP API on a Unix socket, and the listener of metrics and health.
+//! The operators' HTTP API on a Unix socket and over TCP, and the listener of metrics and health.
 //!
 //! Inputs: requests of operators and monitoring, and control's [`crate::control::Handle`]. Outputs: JSON views,
 //! `application/problem+json` errors, Server-Sent Events, the metrics page. It decides nothing: an order goes to control
@@ -7,14 +7,23 @@
 mod api;
 mod body;
 mod events;
+mod gate;
+mod hosts;
+mod identity;
 mod listener;
 mod openapi;
 mod orders;
+mod patience;
+mod people;
 mod problem;
 mod serve;
+mod tcp;
+mod visitors;
 mod watch;
 
+pub use api::AdminApi;
 pub use body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody};
 pub use listener::AdminSocket;
 pub use problem::{PROBLEM, Problem};
+pub use tcp::{AdminTcp, AdminTls};
 pub use watch::{Sources, WatchListener};

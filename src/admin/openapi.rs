@@ -7,15 +7,26 @@
 use super::{
     api::{Journal, JournalQuery, Services},
     body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
-    problem::Problem,
+    orders::Taken,
+    people::People,
+    problem::{PROBLEM, Problem},
 };
-use crate::config::JSON_SCHEMA;
-use crate::model::{
-    operation::Operation,
-    view::{Rebuild, ServiceView},
+use crate::{
+    config::JSON_SCHEMA,
+    model::{
+        operation::Operation,
+        person::Caller,
+        view::{Rebuild, ServiceView},
+    },
 };
 use axum::{Json, http::header, response::IntoResponse};
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        RefOr,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
 
 /// Answers with the document.
 pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
@@ -31,29 +42,45 @@ pub(super) async fn schema() -> impl IntoResponse {
 #[openapi(
     info(
         title = "Pointsman",
-        description = "Operators' API. Reading is GET, every change is POST. Errors are application/problem+json."
+        description = "Operators' API. Reading is GET, every change is POST. Errors are application/problem+json. On the Unix socket the \
+                       kernel says who asks; over TCP a token does. Every path may answer 400 (a header), 401 (unknown caller), 403 \
+                       (not allowed), 421 (a host that isn't ours) and 429 (too often)."
     ),
     paths(
-        services,
-        service,
-        rebuild,
-        operation,
-        journal,
-        events,
-        config,
-        reload,
-        switchover,
-        failover,
-        pause,
-        resume,
-        mode,
-        drain,
-        restore,
-        this,
-        configuration_schema
-    )
+        services, service, rebuild, operation, journal, events, config, reload, switchover, failover, pause, resume,
+        mode, drain, restore, whoami, people, this, configuration_schema
+    ),
+    modifiers(&Tokens, &Problems),
+    security((), ("token" = []))
 )]
 struct Document;
+
+/// Says how a caller proves who they are.
+struct Tokens;
+
+impl utoipa::Modify for Tokens {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("token", bearer);
+    }
+}
+
+/// Gives every error its Content-Type: what isn't a success is a problem.
+struct Problems;
+
+impl utoipa::Modify for Problems {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let items = document.paths.paths.values_mut();
+        let operations = items.flat_map(|item| [&mut item.get, &mut item.post].into_iter().flatten());
+        for (status, response) in operations.flat_map(|operation| operation.responses.responses.iter_mut()) {
+            if let (false, RefOr::T(response)) = (status.starts_with('2'), response)
+                && let Some(content) = response.content.shift_remove("application/json")
+            {
+                response.content.insert(PROBLEM.to_owned(), content);
+            }
+        }
+    }
+}
 
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "This document", body = Object)))]
 fn this() {}
@@ -91,6 +118,12 @@ fn events() {}
 #[utoipa::path(get, path = "/v1/config", responses((status = 200, description = "The configuration in force", body = Object)))]
 fn config() {}
 
+#[utoipa::path(get, path = "/v1/whoami", responses((status = 200, body = Caller)))]
+fn whoami() {}
+
+#[utoipa::path(get, path = "/v1/people", responses((status = 200, body = People)))]
+fn people() {}
+
 #[utoipa::path(post, path = "/v1/reload",
     responses((status = 200, description = "{\"changes\":[…]}", body = Object), (status = 422, body = Problem)))]
 fn reload() {}
@@ -102,7 +135,7 @@ macro_rules! action {
             params(("svc" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
             responses(
                 (status = 200, description = "Done, or a dry run that would be", body = Operation),
-                (status = 202, description = "Runs on past `wait`, or waits for a second person"),
+                (status = 202, description = "Runs on past `wait`, or waits for a second person", body = Taken),
                 (status = 400, body = Problem), (status = 404, body = Problem),
                 (status = 409, description = "Another operation runs, or the epoch moved", body = Problem),
                 (status = 422, description = "Refused by guards, or the key was used for another request", body = Problem),
@@ -128,7 +161,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 17, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 19, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }
@@ -140,6 +173,7 @@ mod tests {
             assert!(schemas["ServiceView"]["properties"][field].is_object(), "{field}");
         }
         assert!(schemas["Operation"]["properties"]["client_stall_ms"].is_object());
+        assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
         assert!(schemas["Change"].is_object() && schemas["Problem"].is_object());
     }
 }

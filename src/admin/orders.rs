@@ -1,7 +1,7 @@
 //! POST on a service: an order to control, and what its answer is in HTTP.
 
 use super::{
-    api::{Actor, Api},
+    api::Api,
     body::{Wish, wish},
     problem::Problem,
 };
@@ -9,8 +9,9 @@ use crate::{
     control::{Key, OrderReply},
     model::{
         guard::Guard,
-        name::ServiceName,
+        name::{OperationId, ServiceName},
         operation::{Operation, Order, Outcome},
+        person::{Caller, Role},
     },
 };
 use axum::{
@@ -20,6 +21,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{fmt::Write, sync::Arc};
 
@@ -28,18 +30,38 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest key.
 const LONGEST_KEY: usize = 255;
 
+/// The body of a 202: an order that was taken and has not ended.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(super) enum Taken {
+    /// It runs on; `GET /v1/operations/{id}` tells how it ends.
+    Running {
+        /// Of the operation.
+        #[schema(value_type = String)]
+        id: OperationId,
+        /// The service.
+        #[schema(value_type = String)]
+        svc: ServiceName,
+        /// `running`.
+        outcome: Outcome,
+    },
+    /// The operation as it stands: it waits for a second person.
+    Waiting(Box<Operation>),
+}
+
 /// `POST /v1/services/{svc}/{action}`.
 pub(super) async fn order(
     State(api): State<Arc<Api>>,
-    Extension(Actor(actor)): Extension<Actor>,
+    Extension(caller): Extension<Caller>,
     Path((svc, action)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    caller.may(Role::Operator)?;
     let Wish { command, reason, if_epoch, overrides, wait } = wish(&action, &body)?;
     let key = key(&headers, &svc, &action, &body)?;
     let svc = ServiceName::from(svc);
-    let order = Order { if_epoch, overrides, ..Order::new(command, actor, reason) };
+    let order = Order { if_epoch, overrides, ..Order::new(command, caller.name, reason) };
     answer(&svc, api.handle.order(&svc, order, wait, key).await)
 }
 
@@ -64,8 +86,8 @@ fn answer(svc: &ServiceName, reply: OrderReply) -> Result<Response, Problem> {
     match reply {
         OrderReply::Ended(operation) => ended(*operation),
         OrderReply::Running(id) => {
-            let body = serde_json::json!({ "id": id, "svc": svc, "outcome": Outcome::Running });
-            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+            let taken = Taken::Running { id, svc: svc.clone(), outcome: Outcome::Running };
+            Ok((StatusCode::ACCEPTED, Json(taken)).into_response())
         }
         OrderReply::UnknownService => Err(Problem::not_found(format!("no service {svc}"))),
         OrderReply::UnknownCluster(cluster) => {
@@ -92,7 +114,9 @@ fn ended(operation: Operation) -> Result<Response, Problem> {
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
     let (status, word, title) = match operation.outcome {
         Outcome::Done => return Ok(Json(operation).into_response()),
-        Outcome::Running | Outcome::Waiting => return Ok((StatusCode::ACCEPTED, Json(operation)).into_response()),
+        Outcome::Running | Outcome::Waiting => {
+            return Ok((StatusCode::ACCEPTED, Json(Taken::Waiting(Box::new(operation)))).into_response());
+        }
         Outcome::Refused if operation.guards.iter().any(conflict) => {
             (StatusCode::CONFLICT, "conflict", "Refused: another operation runs, or the epoch moved")
         }

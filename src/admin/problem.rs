@@ -1,6 +1,6 @@
 //! `application/problem+json` (RFC 9457): what every error of the API looks like.
 
-use crate::model::{guard::Refusal, operation::Operation};
+use crate::model::{guard::Refusal, operation::Operation, person::TooLittle};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -59,6 +59,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
 
+    /// 403: it is known who asks, and they may not.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
+    }
+
     /// An operation that ended otherwise than asked for.
     pub fn of_operation(status: StatusCode, word: &str, title: &str, operation: Operation) -> Self {
         let detail = if operation.detail.is_empty() {
@@ -71,6 +76,12 @@ impl Problem {
             operation: Some(Box::new(operation)),
             ..Self::new(status, word, title, detail)
         }
+    }
+}
+
+impl From<TooLittle> for Problem {
+    fn from(why: TooLittle) -> Self {
+        Self::forbidden(why.to_string())
     }
 }
 

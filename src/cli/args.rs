@@ -8,9 +8,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 #[derive(Debug, Parser)]
 #[command(name = "pointsman", version, propagate_version = true, arg_required_else_help = true)]
 pub(super) struct Arguments {
-    /// Where the admin API is: unix:PATH or <http://HOST:PORT>.
-    #[arg(long, global = true, env = "POINTSMAN_ADMIN", default_value = "unix:/run/pointsman/admin.sock")]
-    pub(super) admin: String,
+    #[command(flatten)]
+    pub(super) access: super::access::Access,
     /// No colours (also: the variable `NO_COLOR`).
     #[arg(long, global = true)]
     pub(super) no_color: bool,
@@ -63,8 +62,8 @@ pub(super) enum Sub {
     Approve(Later),
     #[command(hide = true)]
     Withdraw(Later),
-    #[command(hide = true)]
-    Token(Later),
+    /// Make a token for a person, and the lines of the configuration that let it in.
+    Token(super::token::TokenFor),
     #[command(hide = true)]
     Site(Later),
     #[command(hide = true)]
@@ -353,6 +352,9 @@ mod tests {
             "pointsman switchover cart --override fit",
             "pointsman switchover",
             "pointsman history --kind gossip",
+            "pointsman token",
+            "pointsman token ann --role king",
+            "pointsman status --client-key k",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -362,6 +364,8 @@ mod tests {
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
             "pointsman audit verify --head 3:ab",
+            "pointsman token ann --role approver --json",
+            "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",
             "pointsman history cart --kind refusal --after 7 --limit 3",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");

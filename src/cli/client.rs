@@ -1,6 +1,7 @@
-//! A small HTTP client for the admin API: one connection a request, over a Unix socket or TCP.
+//! A small HTTP client for the admin API: one connection a request, over a Unix socket, TCP or TLS.
 
 use super::exit::Exit;
+use crate::net::ClientTls;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Request, StatusCode, client::conn::http1, header};
@@ -12,6 +13,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
     time::timeout,
 };
+use tokio_rustls::client::TlsStream;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -28,8 +30,12 @@ enum Address {
 }
 
 /// A way to one Pointsman.
-#[derive(Clone, Debug)]
-pub(super) struct Client(Address);
+#[derive(Clone)]
+pub(super) struct Client {
+    address: Address,
+    tls: Option<ClientTls>,
+    token: Option<String>,
+}
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -81,29 +87,51 @@ impl fmt::Display for Lost {
 }
 
 impl Client {
-    /// A client of `unix:PATH` or `http://HOST:PORT`.
+    /// A client of `unix:PATH`, `http://HOST:PORT` or `https://HOST:PORT`, which takes [`Client::secured`] as well.
     pub(super) fn new(address: &str) -> Result<Self, String> {
         if let Some(path) = address.strip_prefix("unix:") {
-            return Ok(Self(Address::Unix(path.into())));
+            return Ok(Self::of(Address::Unix(path.into())));
         }
-        let rest = address.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+        let rest = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
+        let rest = rest.map(|rest| rest.trim_end_matches('/'));
         let valid = |rest: &&str| {
             rest.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
         };
         match rest.filter(valid) {
-            Some(rest) => Ok(Self(Address::Tcp(rest.to_owned()))),
-            None => Err(format!("--admin {address:?}: neither unix:PATH nor http://HOST:PORT")),
+            Some(rest) => Ok(Self::of(Address::Tcp(rest.to_owned()))),
+            None => Err(format!("--admin {address:?}: neither unix:PATH nor http://HOST:PORT nor https://HOST:PORT")),
         }
+    }
+
+    fn of(address: Address) -> Self {
+        Self { address, tls: None, token: None }
+    }
+
+    /// The same by TLS.
+    pub(super) fn secured(self, tls: ClientTls) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// The same with a token.
+    pub(super) fn known_by(self, token: Option<String>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// The host that it asks over a network.
+    pub(super) fn host(&self) -> Option<&str> {
+        let Address::Tcp(address) = &self.address else { return None };
+        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+        Some(host.trim_start_matches('[').trim_end_matches(']'))
     }
 
     /// A client of a TCP address.
     pub(super) fn tcp(address: std::net::SocketAddr) -> Self {
-        Self(Address::Tcp(address.to_string()))
+        Self::of(Address::Tcp(address.to_string()))
     }
 
     /// Asks.
     pub(super) async fn get(&self, path: &str) -> Result<Reply, Lost> {
-        self.send(request("GET", path, Bytes::new(), None), ANSWER).await
+        self.send(self.request("GET", path, Bytes::new(), None), ANSWER).await
     }
 
     /// Asks, and reads the answer as a value. What isn't a success comes as its exit code, already complained about.
@@ -121,29 +149,59 @@ impl Client {
 
     /// Orders: `body` is JSON. `time` is how long the answer may take.
     pub(super) async fn post(&self, path: &str, body: Bytes, key: Option<&str>, time: Duration) -> Result<Reply, Lost> {
-        self.send(request("POST", path, body, key), time).await
+        self.send(self.request("POST", path, body, key), time).await
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        key: Option<&str>,
+    ) -> Result<Request<Full<Bytes>>, String> {
+        let host = match &self.address {
+            Address::Unix(_) => "localhost",
+            Address::Tcp(address) => address,
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        request.body(Full::new(body)).map_err(|error| format!("this can't be asked: {error}"))
     }
 
     async fn send(&self, request: Result<Request<Full<Bytes>>, String>, time: Duration) -> Result<Reply, Lost> {
         let request = request.map_err(Lost::NoAnswer)?;
         let connecting = async {
-            match &self.0 {
-                Address::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
-                Address::Tcp(address) => TcpStream::connect(address).await.map(Stream::Tcp),
+            match (&self.address, &self.tls) {
+                (Address::Unix(path), _) => UnixStream::connect(path).await.map(Stream::Unix),
+                (Address::Tcp(address), None) => TcpStream::connect(address).await.map(Stream::Tcp),
+                (Address::Tcp(address), Some(tls)) => {
+                    let stream = TcpStream::connect(address).await?;
+                    tls.connect_async(stream, address).await.map(|stream| Stream::Tls(Box::new(stream)))
+                }
             }
         };
         let stream = timeout(CONNECT, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match stream.map_err(|error| self.unconnected(&error))? {
             Stream::Unix(stream) => self.exchange(stream, request, time).await,
             Stream::Tcp(stream) => self.exchange(stream, request, time).await,
+            Stream::Tls(stream) => self.exchange(stream, request, time).await,
         }
     }
 
     fn unconnected(&self, error: &io::Error) -> Lost {
         match error.kind() {
-            io::ErrorKind::PermissionDenied => {
-                Lost::NotAllowed(format!("{self}: not allowed ({error}); root and the user that Pointsman runs as may"))
-            }
+            io::ErrorKind::PermissionDenied => Lost::NotAllowed(format!(
+                "{self}: not allowed ({error}); root and the user that Pointsman runs as may, and the people of [[admin.people]]"
+            )),
             _ => Lost::NoAnswer(format!(
                 "no Pointsman answers at {self} ({error}); is it running, and is --admin or POINTSMAN_ADMIN right?"
             )),
@@ -171,9 +229,10 @@ impl Client {
 
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-            Address::Tcp(address) => write!(f, "http://{address}"),
+        match (&self.address, &self.tls) {
+            (Address::Unix(path), _) => write!(f, "unix:{}", path.display()),
+            (Address::Tcp(address), None) => write!(f, "http://{address}"),
+            (Address::Tcp(address), Some(_)) => write!(f, "https://{address}"),
         }
     }
 }
@@ -181,18 +240,7 @@ impl fmt::Display for Client {
 enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
-}
-
-fn request(method: &str, path: &str, body: Bytes, key: Option<&str>) -> Result<Request<Full<Bytes>>, String> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, "localhost")
-        .header(header::CONTENT_TYPE, "application/json");
-    if let Some(key) = key {
-        request = request.header("idempotency-key", key);
-    }
-    request.body(Full::new(body)).map_err(|error| format!("this can't be asked: {error}"))
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// A name as one segment of a path: everything but letters, digits, `-`, `_` and `.` is escaped.
@@ -216,9 +264,10 @@ mod tests {
 
     #[test]
     fn addresses() {
-        assert_eq!(Client::new("unix:/a/b").expect("valid").0, Address::Unix("/a/b".into()));
+        assert_eq!(Client::new("unix:/a/b").ok().map(|client| client.address), Some(Address::Unix("/a/b".into())));
         assert_eq!(Client::new("http://[::1]:9320/").expect("valid").to_string(), "http://[::1]:9320");
-        for bad in ["", "/a/b", "http://host", "http://:1", "https://h:1", "http://h:x"] {
+        assert_eq!(Client::new("https://[::1]:9320").expect("valid").host(), Some("::1"));
+        for bad in ["", "/a/b", "http://host", "http://:1", "ftp://h:1", "http://h:x"] {
             assert!(Client::new(bad).is_err(), "{bad}");
         }
         assert_eq!(segment("a b/ü"), "a%20b%2F%C3%BC");

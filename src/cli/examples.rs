@@ -32,6 +32,11 @@ const EXAMPLES: &[Example] = &[
     ("history", "pointsman history --kind refusal", "what was not done, and why"),
     ("operation", "pointsman operation cart-17", "how an operation stands, or how it ended"),
     ("rebuild", "pointsman rebuild cart 10.0.0.5:6379", "what that node alone holds, and how it becomes a standby"),
+    (
+        "token",
+        "pointsman token ann --role approver > ann.token",
+        "the token, once, and the lines for the configuration",
+    ),
     ("reload", "pointsman reload", "read the configuration file again"),
     ("healthcheck", "pointsman healthcheck", "exit code 0: a service can be served"),
     ("healthcheck", "pointsman healthcheck --live --listen 127.0.0.1:9321", "exit code 0: the process lives"),

@@ -53,7 +53,7 @@ pub(super) fn code(outcome: Option<Outcome>, status: u16) -> Exit {
         None => match status {
             200..=299 => Exit::Done,
             401 | 403 => Exit::NotAllowed,
-            409 | 422 => Exit::Refused,
+            409 | 422 | 429 => Exit::Refused,
             400..=499 => Exit::Usage,
             _ => Exit::Unknown,
         },
@@ -89,6 +89,9 @@ mod tests {
             (None, 401, 77),
             (None, 409, 3),
             (None, 422, 3),
+            (None, 429, 3),
+            (None, 415, 2),
+            (None, 421, 2),
             (None, 408, 2),
             (None, 413, 2),
             (None, 500, 5),

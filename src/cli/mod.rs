@@ -3,6 +3,7 @@
 //! Inputs: arguments, the environment, the API's answers. Outputs: text or JSON on standard output, complaints on standard
 //! error, an exit code that tells the truth. It never reads Pointsman's files behind the API's back.
 
+mod access;
 mod args;
 mod check;
 mod client;
@@ -32,6 +33,7 @@ mod run;
 mod status;
 mod switchover;
 mod table;
+mod token;
 mod watch;
 
 use args::{Arguments, Sub};
@@ -52,12 +54,11 @@ pub fn main() -> ExitCode {
         Sub::Demo(options) => crate::demo::main(&options),
         Sub::Completions(options) => completions::run(&options),
         Sub::Man(options) => man::run(&options),
+        Sub::Token(options) => token::run(&options).into(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Token(_) | Sub::Site(_) | Sub::Audit(_)) => {
-            reserved::refuse(sub).into()
-        }
+        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Site(_) | Sub::Audit(_)) => reserved::refuse(sub).into(),
         sub => {
-            let client = match Client::new(&arguments.admin) {
+            let client = match arguments.access.client() {
                 Ok(client) => client,
                 Err(message) => return exit::complain(Exit::Usage, &message).into(),
             };

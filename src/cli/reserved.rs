@@ -10,7 +10,6 @@ pub(super) fn refuse(sub: &Sub) -> Exit {
     let (name, rest) = match sub {
         Sub::Approve(later) => ("approve", later),
         Sub::Withdraw(later) => ("withdraw", later),
-        Sub::Token(later) => ("token", later),
         Sub::Site(later) => ("site", later),
         Sub::Audit(later) => ("audit", later),
         _ => return complain(Exit::Usage, "no such command"),

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::admin::{Admin, Person};
 use super::schema::{
-    Admin, Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser, Search,
+    Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser, Search,
     Service, Telemetry, User,
 };
 use super::units::{show_duration, show_size};
@@ -117,13 +118,13 @@ fn compare(service: Option<&ServiceName>, prefix: &str, old: &Items, new: &Items
 // The functions below take their structures apart by name, so that a new setting can't be forgotten here.
 
 fn process(config: &Config) -> Items {
-    let Config { state_dir, grace, workers, admin: Admin { socket }, telemetry, services: _ } = config;
+    let Config { state_dir, grace, workers, admin, telemetry, services: _ } = config;
     let Telemetry { listen, log, log_format } = telemetry;
     let mut all = Items::new();
     let fixed = Effect::NeedsRestart;
     put(&mut all, fixed, "state_dir", state_dir.display());
     put(&mut all, fixed, "workers", workers);
-    put(&mut all, fixed, "admin.socket", socket.display());
+    put_admin(&mut all, admin);
     put(&mut all, fixed, "telemetry.listen", listen);
     put(&mut all, fixed, "telemetry.log_format", word(log_format));
     put(&mut all, fixed, "telemetry.log", log);
@@ -150,12 +151,8 @@ fn items(service: &Service) -> Items {
     if !on_call.is_empty() {
         put(&mut all, live, "on_call", on_call);
     }
-    if let Some(ListenerTls { certificate, key, client_ca }) = tls {
-        put(&mut all, live, "tls.certificate", certificate.display());
-        put(&mut all, live, "tls.key", key.display());
-        if let Some(path) = client_ca {
-            put(&mut all, live, "tls.client_ca", path.display());
-        }
+    if let Some(tls) = tls {
+        put_listener_tls(&mut all, "", tls);
     }
     if let Some(tls) = node_tls {
         put_node_tls(&mut all, tls);
@@ -190,6 +187,41 @@ fn items(service: &Service) -> Items {
         put(&mut all, live, &format!("clusters.{}", cluster.name), cluster_text(cluster));
     }
     all
+}
+
+fn put_admin(all: &mut Items, admin: &Admin) {
+    let Admin { socket, listen, allowed_hosts, tls, people } = admin;
+    put(all, Effect::NeedsRestart, "admin.socket", socket.display());
+    if let Some(listen) = listen {
+        put(all, Effect::NeedsRestart, "admin.listen", listen);
+    }
+    if !allowed_hosts.is_empty() {
+        put(all, Effect::Live, "admin.allowed_hosts", allowed_hosts.join(", "));
+    }
+    if let Some(tls) = tls {
+        put_listener_tls(all, "admin.", tls);
+    }
+    for Person { name, role, uid, gid, tokens } in people {
+        let id = |what: &str, id: &Option<u32>| id.map_or_else(String::new, |id| format!(", {what} {id}"));
+        let many = match tokens.len() {
+            0 => String::new(),
+            1 => ", a token".to_owned(),
+            many => format!(", {many} tokens"),
+        };
+        let shown = format!("{role}{}{}{many}", id("uid", uid), id("gid", gid));
+        let hashes: Vec<u8> = tokens.iter().flat_map(|hash| hash.0).collect();
+        let item = Item { shown, secret: Some(Secret::new(hashes)), effect: Effect::Live };
+        all.insert(format!("admin.people.{name}"), item);
+    }
+}
+
+fn put_listener_tls(all: &mut Items, prefix: &str, tls: &ListenerTls) {
+    let ListenerTls { certificate, key, client_ca } = tls;
+    put(all, Effect::Live, &format!("{prefix}tls.certificate"), certificate.display());
+    put(all, Effect::Live, &format!("{prefix}tls.key"), key.display());
+    if let Some(path) = client_ca {
+        put(all, Effect::Live, &format!("{prefix}tls.client_ca"), path.display());
+    }
 }
 
 fn put_node_tls(all: &mut Items, tls: &NodeTls) {

@@ -3,6 +3,7 @@
 //! Input: one TOML file and what it names. Output: `Config`, or problems with their places. Never: the network, a panic
 //! on any file, a secret in anything printed.
 
+mod admin;
 mod diff;
 mod load;
 mod lookup;
@@ -14,6 +15,7 @@ mod source;
 mod table;
 pub mod units;
 
+pub use admin::{Admin, Person, TokenHash};
 pub use diff::{Change, Effect, diff};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
@@ -22,7 +24,7 @@ pub use problem::{Code, Problem, Severity, to_json};
 pub const JSON_SCHEMA: &str = include_str!("../../config/pointsman.schema.json");
 
 pub use schema::{
-    Admin, AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat,
-    Node, NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Telemetry,
-    Unfenced, User,
+    AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat, Node,
+    NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Telemetry, Unfenced,
+    User,
 };

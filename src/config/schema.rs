@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::admin::Admin;
 use crate::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use crate::model::secret::Secret;
 
@@ -32,19 +33,6 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The services in the order of the file; at least one, and no name twice.
     pub services: Vec<Service>,
-}
-
-/// `[admin]`: the operators' way in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// The Unix socket of the admin API. Default `/run/pointsman/admin.sock`. Needs a restart to change.
-    pub socket: PathBuf,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self { socket: PathBuf::from("/run/pointsman/admin.sock") }
-    }
 }
 
 /// `[telemetry]`: metrics, health and logs.

@@ -1,6 +1,6 @@
 //! The configuration in force as JSON, with every default filled in and without secrets.
 
-use crate::config::{Cluster, Config, Service, units::show_duration};
+use crate::config::{Admin, Cluster, Config, ListenerTls, Person, Service, units::show_duration};
 use serde_json::{Value, json};
 
 /// The whole configuration; a password appears only as the fact that there is one.
@@ -11,7 +11,7 @@ pub(super) fn json(config: &Config) -> Value {
         "state_dir": config.state_dir,
         "grace": show_duration(config.grace),
         "workers": config.workers,
-        "admin": { "socket": config.admin.socket },
+        "admin": admin(&config.admin),
         "telemetry": {
             "listen": config.telemetry.listen.to_string(),
             "log": config.telemetry.log,
@@ -19,6 +19,26 @@ pub(super) fn json(config: &Config) -> Value {
         },
         "services": services,
     })
+}
+
+/// Of tokens only their number: a hash is no secret, and nobody needs to read it here.
+fn admin(admin: &Admin) -> Value {
+    let person = |person: &Person| {
+        json!({
+            "name": person.name, "role": person.role, "uid": person.uid, "gid": person.gid, "tokens": person.tokens.len(),
+        })
+    };
+    json!({
+        "socket": admin.socket,
+        "listen": admin.listen.map(|listen| listen.to_string()),
+        "allowed_hosts": admin.allowed_hosts,
+        "tls": admin.tls.as_ref().map(listener_tls),
+        "people": admin.people.iter().map(person).collect::<Vec<_>>(),
+    })
+}
+
+fn listener_tls(tls: &ListenerTls) -> Value {
+    json!({ "certificate": tls.certificate, "key": tls.key, "client_ca": tls.client_ca })
 }
 
 fn service(service: &Service) -> Value {
@@ -34,9 +54,7 @@ fn service(service: &Service) -> Value {
         "max_connections": service.max_connections,
         "client_buffer": service.client_buffer,
         "on_call": service.on_call,
-        "tls": service.tls.as_ref().map(|tls| json!({
-            "certificate": tls.certificate, "key": tls.key, "client_ca": tls.client_ca,
-        })),
+        "tls": service.tls.as_ref().map(listener_tls),
         "node_tls": service.node_tls.as_ref().map(|tls| json!({
             "ca": tls.ca, "server_name": tls.server_name,
             "certificate": tls.identity.as_ref().map(|identity| &identity.certificate),

@@ -5,15 +5,18 @@
 
 use super::{
     desk::{Desk, OrderRequest, RebuildRequest, Reply, Request, Shared},
-    feed::{Feed, Subscription},
+    feed::Follower,
 };
-use crate::model::{
-    error::StoreError,
-    name::{ClusterName, NodeAddress, OperationId, ServiceName},
-    operation::{Command, Operation, Order, Outcome},
-    record::{Change, Record, RecordKind},
-    route::Mode,
-    view::{Rebuild, ServiceView},
+use crate::{
+    config::Config,
+    model::{
+        error::StoreError,
+        name::{ClusterName, NodeAddress, OperationId, ServiceName},
+        operation::{Command, Operation, Order, Outcome},
+        record::{Change, Record, RecordKind},
+        route::Mode,
+        view::{Rebuild, ServiceView},
+    },
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -225,8 +228,8 @@ impl Handle {
     }
 
     /// Events from now on, and those after `last` (a `Last-Event-ID`) that are still remembered.
-    pub fn events(&self, last: Option<u64>) -> Subscription {
-        self.feed().subscribe(last)
+    pub fn follow(&self, last: Option<u64>) -> Follower {
+        self.shared.feed.follow(last)
     }
 
     /// Reads the configuration file again and applies it live: one line a change. Or nothing changed, and one line a
@@ -238,6 +241,11 @@ impl Handle {
             return Err(vec![STOPPING.to_owned()]);
         }
         answer.await.unwrap_or_else(|_| Err(vec![STOPPING.to_owned()]))
+    }
+
+    /// The configuration in force.
+    pub fn configuration(&self) -> Arc<Config> {
+        self.shared.config.load_full()
     }
 
     /// The configuration in force, with every default, without secrets.
@@ -290,10 +298,6 @@ impl Handle {
 
     fn desk(&self, name: &ServiceName) -> Option<Arc<Desk>> {
         self.shared.desks.load().iter().find(|desk| desk.name == *name).cloned()
-    }
-
-    fn feed(&self) -> &Feed {
-        &self.shared.feed
     }
 }
 

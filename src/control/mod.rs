@@ -23,7 +23,7 @@ mod workshop;
 
 #[cfg(debug_assertions)]
 pub use crash::CRASH_POINTS;
-pub use feed::{Event, Numbered, Subscription};
+pub use feed::{Event, Follower, Next, Numbered};
 pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply, RebuildReply};
 pub use supervisor::{Parts, start};
-pub use workshop::Workshop;
+pub use workshop::{Commit, Workshop};

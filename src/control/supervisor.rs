@@ -249,6 +249,7 @@ impl Supervisor {
             .unwrap_or_else(|error| Err(vec![format!("the configuration could not be read: {error}")]))?;
         let old = self.shared.config.load_full();
         let plan = reload::plan(&old, &new, &self.shared.coordinator.state().services)?;
+        let commit = self.workshop.admin(&new.admin).map_err(|error| vec![error])?;
         let mut kept = Vec::new();
         for service in &plan.keep {
             let store = self.workshop.store(&new, service).map_err(|error| vec![error])?;
@@ -265,6 +266,7 @@ impl Supervisor {
             self.remove(name);
         }
         self.shared.config.store(Arc::new(new));
+        commit();
         self.reorder();
         Ok(plan.changes)
     }

@@ -4,11 +4,14 @@
 //! needs by name. All methods may block for file I/O; control calls them where that delays nothing.
 
 use crate::{
-    config::{Config, Service},
+    config::{Admin, Config, Service},
     route::Board,
     store::Store,
 };
 use std::sync::Arc;
+
+/// What is ready and takes effect when this is called.
+pub type Commit = Box<dyn FnOnce() + Send>;
 
 /// Builds what a service needs, and opens it to applications.
 pub trait Workshop: Send + Sync {
@@ -25,6 +28,10 @@ pub trait Workshop: Send + Sync {
     /// Applies changed settings: listeners are added and closed, certificates read again; sessions stay. On an error
     /// nothing has changed.
     fn change(&self, service: &Service) -> Result<(), String>;
+
+    /// Makes ready what changed of the operators' own listeners, certificates read again, and hands over what puts it in force:
+    /// nothing has changed until then.
+    fn admin(&self, admin: &Admin) -> Result<Commit, String>;
 
     /// Closes a service's listeners; its sessions end at their next safe point.
     fn close(&self, service: &Service);

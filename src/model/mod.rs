@@ -10,6 +10,7 @@ pub mod lineage;
 pub mod name;
 pub mod observation;
 pub mod operation;
+pub mod person;
 pub mod record;
 pub mod route;
 pub mod secret;

@@ -68,15 +68,28 @@ impl ClientTls {
 
     /// A session towards `address`, whose host is expected in the certificate unless `server_name` is configured.
     pub(super) fn session(&self, address: &str) -> Result<Connection, String> {
-        let name = if let Some(name) = &self.server_name {
-            name.clone()
-        } else {
-            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} can't stand in a certificate"))?
-        };
-        let session = ClientConnection::new(self.config.clone(), name).map_err(|error| error.to_string())?;
-        Ok(session.into())
+        let session = ClientConnection::new(self.config.clone(), self.name(address)?);
+        Ok(session.map_err(|error| error.to_string())?.into())
+    }
+
+    fn name(&self, address: &str) -> Result<ServerName<'static>, String> {
+        if let Some(name) = &self.server_name {
+            return Ok(name.clone());
+        }
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        ServerName::try_from(host.to_owned()).map_err(|_| format!("{host:?} can't stand in a certificate"))
+    }
+
+    /// Shakes hands on a connection to `address`, for an HTTP client that wants a stream of tokio's own kind. Unbounded in time: the
+    /// caller's limit ends it.
+    pub async fn connect_async(
+        &self,
+        socket: TcpStream,
+        address: &str,
+    ) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let name = self.name(address).map_err(io::Error::other)?;
+        tokio_rustls::TlsConnector::from(self.config.clone()).connect(name, socket).await
     }
 }
 
@@ -111,6 +124,11 @@ impl ServerTls {
     pub async fn accept(&self, socket: TcpStream) -> io::Result<Stream> {
         let session = ServerConnection::new(self.config.clone()).map_err(io::Error::other)?;
         Ok(Stream::Tls(Box::new(TlsStream::handshake(socket, session.into()).await?)))
+    }
+
+    /// The same for an HTTP server that wants a stream of tokio's own kind.
+    pub async fn accept_async(&self, socket: TcpStream) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+        tokio_rustls::TlsAcceptor::from(self.config.clone()).accept(socket).await
     }
 }
 

@@ -20,6 +20,7 @@ mod pace;
 mod pool;
 mod question;
 mod redis;
+mod seat;
 mod worker;
 
 pub use counters::{BOUNDS_US, Counters, Outcome, Snapshot};

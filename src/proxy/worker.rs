@@ -112,8 +112,8 @@ enum Lane {
 impl Lane {
     fn set_node_tls(&self, tls: Option<ClientTls>) {
         match self {
-            Self::Redis(lane) => lane.set_node_tls(tls),
-            Self::Mysql(lane) => lane.set_node_tls(tls),
+            Self::Redis(lane) => lane.seat.set_node_tls(tls),
+            Self::Mysql(lane) => lane.seat.set_node_tls(tls),
             Self::Elastic(lane) => lane.set_node_tls(tls),
         }
     }

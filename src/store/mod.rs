@@ -4,6 +4,7 @@
 //! and never decides.
 
 pub mod elastic;
+mod likeness;
 pub mod mysql;
 pub mod redis;
 

@@ -3,7 +3,7 @@
 //! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
-use super::families::Family;
+use super::{admin::AdminCounts, families::Family};
 use crate::model::{
     guard::Guard,
     name::{Kind, ServiceName},
@@ -29,6 +29,7 @@ pub struct Metrics {
     phases: HistogramVec,
     last_switch: GaugeVec,
     refusals: IntCounterVec,
+    pub(super) admin: AdminCounts,
 }
 
 impl Metrics {
@@ -75,7 +76,8 @@ impl Metrics {
         }
         // Whoever runs has loaded a good configuration; a bad reload sets it to 0.
         reload_success.set(1);
-        Self { registry, reload_success, switches, phases, last_switch, refusals }
+        let admin = AdminCounts::register(&registry);
+        Self { registry, reload_success, switches, phases, last_switch, refusals, admin }
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each

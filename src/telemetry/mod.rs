@@ -5,12 +5,14 @@
 //! Output: the Prometheus text format. There are no statics: whoever counts is handed a [`Metrics`]. Never in here:
 //! a listener (that is admin's), a decision, a lock that a worker could wait for.
 
+mod admin;
 mod families;
 mod logging;
 mod metrics;
 mod process;
 mod scrape;
 
+pub use admin::Denial;
 pub use logging::{LogError, start_logging};
 pub use metrics::Metrics;
 pub use scrape::{CONTENT_TYPE, Traffic, render};

@@ -66,7 +66,8 @@ impl Rig {
         let (primary, replica) = RedisServer::pair("redis7");
         let nodes = [primary.address(), replica.address()];
         let services = format!(
-            "[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\non_call = \"cache team\"\n\
+            "[[admin.people]]\nname = \"ann\"\nrole = \"operator\"\nuid = 61234\n\
+             [services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\non_call = \"cache team\"\n\
              [[services.cart.clusters]]\nname = \"main\"\nsite = \"east\"\nnodes = [\"{}\"]\n\
              [[services.cart.clusters]]\nname = \"spare\"\nsite = \"west\"\nnodes = [\"{}\"]\n",
             free_port(),
@@ -191,6 +192,8 @@ impl Talk<'_> {
         self.get("/openapi.json", "/openapi.json", 200);
         self.get("/schema.json", "/schema.json", 200);
         self.get("/v1/config", "/v1/config", 200);
+        self.get("/v1/whoami", "/v1/whoami", 200);
+        self.get("/v1/people", "/v1/people", 200);
         self.get("/v1/services", "/v1/services", 200);
         self.get("/v1/services/{svc}", "/v1/services/cart", 200);
         self.get("/v1/services/{svc}", "/v1/services/nobody", 404);

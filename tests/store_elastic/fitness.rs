@@ -1,6 +1,6 @@
 //! What a comparison of two clusters names.
 
-use super::setup::store_of;
+use super::setup::{is_fit, probe_until, store_of};
 use crate::{common::search_server::SearchCluster, require_server};
 use pointsman::{
     model::guard::Guard,
@@ -96,4 +96,24 @@ async fn two_clusters_of_opensearch_2_are_compared() {
 async fn two_clusters_of_elasticsearch_7_are_compared() {
     require_server!("elasticsearch7");
     compared("elasticsearch7").await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_serves_nobody_is_kept_warm_by_a_few_reads() {
+    require_server!("opensearch2");
+    let cluster = SearchCluster::start("opensearch2", 1);
+    let store = store_of(&cluster, "[\"127.0.0.1:1\"]", "");
+    cluster.create_index("orders", 0);
+    cluster.call("PUT", "/orders/_doc/1?refresh=true", r#"{"price":1}"#).good();
+    probe_until(&store, &cluster, "it is fit", is_fit).await;
+    let searches = || {
+        let stats = cluster.call("GET", "/orders/_stats/search,get,indexing", "").good().json();
+        let total = &stats["_all"]["primaries"];
+        assert_eq!(total["indexing"]["index_total"], 1, "nothing is written");
+        (total["search"]["query_total"].as_u64().unwrap(), total["get"]["missing_total"].as_u64().unwrap())
+    };
+    let before = searches();
+    store.fitness(&cluster.address(0).into()).await.expect("facts");
+    let after = searches();
+    assert_eq!((after.0 - before.0, after.1 - before.1), (6, 3), "two searches and a get, three times");
 }

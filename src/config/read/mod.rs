@@ -4,6 +4,7 @@
 //! was reported. Never: network I/O; files are opened only where secrets are asked for.
 
 mod access;
+mod admin;
 mod clusters;
 mod places;
 mod search;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use super::load::Options;
 use super::problem::{Code, Problem};
-use super::schema::{Admin, Config, Listen, LogFormat, Telemetry};
+use super::schema::{Config, Listen, LogFormat, Telemetry};
 use super::source::Source;
 use super::table::{Field, Sink, Table};
 use super::units::{self, Invalid, shown};
@@ -64,7 +65,7 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
     let state_dir = root.get("state_dir").and_then(|field| r.path(&field));
     let grace = root.get("grace").and_then(|field| field.duration(&mut r.sink, &TO_A_DAY));
     let workers = root.get("workers").and_then(|field| field.integer(&mut r.sink, 1..=MAX_WORKERS));
-    let admin = admin(root.section(&mut r.sink, "admin"), r);
+    let admin = admin::admin(root.section(&mut r.sink, "admin"), r);
     let telemetry = telemetry(root.section(&mut r.sink, "telemetry"), r);
     root.reserve(&mut r.sink, "groups");
     let services = root.get("services").map(|field| field.table(&mut r.sink));
@@ -87,24 +88,6 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
 fn default_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (cores / 4).clamp(1, MAX_WORKERS as usize)
-}
-
-fn admin(mut table: Table<'_>, r: &mut Reader<'_>) -> Admin {
-    let mut admin = Admin::default();
-    if let Some(field) = table.get("socket") {
-        let path = field.string(&mut r.sink).map(units::parse_socket_path);
-        if let Some(path) = path.and_then(|path| field.accept(&mut r.sink, path)) {
-            r.places.listen(&mut r.sink, &field, &Listen::Unix(path.clone()));
-            admin.socket = path;
-        }
-    } else {
-        r.places.default_listen("admin.socket", &Listen::Unix(admin.socket.clone()));
-    }
-    for later in ["listen", "allowed_hosts", "people"] {
-        table.reserve(&mut r.sink, later);
-    }
-    table.finish(&mut r.sink);
-    admin
 }
 
 fn telemetry(mut table: Table<'_>, r: &mut Reader<'_>) -> Telemetry {

@@ -257,7 +257,7 @@ impl Session {
 
     fn nonsense(&self, lease: &Lease, why: &dyn fmt::Display) -> Trouble {
         tracing::warn!(
-            service = %self.lane.settings().name, node = %lease.node().address, %why, "a node's answer can't be understood"
+            service = %self.lane.seat.settings().name, node = %lease.node().address, %why, "a node's answer can't be understood"
         );
         Trouble::Lost
     }

@@ -8,7 +8,6 @@ use super::{
     outage::Outage,
 };
 use crate::{
-    config::Service,
     model::{
         name::NodeAddress,
         route::{Mode, Target},
@@ -16,7 +15,7 @@ use crate::{
     },
     net::ClientTls,
     protocol::elastic::refusal::Refusal,
-    proxy::{counters::Counters, desk::Desk},
+    proxy::{counters::Counters, desk::Desk, seat::Seat},
     route::{Board, View},
 };
 use std::{
@@ -45,12 +44,10 @@ pub enum Need {
 
 /// One service on one worker.
 pub struct Lane {
-    /// The worker's index.
-    pub worker: usize,
+    /// Its place at the service's board.
+    pub seat: Seat,
     /// What the worker's services share.
     pub desk: Rc<Desk>,
-    /// The service's board.
-    pub board: Arc<Board>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// How many requests may be sent again.
@@ -61,12 +58,10 @@ pub struct Lane {
     pub opening: Semaphore,
     /// Wakes the steward before its time.
     pub attend: Notify,
-    view: RefCell<Arc<View>>,
     /// Grows with each view, and whenever sessions have to look around.
     version: Cell<u64>,
     clusters: RefCell<Vec<Rc<Cluster>>>,
     routed: RefCell<Option<Rc<Cluster>>>,
-    node_tls: RefCell<Option<ClientTls>>,
     handles: RefCell<HashMap<u64, Rc<Handle>>>,
     last_id: Cell<u64>,
     /// Requests that wait in a hold, and since when the first of them does.
@@ -86,19 +81,16 @@ impl Lane {
         tls: Option<ClientTls>,
     ) -> Rc<Self> {
         let lane = Rc::new(Self {
-            worker,
+            seat: Seat::new(worker, board, tls),
             desk,
             counters,
             budget: Budget::default(),
             outage: Outage::default(),
             opening: Semaphore::new(OPENING),
             attend: Notify::new(),
-            view: RefCell::new(board.view().clone()),
-            board,
             version: Cell::new(1),
             clusters: RefCell::default(),
             routed: RefCell::default(),
-            node_tls: RefCell::new(tls),
             handles: RefCell::default(),
             last_id: Cell::new(0),
             held: Cell::new(0),
@@ -106,20 +98,14 @@ impl Lane {
             second: Cell::new(0),
             retiring: Cell::new(false),
         });
-        lane.arrange(&lane.view());
+        lane.arrange(&lane.seat.view());
         lane
-    }
-
-    /// The view that this worker acts on: the last one that its steward took from the board.
-    pub fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.borrow())
     }
 
     /// Takes the board's view, and with it the clusters and what the probes found.
     pub fn refresh(&self) -> Arc<View> {
-        let view = self.board.view().clone();
+        let view = self.seat.refresh();
         self.arrange(&view);
-        *self.view.borrow_mut() = Arc::clone(&view);
         view
     }
 
@@ -164,7 +150,7 @@ impl Lane {
         }
         let node = |address: &NodeAddress| {
             let before = known.iter().flat_map(|cluster| &cluster.nodes).find(|node| node.address == *address);
-            before.cloned().unwrap_or_else(|| Node::new(address, self.node_tls.borrow().clone()))
+            before.cloned().unwrap_or_else(|| Node::new(address, self.seat.node_tls()))
         };
         Cluster::new(name.clone(), nodes.iter().map(node).collect())
     }
@@ -172,7 +158,7 @@ impl Lane {
     /// Takes new TLS files for connections from now on.
     pub fn set_node_tls(&self, tls: Option<ClientTls>) {
         self.for_each_node(|_, node| node.set_tls(tls.clone()));
-        *self.node_tls.borrow_mut() = tls;
+        self.seat.set_node_tls(tls);
     }
 
     /// A connection for the request, if it may be sent now and one is kept; else what it needs first. Nothing waits between this and
@@ -203,7 +189,10 @@ impl Lane {
 
     /// The cluster that the request may be sent to now, and the node that is to take it.
     fn admitted(&self, ask: &Ask) -> Result<(Rc<Cluster>, usize), Need> {
-        let view = self.view.borrow();
+        self.seat.look(|view| self.admitted_by(view, ask))
+    }
+
+    fn admitted_by(&self, view: &View, ask: &Ask) -> Result<(Rc<Cluster>, usize), Need> {
         let name = view.settings.name.as_str();
         if view.route.mode == Mode::Hold {
             let run_out = self.outage.left_of(view.settings.failover.hold_timeout).is_zero();
@@ -233,9 +222,8 @@ impl Lane {
 
     /// The cluster that the route will lead to.
     pub fn next(&self) -> Option<Rc<Cluster>> {
-        let view = self.view.borrow();
-        let (target, _) = view.next.as_ref()?;
-        self.clusters.borrow().iter().find(|cluster| cluster.name == target.cluster).cloned()
+        let next = self.seat.look(|view| view.next.as_ref().map(|(target, _)| target.cluster.clone()))?;
+        self.clusters.borrow().iter().find(|cluster| cluster.name == next).cloned()
     }
 
     /// Every node of every cluster.
@@ -256,19 +244,14 @@ impl Lane {
         self.handles.borrow().values().for_each(|handle| handle.wake());
     }
 
-    /// The service's settings.
-    pub fn settings(&self) -> Arc<Service> {
-        Arc::clone(&self.view.borrow().settings)
-    }
-
     /// How long requests may wait, of the whole outage.
     pub fn patience(&self) -> Duration {
-        self.outage.left_of(self.view.borrow().settings.failover.hold_timeout)
+        self.outage.left_of(self.seat.look(|view| view.settings.failover.hold_timeout))
     }
 
     /// Requests are served.
     pub fn is_well(&self) {
-        if self.view.borrow().route.mode != Mode::Hold {
+        if self.seat.mode() != Mode::Hold {
             self.outage.ended();
         }
     }
@@ -290,7 +273,7 @@ impl Lane {
     /// Reports a signal about a cluster, by the node that stands for it.
     pub fn report(&self, signal: impl FnOnce(NodeAddress) -> Signal, cluster: &Cluster) {
         if let Some(first) = cluster.first() {
-            self.board.report(signal(first.clone()));
+            self.seat.board.report(signal(first.clone()));
         }
     }
 
@@ -342,7 +325,7 @@ impl Lane {
 
     /// Publishes counts that are cheaper to gather than to keep.
     pub fn publish_counts(&self) {
-        let gauge = self.board.gauge(self.worker);
+        let gauge = self.seat.gauge();
         let (mut busy, mut kept) = (0, 0);
         self.for_each_node(|_, node| {
             busy += node.busy() as u64;

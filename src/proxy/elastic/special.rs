@@ -134,7 +134,7 @@ impl Session {
     /// Where clients are told that the one node is: the listener that this one has connected to. Where that listens on every address, or
     /// is a Unix socket, the client knows best what it connected to.
     fn shown_address(&self, head: &RequestHead<'_>) -> Box<str> {
-        let settings = self.lane.settings();
+        let settings = self.lane.seat.settings();
         if let Some(local) = self.local
             && settings.listen.contains(&Listen::Tcp(local))
         {

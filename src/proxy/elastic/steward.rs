@@ -26,7 +26,7 @@ const WARM: (usize, usize) = (2, 32);
 
 /// Follows the lane's board for as long as the lane lives.
 pub fn follow(lane: &Rc<Lane>) {
-    tokio::task::spawn_local(run(Rc::downgrade(lane), lane.board.changes()));
+    tokio::task::spawn_local(run(Rc::downgrade(lane), lane.seat.board.changes()));
 }
 
 async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
@@ -48,8 +48,8 @@ async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
 
 /// Acts on a view that is new.
 fn take_view(lane: &Rc<Lane>) {
-    let before = lane.view();
-    if Arc::ptr_eq(&before, &lane.board.view()) {
+    let before = lane.seat.view();
+    if Arc::ptr_eq(&before, &lane.seat.board.view()) {
         return;
     }
     let view = lane.refresh();
@@ -62,27 +62,27 @@ fn take_view(lane: &Rc<Lane>) {
     } else if holds(&before) {
         lane.outage.ended();
         let longest_us = u64::try_from(lane.release().as_micros()).unwrap_or(u64::MAX);
-        lane.board.report(Signal::Stalled { worker: lane.worker, epoch: view.route.epoch, longest_us });
+        lane.seat.board.report(Signal::Stalled { worker: lane.seat.worker, epoch: view.route.epoch, longest_us });
     }
     lane.wake_all();
 }
 
 /// Warms up, answers, counts, and gives nodes up that are gone.
 fn round(lane: &Rc<Lane>) {
-    let view = lane.view();
-    let (worker, epoch) = (lane.worker, view.route.epoch);
+    let view = lane.seat.view();
+    let (worker, epoch) = (lane.seat.worker, view.route.epoch);
     if let Some((_, readying)) = &view.next {
         if lane.next().is_none_or(|next| is_warm(lane, &next)) {
-            lane.board.report(Signal::Warm { worker, epoch });
+            lane.seat.board.report(Signal::Warm { worker, epoch });
         }
         if *readying == Readying::HandOver {
             // Nothing is ever pushed to a client, so there is nothing to hand over.
-            lane.board.report(Signal::HandedOver { worker, epoch });
+            lane.seat.board.report(Signal::HandedOver { worker, epoch });
         }
     }
     if view.route.mode == Mode::Hold {
         // Nothing begins any more; what is in flight ends where it is, which harms nobody: the clusters are independent.
-        lane.board.report(Signal::Drained { worker, epoch });
+        lane.seat.board.report(Signal::Drained { worker, epoch });
     }
     let (window, routed) = (view.settings.health.hang_window, lane.routed());
     let mut changed = false;

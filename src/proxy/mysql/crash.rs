@@ -27,9 +27,9 @@ impl Session {
     /// The connection broke with nothing under way, or the route has left it. Says what is needed now, if anything.
     pub(super) fn lost_idle(&mut self) -> Option<Need> {
         if let Some(backend) = &self.backend
-            && self.lane.leads_to(&backend.node)
+            && self.lane.seat.leads_to(&backend.node)
         {
-            self.lane.report(Signal::Reset, &backend.node);
+            self.lane.seat.report(Signal::Reset, &backend.node);
         }
         // What is open on the connection is forgotten with it, and is missed all the same.
         let survives = self.state.survives();
@@ -47,9 +47,9 @@ impl Session {
     pub(super) fn lost(&mut self) -> bool {
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
         if let Some(backend) = &self.backend
-            && self.lane.leads_to(&backend.node)
+            && self.lane.seat.leads_to(&backend.node)
         {
-            self.lane.report(Signal::Reset, &backend.node);
+            self.lane.seat.report(Signal::Reset, &backend.node);
             self.lane.outage.began();
         }
         let survives = self.state.survives() && !self.is_killed();

@@ -284,7 +284,7 @@ fn judge(
     proof: &[u8],
     peer: &str,
 ) -> Result<User, Refusal> {
-    let settings = lane.settings();
+    let settings = lane.seat.settings();
     debug_assert_eq!(settings.kind, Kind::Mysql);
     let listed = settings.users.iter().find(|listed| listed.name.as_bytes() == user);
     let nobody = Secret::default();

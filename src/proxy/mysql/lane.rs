@@ -8,15 +8,10 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    config::Service,
-    model::{
-        name::NodeAddress,
-        route::{Mode, Target},
-        signal::{Signal, StuckSession},
-    },
-    net::{ClientTls, Endpoint},
-    proxy::{counters::Counters, desk::Desk},
-    route::{Board, Gauge, View},
+    model::{name::NodeAddress, route::Mode, signal::Signal},
+    net::ClientTls,
+    proxy::{counters::Counters, desk::Desk, seat::Seat},
+    route::{Board, View},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -27,8 +22,6 @@ use std::{
 };
 use tokio::sync::{Notify, Semaphore};
 
-/// Sessions that can't move are shown up to this number.
-const STUCK_SHOWN: usize = 20;
 /// Connections to nodes that one worker opens at once for one service.
 const OPENING: usize = 64;
 
@@ -45,25 +38,20 @@ pub enum Gate {
 
 /// One service on one worker.
 pub struct Lane {
-    /// The worker's index.
-    pub worker: usize,
+    /// Its place at the service's board.
+    pub seat: Seat,
     /// What the worker's services share.
     pub desk: Rc<Desk>,
-    /// The service's board.
-    pub board: Arc<Board>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// The sessions of all workers, for `KILL`.
     pub threads: Arc<Threads>,
-    view: RefCell<Arc<View>>,
     /// Grows with each view that changes where commands go.
     version: Cell<u64>,
     gate: Cell<Gate>,
     slow: Cell<Option<Duration>>,
     /// Since when commands can't be answered.
     pub outage: Outage,
-    endpoints: RefCell<HashMap<NodeAddress, Rc<Endpoint>>>,
-    node_tls: RefCell<Option<ClientTls>>,
     manners: RefCell<Option<Rc<Manners>>>,
     /// All sessions that have logged in.
     handles: RefCell<HashMap<u32, Rc<Handle>>>,
@@ -81,7 +69,6 @@ pub struct Lane {
     /// Whether the process that is served lives.
     pub witness: Witness,
     first_parked: Cell<Option<Instant>>,
-    stuck: RefCell<HashMap<u32, StuckSession>>,
 }
 
 impl Lane {
@@ -94,20 +81,17 @@ impl Lane {
         threads: Arc<Threads>,
         tls: Option<ClientTls>,
     ) -> Rc<Self> {
-        let view = board.view().clone();
+        let seat = Seat::new(worker, board, tls);
+        let gate = seat.look(gate);
         Rc::new(Self {
-            worker,
+            seat,
             desk,
-            board,
             counters,
             threads,
             version: Cell::new(1),
-            gate: Cell::new(gate(&view)),
+            gate: Cell::new(gate),
             slow: Cell::new(None),
-            view: RefCell::new(view),
             outage: Outage::default(),
-            endpoints: RefCell::default(),
-            node_tls: RefCell::new(tls),
             manners: RefCell::default(),
             handles: RefCell::default(),
             busy: RefCell::default(),
@@ -119,21 +103,14 @@ impl Lane {
             opening: Semaphore::new(OPENING),
             witness: Witness::default(),
             first_parked: Cell::new(None),
-            stuck: RefCell::default(),
         })
-    }
-
-    /// The view that this worker acts on: the last one that its steward took from the board.
-    pub fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.borrow())
     }
 
     /// Takes the board's view.
     pub fn refresh(&self) -> Arc<View> {
-        let view = self.board.view().clone();
+        let view = self.seat.refresh();
         self.gate.set(gate(&view));
         self.slow.set(view.slow);
-        *self.view.borrow_mut() = Arc::clone(&view);
         view
     }
 
@@ -149,19 +126,6 @@ impl Lane {
         self.handles.borrow().values().for_each(|handle| handle.wake());
     }
 
-    /// Where a node is; kept, so that a resolver that fails later does no harm.
-    pub fn endpoint(&self, node: &NodeAddress) -> Rc<Endpoint> {
-        let mut endpoints = self.endpoints.borrow_mut();
-        let fresh = || Rc::new(Endpoint::new(node.as_str(), self.node_tls.borrow().clone()));
-        Rc::clone(endpoints.entry(node.clone()).or_insert_with(fresh))
-    }
-
-    /// Takes new TLS files for connections from now on.
-    pub fn set_node_tls(&self, tls: Option<ClientTls>) {
-        *self.node_tls.borrow_mut() = tls;
-        self.endpoints.borrow_mut().clear();
-    }
-
     /// How the routed node greets, once that is known.
     pub fn manners(&self) -> Option<Rc<Manners>> {
         self.manners.borrow().clone()
@@ -169,30 +133,11 @@ impl Lane {
 
     /// Notes how a node greeted: applications are greeted alike from now on.
     pub fn learn(&self, node: &NodeAddress, manners: Manners) {
-        if self.target().is_some_and(|target| target.node == *node) || self.manners.borrow().is_none() {
+        if self.seat.target().is_some_and(|target| target.node == *node) || self.manners.borrow().is_none() {
             let mut known = self.manners.borrow_mut();
             if known.as_deref() != Some(&manners) {
                 *known = Some(Rc::new(manners));
             }
-        }
-    }
-
-    /// The service's settings.
-    pub fn settings(&self) -> Arc<Service> {
-        Arc::clone(&self.view.borrow().settings)
-    }
-
-    /// The route's mode.
-    pub fn mode(&self) -> Mode {
-        self.view.borrow().route.mode
-    }
-
-    /// Where commands go now; none while nothing may be sent.
-    pub fn target(&self) -> Option<Target> {
-        let view = self.view.borrow();
-        match view.route.mode {
-            Mode::Closed => None,
-            _ => view.route.target.clone(),
         }
     }
 
@@ -228,13 +173,13 @@ impl Lane {
     /// The node refused a command for its role or state.
     pub fn wrong_role(&self, node: &NodeAddress) {
         if self.outage.refused() {
-            self.report(Signal::WrongRole, node);
+            self.seat.report(Signal::WrongRole, node);
         }
     }
 
     /// The node lets somebody in: unless it refuses commands, the outage is over.
     pub fn is_well(&self) {
-        if self.mode() != Mode::Hold && !self.outage.is_wrong_role() {
+        if self.seat.mode() != Mode::Hold && !self.outage.is_wrong_role() {
             self.outage.ended();
         }
     }
@@ -248,33 +193,13 @@ impl Lane {
 
     /// True when commands have waited for as long as they may.
     pub fn is_run_out(&self) -> bool {
-        self.outage.lasts().is_some_and(|lasts| lasts > self.view.borrow().settings.failover.hold_timeout)
-    }
-
-    /// True when the route leads to that node.
-    pub fn leads_to(&self, node: &NodeAddress) -> bool {
-        let view = self.view.borrow();
-        view.route.mode != Mode::Closed && view.route.target.as_ref().is_some_and(|target| target.node == *node)
-    }
-
-    /// True while a failover leaves the process that was served: what it still answers counts for nobody.
-    pub fn serves_nobody(&self) -> bool {
-        self.view.borrow().process.as_deref() == Some("")
+        let most = self.seat.look(|view| view.settings.failover.hold_timeout);
+        self.outage.lasts().is_some_and(|lasts| lasts > most)
     }
 
     /// How long a write has to wait before it is sent, while a switch is approached and the standby is behind.
     pub fn pause(&self) -> Option<Duration> {
         self.slow.get()
-    }
-
-    /// This worker's gauge.
-    pub fn gauge(&self) -> &Gauge {
-        self.board.gauge(self.worker)
-    }
-
-    /// Reports a signal about a node.
-    pub fn report(&self, signal: impl FnOnce(NodeAddress) -> Signal, node: &NodeAddress) {
-        self.board.report(signal(node.clone()));
     }
 
     /// A session has logged in.
@@ -289,7 +214,7 @@ impl Lane {
         self.handles.borrow_mut().remove(&id);
         self.busy.borrow_mut().remove(&id);
         self.parked.borrow_mut().retain(|parked| parked.id() != id);
-        self.set_stuck(id, None);
+        self.seat.set_stuck(id.into(), None);
         self.quiet();
     }
 
@@ -357,26 +282,9 @@ impl Lane {
         self.backends.set(if more { count + 1 } else { count.saturating_sub(1) });
     }
 
-    /// Notes, or forgets, why a session can't move.
-    pub fn set_stuck(&self, id: u32, session: Option<StuckSession>) {
-        let mut stuck = self.stuck.borrow_mut();
-        let changed = match session {
-            Some(session) if stuck.get(&id) == Some(&session) => false,
-            Some(session) => {
-                stuck.insert(id, session);
-                true
-            }
-            None => stuck.remove(&id).is_some(),
-        };
-        if changed {
-            self.gauge().stuck.store(stuck.len() as u64, Relaxed);
-            self.board.set_stuck(self.worker, stuck.values().take(STUCK_SHOWN).cloned().collect());
-        }
-    }
-
     /// Publishes counts that are cheaper to gather than to keep.
     pub fn publish_counts(&self) {
-        let gauge = self.gauge();
+        let gauge = self.seat.gauge();
         gauge.in_flight.store(self.in_flight.get() + self.busy.borrow().len() as u64, Relaxed);
         gauge.clients.store(self.handles.borrow().len() as u64, Relaxed);
         gauge.pinned_upstreams.store(self.backends.get(), Relaxed);

@@ -70,22 +70,22 @@ impl Session {
             if self.handle.ending() != Ending::No || self.is_killed() {
                 return Err(Trouble::Ended);
             }
-            if self.lane.mode() == Mode::Closed || self.lane.is_run_out() {
+            if self.lane.seat.mode() == Mode::Closed || self.lane.is_run_out() {
                 return Err(Trouble::RunOut);
             }
-            if self.lane.mode() == Mode::Hold {
+            if self.lane.seat.mode() == Mode::Hold {
                 self.lane.park(&self.handle);
                 wait::for_change(&self.lane).await;
                 continue;
             }
-            let Some(target) = self.lane.target() else {
+            let Some(target) = self.lane.seat.target() else {
                 self.lane.outage.began();
                 wait::for_change(&self.lane).await;
                 continue;
             };
             let version = self.lane.version();
             match self.backend_on(&target.node, first).await {
-                Ok(backend) if self.lane.leads_to(&target.node) => {
+                Ok(backend) if self.lane.seat.leads_to(&target.node) => {
                     self.handle.seat.borrow().thread.at_node.store(backend.thread.into(), Relaxed);
                     self.backend = Some(backend);
                     self.seen = version;
@@ -138,9 +138,9 @@ impl Session {
     /// The view has changed: sees what that means for an idle session.
     pub(super) fn look_around(&mut self) -> Result<(), Need> {
         self.stalled = false;
-        let view = self.lane.view();
+        let view = self.lane.seat.view();
         let stays = self.backend.as_ref().is_none_or(|backend| {
-            view.route.mode == Mode::Closed || self.lane.leads_to(&backend.node) && !self.lane.serves_nobody()
+            view.route.mode == Mode::Closed || self.lane.seat.leads_to(&backend.node) && !self.lane.seat.serves_nobody()
         });
         if !stays {
             return Err(Need::Move);
@@ -157,7 +157,7 @@ impl Session {
     /// Goes where the route leads. Returns false when the session ends.
     pub(super) async fn move_along(&mut self) -> bool {
         self.seen = self.lane.version();
-        if self.lane.serves_nobody() || self.state.is_open() {
+        if self.lane.seat.serves_nobody() || self.state.is_open() {
             // What is open there is lost: the route has left that node for good.
             return self.lost_idle().is_none();
         }
@@ -205,8 +205,8 @@ impl Session {
 
     /// True when the connection in use isn't where the route leads any more.
     pub(super) fn is_left_behind(&self) -> bool {
-        let leads = |backend: &Backend| self.lane.leads_to(&backend.node) || self.lane.mode() == Mode::Closed;
-        !self.backend.as_ref().is_some_and(leads) || self.lane.serves_nobody()
+        let leads = |backend: &Backend| self.lane.seat.leads_to(&backend.node) || self.lane.seat.mode() == Mode::Closed;
+        !self.backend.as_ref().is_some_and(leads) || self.lane.seat.serves_nobody()
     }
 
     /// True while the command at the front of the inbox waits for the hold to end.
@@ -229,6 +229,6 @@ impl Session {
             return;
         }
         let told = |why: &str| StuckSession { client: self.handle.peer.to_string(), why: why.to_owned() };
-        self.lane.set_stuck(self.handle.id(), stuck.map(told));
+        self.lane.seat.set_stuck(self.handle.id().into(), stuck.map(told));
     }
 }

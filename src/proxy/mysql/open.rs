@@ -124,13 +124,13 @@ async fn in_time(
     let _turn = lane.opening.acquire().await;
     let opened = timeout(LIMIT, enter).await;
     let result = opened.unwrap_or_else(|_| {
-        lane.report(Signal::TimedOut, node);
+        lane.seat.report(Signal::TimedOut, node);
         Err(OpenError::Connect)
     });
     match &result {
-        Err(OpenError::Lost) => lane.report(Signal::Reset, node),
-        Err(OpenError::NotReady) => lane.report(Signal::WrongRole, node),
-        Err(OpenError::Stranger) => lane.report(Signal::Stranger, node),
+        Err(OpenError::Lost) => lane.seat.report(Signal::Reset, node),
+        Err(OpenError::NotReady) => lane.seat.report(Signal::WrongRole, node),
+        Err(OpenError::Stranger) => lane.seat.report(Signal::Stranger, node),
         Ok(_) | Err(_) => {}
     }
     result
@@ -138,7 +138,7 @@ async fn in_time(
 
 /// Logs in once to learn how the node greets, as any of the configured users. True if that is known now.
 pub async fn introduce(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
-    let settings = lane.settings();
+    let settings = lane.seat.settings();
     for user in &settings.users {
         let login = Login {
             user: user.name.as_str().into(),
@@ -159,7 +159,7 @@ pub async fn introduce(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
 /// Logs in as each of the configured users at a node that isn't served now, so that it remembers their passwords when it is: a login at a MySQL
 /// that doesn't takes longer. What comes of it is in the log.
 pub async fn be_remembered(lane: &Rc<Lane>, node: &NodeAddress) {
-    for user in &lane.settings().users {
+    for user in &lane.seat.settings().users {
         let login = Login {
             user: user.name.as_str().into(),
             capabilities: Capabilities::default(),
@@ -182,7 +182,7 @@ async fn enter(
     schema: Option<&[u8]>,
     ready: Ready,
 ) -> Result<Backend, OpenError> {
-    let settings = lane.settings();
+    let settings = lane.seat.settings();
     let user = settings.users.iter().find(|user| *user.name == *login.user);
     let Some(password) = user.and_then(|user| user.password.as_ref()) else {
         // A reload has taken the user out meanwhile.
@@ -204,14 +204,14 @@ pub(super) async fn log_in(
     password: &Secret,
     schema: Option<&[u8]>,
 ) -> Result<Backend, OpenError> {
-    let endpoint = lane.endpoint(node);
+    let endpoint = lane.seat.endpoint(node);
     let socket = match endpoint.connect_plain(LIMIT).await {
         Ok(socket) => socket,
         Err(error) => {
             tracing::debug!(%node, %error, "no connection");
             match error {
-                ConnectError::Refused => lane.report(Signal::Refused, node),
-                ConnectError::TimedOut | ConnectError::Silent => lane.report(Signal::TimedOut, node),
+                ConnectError::Refused => lane.seat.report(Signal::Refused, node),
+                ConnectError::TimedOut | ConnectError::Silent => lane.seat.report(Signal::TimedOut, node),
                 _ => {}
             }
             return Err(OpenError::Connect);
@@ -224,9 +224,9 @@ pub(super) async fn log_in(
 
 /// Makes a fresh session at the node one that can be followed, and sees that it is one at the process that is served.
 async fn prepare(lane: &Lane, backend: &mut Backend, ready: Ready) -> Result<(), OpenError> {
-    let Some(served) = lane.view().process.clone().filter(|_| lane.leads_to(&backend.node)) else {
+    let Some(served) = lane.seat.view().process.clone().filter(|_| lane.seat.leads_to(&backend.node)) else {
         return match ready {
-            Ready::WithFirstCommand if !lane.board.reads => Ok(()),
+            Ready::WithFirstCommand if !lane.seat.board.reads => Ok(()),
             _ => Ok(track(lane, backend).await?),
         };
     };
@@ -263,7 +263,7 @@ pub async fn track(lane: &Lane, backend: &mut Backend) -> Result<(), AskError> {
 
 /// What every fresh session at a node is told first.
 fn setup(lane: &Lane) -> &'static [&'static str] {
-    if lane.board.reads { &[READ_ONLY, SETUP] } else { &[SETUP] }
+    if lane.seat.board.reads { &[READ_ONLY, SETUP] } else { &[SETUP] }
 }
 
 /// One login under way.

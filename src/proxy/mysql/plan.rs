@@ -94,7 +94,7 @@ impl Session {
         // Rows of a bulk execution are executed one by one.
         let one = plan.is_one() && command != com::STMT_BULK_EXECUTE;
         // What is guarded because time has run out isn't tried again either.
-        let may_wait = self.lane.gate() != Gate::Guarded || self.lane.mode() == Mode::ReadOnly;
+        let may_wait = self.lane.gate() != Gate::Guarded || self.lane.seat.mode() == Mode::ReadOnly;
         if whole && one && !self.state.is_open() && may_wait {
             self.keep(packet);
         }
@@ -183,10 +183,10 @@ impl Session {
             }
             Gate::Guarded => {}
         }
-        let view = self.lane.view();
+        let view = self.lane.seat.view();
         let refused = match view.route.mode {
             Mode::ReadOnly if plan.writes => {
-                let why = if self.lane.board.reads { "this is the read port of" } else { "mode read_only of" };
+                let why = if self.lane.seat.board.reads { "this is the read port of" } else { "mode read_only of" };
                 let text = format!(
                     "The MySQL server is running with the --read-only option so it cannot execute this statement \
                      (pointsman: {why} service {})",

@@ -198,7 +198,7 @@ impl Session {
             let step = match answering.scanner.next(rest) {
                 Ok(step) => step,
                 Err(error) => {
-                    tracing::warn!(service = %self.lane.view().settings.name, %error, "a node's answer can't be understood");
+                    tracing::warn!(service = %self.lane.seat.view().settings.name, %error, "a node's answer can't be understood");
                     self.phase = Phase::Answer(answering);
                     return Err(Need::Lost);
                 }
@@ -246,7 +246,7 @@ impl Session {
         if answering.scanner.ended() {
             if !rest.is_empty() {
                 // It has said more than it was asked for: who knows what its next answer belongs to.
-                tracing::warn!(service = %self.lane.view().settings.name, "a node's answer goes on behind its end");
+                tracing::warn!(service = %self.lane.seat.view().settings.name, "a node's answer goes on behind its end");
                 self.backend = None;
                 self.ending = true;
             }
@@ -318,7 +318,7 @@ impl Session {
         let first = before == 0 && !answering.delivered;
         let read_only = match number {
             // On the read port a node is read only, and stays so.
-            _ if self.lane.board.reads => false,
+            _ if self.lane.seat.board.reads => false,
             1836 => true,
             1290 => text.windows(9).any(|word| word == b"read-only"),
             _ => false,
@@ -330,7 +330,7 @@ impl Session {
                 return Some(Need::Elsewhere);
             }
             // A transaction whose node was fenced can't be committed any more.
-            let moving = self.lane.gate() != super::lane::Gate::Open || self.lane.view().next.is_some();
+            let moving = self.lane.gate() != super::lane::Gate::Open || self.lane.seat.view().next.is_some();
             if first && moving && self.state.is_open() && answering.retry != Retry::Never {
                 return Some(Need::Lost);
             }

@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(1);
 
 /// Follows the lane's board for as long as the lane lives.
 pub fn follow(lane: &Rc<Lane>) {
-    tokio::task::spawn_local(run(Rc::downgrade(lane), lane.board.changes()));
+    tokio::task::spawn_local(run(Rc::downgrade(lane), lane.seat.board.changes()));
     tokio::task::spawn_local(get_acquainted(Rc::downgrade(lane)));
 }
 
@@ -40,9 +40,9 @@ async fn get_acquainted(lane: Weak<Lane>) {
         wait::for_manners(&lane).await;
     }
     while let Some(lane) = lane.upgrade() {
-        let settings = lane.settings();
+        let settings = lane.seat.settings();
         // One worker is enough for that.
-        let others = settings.nodes().filter(|(_, node)| lane.worker == 0 && !lane.leads_to(&node.address));
+        let others = settings.nodes().filter(|(_, node)| lane.seat.worker == 0 && !lane.seat.leads_to(&node.address));
         for (_, node) in others {
             open::be_remembered(&lane, &node.address).await;
         }
@@ -64,7 +64,7 @@ async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
 
 /// Acts on a view that is new.
 fn take_view(lane: &Rc<Lane>) {
-    let before = lane.view();
+    let before = lane.seat.view();
     let view = lane.refresh();
     let same = before.route == view.route && before.process == view.process;
     if same && before.next == view.next && before.cut_sessions == view.cut_sessions {
@@ -91,27 +91,31 @@ fn take_view(lane: &Rc<Lane>) {
         let longest = lane.unpark();
         if before.route.mode == Mode::Hold {
             let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
-            lane.board.report(Signal::Stalled { worker: lane.worker, epoch: view.route.epoch, longest_us });
+            lane.seat.board.report(Signal::Stalled { worker: lane.seat.worker, epoch: view.route.epoch, longest_us });
         }
     }
 }
 
 /// Warms up, answers, counts, and looks at the clock.
 fn round(lane: &Rc<Lane>) {
-    let view = lane.view();
-    let (worker, epoch) = (lane.worker, view.route.epoch);
+    let view = lane.seat.view();
+    let (worker, epoch) = (lane.seat.worker, view.route.epoch);
     if let Some((next, readying)) = &view.next {
         if is_warm(lane, &next.node) {
-            lane.board.report(Signal::Warm { worker, epoch });
+            lane.seat.board.report(Signal::Warm { worker, epoch });
         }
         if *readying == Readying::HandOver {
             // Nothing is ever pushed to an application of MySQL, so there is nothing to hand over.
-            lane.board.report(Signal::HandedOver { worker, epoch });
+            lane.seat.board.report(Signal::HandedOver { worker, epoch });
         }
     }
     if view.route.mode == Mode::Hold {
         let drained = lane.is_drained();
-        lane.board.report(if drained { Signal::Drained { worker, epoch } } else { Signal::Held { worker, epoch } });
+        lane.seat.board.report(if drained {
+            Signal::Drained { worker, epoch }
+        } else {
+            Signal::Held { worker, epoch }
+        });
     }
     look_at_transactions(lane, &view);
     run_out(lane, &view);
@@ -170,7 +174,7 @@ fn look_at_transactions(lane: &Lane, view: &View) {
             return;
         }
         let why = format!("transaction open for {} s", open.as_secs());
-        lane.set_stuck(handle.id(), Some(StuckSession { client: handle.peer.to_string(), why }));
+        lane.seat.set_stuck(handle.id().into(), Some(StuckSession { client: handle.peer.to_string(), why }));
     });
 }
 

@@ -14,10 +14,10 @@ pub async fn for_manners(lane: &Rc<Lane>) -> Option<Rc<Manners>> {
         if let Some(manners) = lane.manners() {
             return Some(manners);
         }
-        if lane.mode() == Mode::Closed || lane.is_run_out() {
+        if lane.seat.mode() == Mode::Closed || lane.is_run_out() {
             return None;
         }
-        match lane.target() {
+        match lane.seat.target() {
             Some(target) if open::introduce(lane, &target.node).await => {}
             _ => {
                 lane.outage.began();
@@ -35,8 +35,8 @@ pub async fn for_change(lane: &Lane) {
 
 /// Why a command or a login is refused, in words for the application.
 pub fn excuse(lane: &Lane) -> String {
-    let settings = lane.settings();
-    if lane.mode() == Mode::Closed {
+    let settings = lane.seat.settings();
+    if lane.seat.mode() == Mode::Closed {
         return format!("pointsman: service {} is closed", settings.name);
     }
     format!(

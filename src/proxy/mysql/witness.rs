@@ -98,7 +98,7 @@ async fn answers(kept: &mut Backend) -> bool {
 
 /// A connection of Pointsman's own user.
 async fn log_in(lane: &Lane, node: &NodeAddress) -> Result<Backend, OpenError> {
-    let settings = lane.settings();
+    let settings = lane.seat.settings();
     let (user, password) = settings.credentials.as_ref().map_or_else(Default::default, |credentials| {
         (credentials.username.as_deref(), credentials.password.clone().unwrap_or_default())
     });

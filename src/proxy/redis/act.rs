@@ -197,7 +197,7 @@ impl Session {
             let mut pause = PAUSE;
             loop {
                 let changed = self.lane.changed.notified();
-                if let Some(target) = self.lane.target() {
+                if let Some(target) = self.lane.seat.target() {
                     match open(&self.lane, &target.node, setup, replies, must, proof).await {
                         Ok(upstream) => return Ok(Pinned::new(upstream, target.node)),
                         Err(OpenError::Refused(error)) => return Err(error.into_boxed_slice()),
@@ -215,14 +215,14 @@ impl Session {
 
     /// How long a request may wait for a node.
     fn patience(&self) -> Duration {
-        let limit = self.lane.settings().failover.hold_timeout;
+        let limit = self.lane.seat.settings().failover.hold_timeout;
         limit.saturating_sub(self.lane.outage().unwrap_or_default()).max(PAUSE)
     }
 
     /// Gets an upstream of its own in the session's state.
     async fn pin(&mut self) -> Result<(), Box<[u8]>> {
         let key = Key::of(&self.state, self.entry);
-        let spare = self.lane.target().and_then(|target| self.lane.spares.take(&key, &target.node));
+        let spare = self.lane.seat.target().and_then(|target| self.lane.spares.take(&key, &target.node));
         let spare = spare.filter(|spare| self.lane.serves(spare.upstream.process.as_deref()));
         let pinned = match spare {
             Some(spare) => self.reuse(spare),
@@ -288,7 +288,8 @@ impl Session {
     /// A command of a transaction was refused: what was queued must not run without it. A command that lacks its argument has
     /// the server answer EXEC with EXECABORT, as it does for what it refuses itself; it is kept with the queue, for a move.
     pub(super) fn spoil(&mut self) -> Flow {
-        let Some(pinned) = self.pinned.as_mut().filter(|_| matches!(self.lane.mode(), Mode::Open | Mode::ReadOnly))
+        let Some(pinned) =
+            self.pinned.as_mut().filter(|_| matches!(self.lane.seat.mode(), Mode::Open | Mode::ReadOnly))
         else {
             self.client.end();
             return Flow::Last;
@@ -306,7 +307,7 @@ impl Session {
             // The next view wakes it.
             return self.wants_move().map(Act::Move);
         }
-        let ended = self.lane.serves_nobody()
+        let ended = self.lane.seat.serves_nobody()
             || pinned.poll_write(cx).is_err()
                 | pinned.poll_read(cx, &self.lane, Some(&self.client), &mut self.state).is_ready()
                 | self.client.take_given_up();

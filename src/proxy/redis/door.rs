@@ -73,7 +73,7 @@ impl Door {
     }
 
     async fn ask(&self, lane: &Lane) {
-        let Some(target) = lane.target().filter(|_| lane.mode() != Mode::Hold) else { return };
+        let Some(target) = lane.seat.target().filter(|_| lane.seat.mode() != Mode::Hold) else { return };
         let open = match timeout(LIMIT, open(lane, &target.node, &[], 0, 1, Proof::Answer)).await {
             Ok(Ok(_)) => true,
             Ok(Err(OpenError::Refused(error))) if error.starts_with(b"-NOAUTH") => false,

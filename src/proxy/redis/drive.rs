@@ -85,7 +85,7 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
         if shared.is_retired() {
             return;
         }
-        let Some(target) = lane.target() else {
+        let Some(target) = lane.seat.target() else {
             kicked.await;
             continue;
         };
@@ -105,8 +105,8 @@ async fn drive(lane: Rc<Lane>, shared: Rc<Shared>) {
             Ok(upstream) => {
                 let began = Instant::now();
                 match carry(&lane, &shared, upstream, &target.node).await {
-                    End::Lost => lane.report(Signal::Reset, &target.node),
-                    End::Silent => lane.report(Signal::TimedOut, &target.node),
+                    End::Lost => lane.seat.report(Signal::Reset, &target.node),
+                    End::Silent => lane.seat.report(Signal::TimedOut, &target.node),
                     End::Moved => pause = Duration::ZERO,
                 }
                 if began.elapsed() > PAUSE_LONGEST {
@@ -154,7 +154,7 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
         // The route moved while this was being opened: not one byte may go there.
         return End::Moved;
     }
-    if lane.mode() != Mode::Hold {
+    if lane.seat.mode() != Mode::Hold {
         lane.outage_ended();
     }
     shared.connected(lane, writer);
@@ -166,7 +166,7 @@ async fn carry(lane: &Rc<Lane>, shared: &Rc<Shared>, upstream: Upstream, node: &
         () = replies.read(lane, shared, &mut reader, || false) => End::Lost,
     };
     shared.freeze();
-    if matches!(end, End::Moved) && shared.has_written() && !lane.serves_nobody() {
+    if matches!(end, End::Moved) && shared.has_written() && !lane.seat.serves_nobody() {
         // What the old node still answers needn't be asked again, or be answered with "unknown". Not in a failover: a node that
         // wakes after its heir was promoted would run a write that nobody else has.
         let _ = timeout(LAST_WORDS, replies.read(lane, shared, &mut reader, || !shared.has_written())).await;

@@ -12,15 +12,11 @@ use super::{
 };
 use crate::{
     config::Service,
-    model::{
-        name::NodeAddress,
-        route::{Mode, Target},
-        signal::{Signal, StuckSession},
-    },
-    net::{ClientTls, Endpoint},
+    model::{name::NodeAddress, route::Mode},
+    net::ClientTls,
     protocol::redis::command::{DenyList, pause_length},
-    proxy::counters::Counters,
-    route::{Board, Gauge, View},
+    proxy::{counters::Counters, seat::Seat},
+    route::{Board, View},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -30,9 +26,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
-
-/// Sessions that can't move are shown up to this number.
-const STUCK_SHOWN: usize = 20;
 
 /// What sessions may do now; computed when the view changes, so that a command costs one comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +40,15 @@ pub enum Gate {
 
 /// One service on one worker.
 pub struct Lane {
-    /// The worker's index.
-    pub worker: usize,
+    /// Its place at the service's board.
+    pub seat: Seat,
     /// What the worker's services share.
     pub turn: Rc<Turn>,
-    /// The service's board.
-    pub board: Arc<Board>,
     /// What is counted.
     pub counters: Arc<Counters>,
-    view: RefCell<Arc<View>>,
     gate: Cell<Gate>,
     /// The clocks of an outage.
     pub clocks: Clocks,
-    endpoints: RefCell<HashMap<NodeAddress, Rc<Endpoint>>>,
-    node_tls: RefCell<Option<ClientTls>>,
     deny: RefCell<Rc<DenyList>>,
     /// Shared upstreams by what they are logged in as.
     pub shared: RefCell<Vec<Rc<Shared>>>,
@@ -86,8 +74,6 @@ pub struct Lane {
     pub attend: Notify,
     /// When the first request was parked in this hold.
     first_parked: Cell<Option<Instant>>,
-    /// Sessions that can't move, and why.
-    stuck: RefCell<HashMap<u64, StuckSession>>,
     next_id: Cell<u64>,
 }
 
@@ -100,19 +86,15 @@ impl Lane {
         counters: Arc<Counters>,
         tls: Option<ClientTls>,
     ) -> Rc<Self> {
-        let view = board.view().clone();
-        let deny = deny_list(&view.settings);
+        let seat = Seat::new(worker, board, tls);
+        let (deny, gate) = seat.look(|view| (deny_list(&view.settings), gate(view)));
         Rc::new(Self {
-            worker,
+            seat,
             turn,
-            board,
             counters,
-            gate: Cell::new(gate(&view)),
+            gate: Cell::new(gate),
             clocks: Clocks::default(),
-            view: RefCell::new(view),
             spares: Spares::default(),
-            endpoints: RefCell::default(),
-            node_tls: RefCell::new(tls),
             deny: RefCell::new(Rc::new(deny)),
             shared: RefCell::default(),
             door: Door::default(),
@@ -125,62 +107,24 @@ impl Lane {
             changed: Notify::new(),
             attend: Notify::new(),
             first_parked: Cell::new(None),
-            stuck: RefCell::default(),
             next_id: Cell::new(0),
         })
     }
 
-    /// The view that this worker acts on: the last one that its steward took from the board.
-    pub fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.borrow())
-    }
-
     /// Takes the board's view.
     pub fn refresh(&self) -> Arc<View> {
-        let view = self.board.view().clone();
-        if !Arc::ptr_eq(&view.settings, &self.view.borrow().settings) {
+        let before = self.seat.settings();
+        let view = self.seat.refresh();
+        if !Arc::ptr_eq(&view.settings, &before) {
             *self.deny.borrow_mut() = Rc::new(deny_list(&view.settings));
         }
         self.gate.set(gate(&view));
-        *self.view.borrow_mut() = Arc::clone(&view);
         view
-    }
-
-    /// Where a node is; kept, so that a resolver that fails later does no harm.
-    pub fn endpoint(&self, node: &NodeAddress) -> Rc<Endpoint> {
-        let mut endpoints = self.endpoints.borrow_mut();
-        let fresh = || Rc::new(Endpoint::new(node.as_str(), self.node_tls.borrow().clone()));
-        Rc::clone(endpoints.entry(node.clone()).or_insert_with(fresh))
-    }
-
-    /// Takes new TLS files for connections from now on.
-    pub fn set_node_tls(&self, tls: Option<ClientTls>) {
-        *self.node_tls.borrow_mut() = tls;
-        self.endpoints.borrow_mut().clear();
     }
 
     /// What applications may not send.
     pub fn deny(&self) -> Rc<DenyList> {
         Rc::clone(&self.deny.borrow())
-    }
-
-    /// The service's settings.
-    pub fn settings(&self) -> Arc<Service> {
-        Arc::clone(&self.view.borrow().settings)
-    }
-
-    /// The route's mode.
-    pub fn mode(&self) -> Mode {
-        self.view.borrow().route.mode
-    }
-
-    /// Where requests go now; none while nothing may be sent.
-    pub fn target(&self) -> Option<Target> {
-        let view = self.view.borrow();
-        match view.route.mode {
-            Mode::Closed => None,
-            _ => view.route.target.clone(),
-        }
     }
 
     /// What sessions may do now.
@@ -197,14 +141,14 @@ impl Lane {
     /// upstreams of their own for nothing.
     pub fn note_pause(&self, request: &[u8]) {
         match pause_length(request) {
-            Some(length) => self.board.pause.begin(length),
-            None => self.board.pause.end(),
+            Some(length) => self.seat.board.pause.begin(length),
+            None => self.seat.board.pause.end(),
         }
     }
 
     /// True while a write may keep its upstream waiting for long.
     pub fn pauses_writes(&self) -> bool {
-        self.board.pause.is_on() || self.writes_stopped.get()
+        self.seat.board.pause.is_on() || self.writes_stopped.get()
     }
 
     /// Notes a session that waits for the hold to end.
@@ -228,36 +172,17 @@ impl Lane {
 
     /// True when the route leads to that node, and to the process on it.
     pub fn leads_to(&self, node: &NodeAddress, process: Option<&str>) -> bool {
-        // Asked for each command on a pinned upstream: nothing is cloned.
-        let view = self.view.borrow();
-        let there = view.route.target.as_ref().is_some_and(|target| target.node == *node);
-        there && view.route.mode != Mode::Closed && self.serves(process)
+        self.seat.leads_to(node) && self.serves(process)
     }
 
     /// True for the process that is served, or when nobody judges that.
     pub fn serves(&self, process: Option<&str>) -> bool {
-        let view = self.view.borrow();
-        view.process.is_none() || view.process.as_deref() == process
-    }
-
-    /// True while a failover leaves the process that was served: what it still answers counts for nobody.
-    pub fn serves_nobody(&self) -> bool {
-        self.view.borrow().process.as_deref() == Some("")
+        self.seat.look(|view| view.process.is_none() || view.process.as_deref() == process)
     }
 
     /// Bytes that one slow reader may keep here.
     pub fn client_buffer(&self) -> usize {
-        self.view.borrow().settings.client_buffer
-    }
-
-    /// This worker's gauge.
-    pub fn gauge(&self) -> &Gauge {
-        self.board.gauge(self.worker)
-    }
-
-    /// Reports a signal about a node.
-    pub fn report(&self, signal: impl FnOnce(NodeAddress) -> Signal, node: &NodeAddress) {
-        self.board.report(signal(node.clone()));
+        self.seat.look(|view| view.settings.client_buffer)
     }
 
     /// A number that no other session of this lane has.
@@ -274,7 +199,7 @@ impl Lane {
     pub fn leave(&self, id: u64) {
         self.clients.borrow_mut().remove(&id);
         self.pinned.borrow_mut().remove(&id);
-        self.set_stuck(id, None);
+        self.seat.set_stuck(id, None);
     }
 
     /// Ends all sessions: now, or when what they are owed was delivered.
@@ -293,7 +218,7 @@ impl Lane {
 
     /// Replies came: in a hold this may have been the last one.
     pub fn quiet(&self) {
-        if self.mode() == Mode::Hold && self.in_flight() == 0 {
+        if self.seat.mode() == Mode::Hold && self.in_flight() == 0 {
             self.attend.notify_one();
         }
     }
@@ -315,22 +240,9 @@ impl Lane {
         self.pinned.borrow().values().for_each(|client| client.wake());
     }
 
-    /// Notes, or forgets, why a session can't move.
-    pub fn set_stuck(&self, id: u64, session: Option<StuckSession>) {
-        let mut stuck = self.stuck.borrow_mut();
-        let changed = match session {
-            Some(session) => stuck.insert(id, session).is_none(),
-            None => stuck.remove(&id).is_some(),
-        };
-        if changed {
-            self.gauge().stuck.store(stuck.len() as u64, Relaxed);
-            self.board.set_stuck(self.worker, stuck.values().take(STUCK_SHOWN).cloned().collect());
-        }
-    }
-
     /// Publishes counts that are cheaper to gather than to keep.
     pub fn publish_counts(&self) {
-        let gauge = self.gauge();
+        let gauge = self.seat.gauge();
         gauge.in_flight.store(self.in_flight(), Relaxed);
         gauge.shared_upstreams.store(self.shared.borrow().iter().filter(|one| one.is_up()).count() as u64, Relaxed);
         gauge.clients.store(self.clients.borrow().len() as u64, Relaxed);

@@ -21,7 +21,7 @@ const SHOWN: usize = 64;
 
 /// Why the mode or the deny list doesn't let a request through, as an error reply; `None` if it may pass.
 pub fn refusal(lane: &Lane, class: &Class, head: &Head, request: &[u8]) -> Option<String> {
-    let view = lane.view();
+    let view = lane.seat.view();
     let service = &view.settings.name;
     if class.route == Route::Denied {
         return Some(format!("ERR pointsman: {} is denied on service {service} (deny)", name(class, head, request)));
@@ -31,7 +31,7 @@ pub fn refusal(lane: &Lane, class: &Class, head: &Head, request: &[u8]) -> Optio
             Some(format!("LOADING pointsman: service {service} has no node yet"))
         }
         // What a replica says.
-        Mode::ReadOnly if !class.read_only_ok && lane.board.reads => {
+        Mode::ReadOnly if !class.read_only_ok && lane.seat.board.reads => {
             Some("READONLY You can't write against a read only replica.".to_owned())
         }
         Mode::ReadOnly if !class.read_only_ok => {

@@ -58,7 +58,7 @@ impl Session {
     /// What the lane's view asks of a session with an upstream of its own.
     pub(super) fn wants_move(&mut self) -> Option<Move> {
         let pinned = self.pinned.as_ref()?;
-        let view = self.lane.view();
+        let view = self.lane.seat.view();
         if view.route.mode == Mode::Hold && view.cut_sessions && self.is_stuck() && pinned.in_flight() == 0 {
             return Some(Move::Cut);
         }
@@ -245,7 +245,7 @@ impl Session {
         let moved = async {
             loop {
                 let changed = self.lane.changed.notified();
-                if self.lane.target().is_some_and(|target| target.node != *node) {
+                if self.lane.seat.target().is_some_and(|target| target.node != *node) {
                     return;
                 }
                 changed.await;
@@ -253,7 +253,7 @@ impl Session {
         };
         // Whether it moved or the moment has passed, it is tried again.
         let _ = timeout(ROLE_AGAIN, moved).await;
-        self.lane.outage().is_none_or(|outage| outage < self.lane.settings().failover.hold_timeout)
+        self.lane.outage().is_none_or(|outage| outage < self.lane.seat.settings().failover.hold_timeout)
     }
 
     /// EXEC is answered as if a watched key had changed.

@@ -79,7 +79,7 @@ pub async fn open(
     must: usize,
     proof: Proof,
 ) -> Result<Upstream, OpenError> {
-    let asks = proof == Proof::Process && lane.view().process.is_some();
+    let asks = proof == Proof::Process && lane.seat.view().process.is_some();
     let may_ask = asks && !lane.witness.is_denied(setup);
     let mut upstream = enter(lane, node, setup, replies, must, may_ask).await?;
     if asks && upstream.process.is_none() {
@@ -88,10 +88,13 @@ pub async fn open(
         }
         upstream.process = Box::pin(lane.witness.ask(lane, node)).await;
     }
-    if asks && lane.target().is_some_and(|target| target.node == *node) && !lane.serves(upstream.process.as_deref()) {
+    if asks
+        && lane.seat.target().is_some_and(|target| target.node == *node)
+        && !lane.serves(upstream.process.as_deref())
+    {
         // Without an answer nothing is known against it, and nothing for it.
         return Err(if upstream.process.is_some() {
-            lane.report(Signal::Stranger, node);
+            lane.seat.report(Signal::Stranger, node);
             OpenError::Stranger
         } else {
             OpenError::Lost
@@ -109,14 +112,14 @@ pub(super) async fn enter(
     must: usize,
     who: bool,
 ) -> Result<Upstream, OpenError> {
-    let endpoint = lane.endpoint(node);
+    let endpoint = lane.seat.endpoint(node);
     let stream = match endpoint.connect(LIMIT).await {
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(%node, %error, "no connection");
             match error {
-                ConnectError::Refused => lane.report(Signal::Refused, node),
-                ConnectError::TimedOut | ConnectError::Silent => lane.report(Signal::TimedOut, node),
+                ConnectError::Refused => lane.seat.report(Signal::Refused, node),
+                ConnectError::TimedOut | ConnectError::Silent => lane.seat.report(Signal::TimedOut, node),
                 _ => {}
             }
             return Err(OpenError::Connect);
@@ -128,14 +131,14 @@ pub(super) async fn enter(
         Ok(Ok(())) => Ok(upstream),
         Ok(Err(error)) => {
             match &error {
-                OpenError::NotReady => lane.report(Signal::WrongRole, node),
-                OpenError::Lost => lane.report(Signal::Reset, node),
+                OpenError::NotReady => lane.seat.report(Signal::WrongRole, node),
+                OpenError::Lost => lane.seat.report(Signal::Reset, node),
                 _ => {}
             }
             Err(error)
         }
         Err(_) => {
-            lane.report(Signal::TimedOut, node);
+            lane.seat.report(Signal::TimedOut, node);
             Err(OpenError::Lost)
         }
     }

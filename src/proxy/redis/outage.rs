@@ -44,9 +44,9 @@ impl Lane {
         self.outage_began();
         let before = self.clocks.refused.replace(Some(Instant::now()));
         if before.is_none_or(|before| before.elapsed() > WRONG_AGAIN)
-            && let Some(target) = self.target()
+            && let Some(target) = self.seat.target()
         {
-            self.report(Signal::WrongRole, &target.node);
+            self.seat.report(Signal::WrongRole, &target.node);
         }
     }
 

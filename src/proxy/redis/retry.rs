@@ -42,10 +42,10 @@ pub fn is_passing(lane: &Lane, reply: Reply, bytes: &[u8]) -> bool {
     }
     let text = bytes.strip_prefix(ABORTED).or(bytes.strip_prefix(b"-")).unwrap_or_default();
     let word = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    let view = lane.view();
+    let view = lane.seat.view();
     let passing = match ErrorKind::of(word) {
         // On the read port a node is read only, and stays so.
-        ErrorKind::WrongNode => !lane.board.reads || word != b"READONLY",
+        ErrorKind::WrongNode => !lane.seat.board.reads || word != b"READONLY",
         // Our fence while a switch is under way, and just after it a new primary that its standbys don't follow yet; otherwise the
         // application's own setting.
         ErrorKind::NoReplicas => view.route.mode == Mode::Hold || view.next.is_some() || lane.is_settling(),
@@ -159,7 +159,7 @@ impl Shared {
     pub fn look_after(&self, lane: &Lane, over: bool) {
         if over {
             self.aside.borrow_mut().give_up_all();
-        } else if self.is_up() && lane.mode() != Mode::Hold && self.aside.borrow().is_due() {
+        } else if self.is_up() && lane.seat.mode() != Mode::Hold && self.aside.borrow().is_due() {
             self.send_again(lane);
             self.flush();
         }

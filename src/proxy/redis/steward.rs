@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 /// Follows the lane's board for as long as the lane lives.
 pub fn follow(lane: &Rc<Lane>) {
-    tokio::task::spawn_local(run(Rc::downgrade(lane), lane.board.changes()));
+    tokio::task::spawn_local(run(Rc::downgrade(lane), lane.seat.board.changes()));
 }
 
 async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
@@ -43,7 +43,7 @@ async fn run(lane: Weak<Lane>, mut changes: watch::Receiver<()>) {
 
 /// Acts on a view that is new.
 fn take_view(lane: &Rc<Lane>) {
-    let before = lane.view();
+    let before = lane.seat.view();
     let view = lane.refresh();
     let same = before.route == view.route && before.process == view.process;
     if same && before.next == view.next && before.cut_sessions == view.cut_sessions {
@@ -81,7 +81,7 @@ fn take_view(lane: &Rc<Lane>) {
         let longest = lane.unpark();
         if before.route.mode == Mode::Hold {
             let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
-            lane.board.report(Signal::Stalled { worker: lane.worker, epoch: view.route.epoch, longest_us });
+            lane.seat.board.report(Signal::Stalled { worker: lane.seat.worker, epoch: view.route.epoch, longest_us });
         }
         if lane.shared.borrow().iter().all(|shared| shared.is_up()) {
             lane.outage_ended();
@@ -91,19 +91,23 @@ fn take_view(lane: &Rc<Lane>) {
 
 /// Warms up, answers, counts, and looks at the clock.
 fn round(lane: &Rc<Lane>) {
-    let view = lane.view();
-    let (worker, epoch) = (lane.worker, view.route.epoch);
+    let view = lane.seat.view();
+    let (worker, epoch) = (lane.seat.worker, view.route.epoch);
     if let Some((next, readying)) = &view.next {
         if is_warm(lane, &next.node) {
-            lane.board.report(Signal::Warm { worker, epoch });
+            lane.seat.board.report(Signal::Warm { worker, epoch });
         }
         if *readying == Readying::HandOver && lane.lagging(Ready::HandedOver) == 0 {
-            lane.board.report(Signal::HandedOver { worker, epoch });
+            lane.seat.board.report(Signal::HandedOver { worker, epoch });
         }
     }
     if view.route.mode == Mode::Hold {
         let drained = lane.in_flight() == 0;
-        lane.board.report(if drained { Signal::Drained { worker, epoch } } else { Signal::Held { worker, epoch } });
+        lane.seat.board.report(if drained {
+            Signal::Drained { worker, epoch }
+        } else {
+            Signal::Held { worker, epoch }
+        });
     }
     run_out(lane, &view);
     // Behind it: what is given up here is down by the next round, and not taken to be well again before.
@@ -129,7 +133,7 @@ fn is_warm(lane: &Rc<Lane>, node: &NodeAddress) -> bool {
 fn give_up_silent(lane: &Rc<Lane>, view: &View) {
     let now = lane.turn.tick();
     let (window, limit) = (view.settings.health.hang_window, view.settings.failover.hold_timeout);
-    let pause_over = lane.board.pause.over_for();
+    let pause_over = lane.seat.board.pause.over_for();
     let over = |silent: Duration| {
         // A node that was told to keep writes waiting doesn't hang.
         let over = silent.min(pause_over) > window + limit;

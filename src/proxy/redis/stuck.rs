@@ -25,6 +25,6 @@ impl Session {
         }
         self.told_stuck = self.is_stuck();
         let stuck = |why: &str| StuckSession { client: self.peer.to_string(), why: why.to_owned() };
-        self.lane.set_stuck(self.id, self.stuck_by().map(stuck));
+        self.lane.seat.set_stuck(self.id, self.stuck_by().map(stuck));
     }
 }

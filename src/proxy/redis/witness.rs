@@ -60,7 +60,7 @@ impl Witness {
 /// A session of Pointsman's own user.
 fn own_session(lane: &Lane) -> Session {
     let mut session = Session::default();
-    let settings = lane.settings();
+    let settings = lane.seat.settings();
     if let Some(credentials) = &settings.credentials
         && let Some(password) = credentials.password.clone()
     {

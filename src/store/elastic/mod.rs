@@ -12,6 +12,7 @@ mod inspect;
 mod node;
 mod patterns;
 mod probe;
+mod warm;
 
 use super::{BoxFuture, Inspection, Store};
 use crate::{
@@ -76,7 +77,12 @@ impl Store for ElasticStore {
     }
 
     fn fitness<'a>(&'a self, node: &'a NodeAddress) -> BoxFuture<'a, Result<Fitness, StoreError>> {
-        Box::pin(async move { fitness::fitness(self.cluster(node)?).await })
+        Box::pin(async move {
+            let cluster = self.cluster(node)?;
+            let fitness = fitness::fitness(cluster).await?;
+            warm::keep_warm(cluster, &fitness.counts).await;
+            Ok(fitness)
+        })
     }
 
     fn compare(&self, primary: &Fitness, candidate: &Fitness) -> Vec<Refusal> {

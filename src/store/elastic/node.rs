@@ -62,6 +62,8 @@ pub(super) struct Node {
     pub(super) probe: Mutex<ProbeState>,
     /// Whether it is up, as of its last probe: questions go there first.
     pub(super) usable: AtomicBool,
+    /// Whether our login may search, as far as is known.
+    pub(super) may_search: AtomicBool,
     control: Mutex<Option<Connection>>,
 }
 
@@ -83,6 +85,7 @@ impl Node {
             login: Login { host, authorization },
             probe: Mutex::default(),
             usable: AtomicBool::new(false),
+            may_search: AtomicBool::new(true),
             control: Mutex::default(),
         }
     }

@@ -11,26 +11,12 @@ use super::{
     rights,
     rows::{Row, Rows},
 };
-use crate::model::{
-    error::StoreError,
-    guard::{Guard, Refusal},
-    observation::Fitness,
+pub(super) use crate::store::likeness::VERSION;
+use crate::{
+    model::{error::StoreError, guard::Refusal, observation::Fitness},
+    store::likeness::{self, Rule, Tables, digest},
 };
-use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, sync::Arc};
-
-/// How two values of a fact are compared.
-#[derive(Clone, Copy)]
-enum Rule {
-    /// They must be equal.
-    Equal,
-    /// The candidate's number must not be smaller.
-    AtLeast,
-    /// As [`Rule::AtLeast`], and 0 is no limit.
-    AtLeastOrEndless,
-    /// Kept for readers of the facts; not compared.
-    Shown,
-}
 
 /// Variables that are read, and how they are compared. One that a flavour or version doesn't have is no fact.
 const SETTINGS: [(&str, Rule); 44] = [
@@ -81,8 +67,6 @@ const SETTINGS: [(&str, Rule); 44] = [
 ];
 /// What a fact's name begins with when it is a user.
 const USER: &str = "user ";
-/// The fact of the version.
-pub(super) const VERSION: &str = "version";
 /// The fact whether it would be read-only after a restart.
 pub(super) const STARTS_READ_ONLY: &str = "starts read-only";
 /// The fact whether the clone plugin is there.
@@ -204,88 +188,10 @@ fn spelled(row: Row<'_>) -> String {
     kept.map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Enough of a digest to see that two texts differ, too little to find a password by trying.
-fn digest(text: &str) -> String {
-    let bytes = Sha256::digest(text);
-    let first = bytes.iter().take(3).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
-    format!("{first:06x}")
-}
-
 /// Each difference that applications would feel after a switch, and each right that our login lacks.
 pub(super) fn compare(primary: &Fitness, candidate: &Fitness) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
-    for (who, fitness) in [("primary", primary), ("candidate", candidate)] {
-        for statement in &fitness.missing_rights {
-            refusals.push(Refusal::new(Guard::Rights, format!("our login lacks a right at the {who}: {statement}")));
-        }
-    }
-    let (ours, theirs) = (&primary.facts, &candidate.facts);
-    for (name, rule) in &SETTINGS {
-        if let (Some(from), Some(to)) = (ours.get(*name), theirs.get(*name))
-            && !rule.holds(from, to)
-        {
-            refusals.push(differ(name, from, to));
-        }
-    }
-    if let (Some(from), Some(to)) = (ours.get(VERSION), theirs.get(VERSION))
-        && older(to, from)
-    {
-        refusals.push(differ("version (a primary can't be older than the one before)", from, to));
-    }
-    compare_users(ours, theirs, &mut refusals);
-    refusals
-}
-
-impl Rule {
-    fn holds(self, primary: &str, candidate: &str) -> bool {
-        let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-        let endless = |text: &str| if number(text) == 0 { u64::MAX } else { number(text) };
-        match self {
-            Self::Equal => primary == candidate,
-            Self::AtLeast => number(candidate) >= number(primary),
-            Self::AtLeastOrEndless => endless(candidate) >= endless(primary),
-            Self::Shown => true,
-        }
-    }
-}
-
-fn compare_users(
-    primary: &BTreeMap<String, String>,
-    candidate: &BTreeMap<String, String>,
-    refusals: &mut Vec<Refusal>,
-) {
-    let users = |facts: &BTreeMap<String, String>| facts.keys().any(|name| name.starts_with(USER));
-    // Every server has a user: none means that the list was denied, which is a missing right.
-    if !(users(primary) && users(candidate)) {
-        return;
-    }
-    for (name, from) in primary.iter().filter(|(name, _)| name.starts_with(USER)) {
-        match candidate.get(name) {
-            Some(to) if to == from => {}
-            Some(to) => refusals.push(differ(name, from, to)),
-            None => refusals.push(Refusal::new(Guard::Fit, format!("{name}: the candidate has none"))),
-        }
-    }
-    for name in candidate.keys().filter(|name| name.starts_with(USER) && !primary.contains_key(*name)) {
-        refusals.push(Refusal::new(Guard::Fit, format!("{name}: only the candidate has it")));
-    }
-}
-
-fn differ(name: &str, primary: &str, candidate: &str) -> Refusal {
-    Refusal::new(Guard::Fit, format!("{name}: the primary has {primary:?}, the candidate {candidate:?}"))
-}
-
-/// Whether `candidate` is an older version of the same flavour, by its first two numbers.
-fn older(candidate: &str, primary: &str) -> bool {
-    let read = |text: &str| {
-        let (name, version) = text.rsplit_once(' ').unwrap_or(("mysql", text));
-        let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        Some((name.to_owned(), (numbers.next()?, numbers.next().unwrap_or(0))))
-    };
-    match (read(candidate), read(primary)) {
-        (Some((name, candidate)), Some((other, primary))) => name == other && candidate < primary,
-        _ => false,
-    }
+    let older = "version (a primary can't be older than the one before)";
+    likeness::compare(&Tables { settings: &SETTINGS, users: USER, at_least: &[], older }, primary, candidate)
 }
 
 #[cfg(test)]

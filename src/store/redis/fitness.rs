@@ -10,31 +10,19 @@ use super::{
     rights,
     rules::in_one_order,
 };
-use crate::model::{
-    error::StoreError,
-    guard::{Guard, Refusal},
-    observation::Fitness,
+use crate::{
+    model::{error::StoreError, guard::Refusal, observation::Fitness},
+    store::likeness::{self, Rule, Tables, VERSION, digest},
 };
-use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, sync::Arc};
-
-/// How two values of a fact are compared.
-enum Rule {
-    /// They must be equal.
-    Equal,
-    /// The candidate's number must not be smaller; 0 is no limit where the second field says so.
-    AtLeast { zero_is_endless: bool },
-    /// Kept for readers of the facts; not compared.
-    Shown,
-}
 
 /// Settings that are read, and how they are compared.
 const SETTINGS: [(&str, Rule); 18] = [
-    ("maxmemory", Rule::AtLeast { zero_is_endless: true }),
+    ("maxmemory", Rule::AtLeastOrEndless),
     ("maxmemory-policy", Rule::Equal),
-    ("maxclients", Rule::AtLeast { zero_is_endless: false }),
-    ("databases", Rule::AtLeast { zero_is_endless: false }),
-    ("proto-max-bulk-len", Rule::AtLeast { zero_is_endless: false }),
+    ("maxclients", Rule::AtLeast),
+    ("databases", Rule::AtLeast),
+    ("proto-max-bulk-len", Rule::AtLeast),
     ("notify-keyspace-events", Rule::Equal),
     ("masteruser", Rule::Equal),
     (MASTERAUTH, Rule::Equal),
@@ -55,7 +43,6 @@ const MASTERAUTH: &str = "masterauth";
 const USER: &str = "acl user ";
 /// What a fact's name begins with when it is a module's version.
 const MODULE: &str = "module ";
-const VERSION: &str = "version";
 
 /// Reads a node's facts and the rights that our login lacks there.
 pub(super) async fn fitness(node: &Node) -> Result<Fitness, StoreError> {
@@ -126,13 +113,6 @@ fn hidden(password: &str) -> String {
     if password.is_empty() { String::new() } else { format!("(set, digest {})", digest(password)) }
 }
 
-/// Enough of a digest to see that two passwords differ, too little to find one by trying.
-fn digest(secret: &str) -> String {
-    let bytes = Sha256::digest(secret);
-    let first = bytes.iter().take(3).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
-    format!("{first:06x}")
-}
-
 /// The same flags in another order are the same setting.
 fn sorted_flags(name: &str, value: String) -> String {
     if name != "notify-keyspace-events" {
@@ -145,85 +125,8 @@ fn sorted_flags(name: &str, value: String) -> String {
 
 /// Each difference that applications would feel after a switch, and each right that our login lacks.
 pub(super) fn compare(primary: &Fitness, candidate: &Fitness) -> Vec<Refusal> {
-    let mut refusals = Vec::new();
-    for (who, fitness) in [("primary", primary), ("candidate", candidate)] {
-        for statement in &fitness.missing_rights {
-            refusals.push(Refusal::new(Guard::Rights, format!("our login lacks a right at the {who}: {statement}")));
-        }
-    }
-    let (ours, theirs) = (&primary.facts, &candidate.facts);
-    for (name, rule) in &SETTINGS {
-        if let (Some(from), Some(to)) = (ours.get(*name), theirs.get(*name))
-            && !rule.holds(from, to)
-        {
-            refusals.push(differ(name, from, to));
-        }
-    }
-    if let (Some(from), Some(to)) = (ours.get(VERSION), theirs.get(VERSION))
-        && older(to, from)
-    {
-        refusals.push(differ("version (a primary can't be newer than its standby)", from, to));
-    }
-    compare_sets(USER, ours, theirs, &mut refusals);
-    compare_sets(MODULE, ours, theirs, &mut refusals);
-    refusals
-}
-
-impl Rule {
-    fn holds(&self, primary: &str, candidate: &str) -> bool {
-        let endless = |text: &str, zero_is_endless: bool| {
-            let number = text.parse::<u64>().unwrap_or(0);
-            if number == 0 && zero_is_endless { u64::MAX } else { number }
-        };
-        match self {
-            Self::Equal => primary == candidate,
-            Self::AtLeast { zero_is_endless: zero } => endless(candidate, *zero) >= endless(primary, *zero),
-            Self::Shown => true,
-        }
-    }
-}
-
-/// Facts of one prefix that the primary has must be the same at the candidate; users must not be more there either.
-fn compare_sets(
-    prefix: &str,
-    primary: &BTreeMap<String, String>,
-    candidate: &BTreeMap<String, String>,
-    refusals: &mut Vec<Refusal>,
-) {
-    let set = |facts: &BTreeMap<String, String>| facts.keys().any(|name| name.starts_with(prefix));
-    if prefix == USER && !(set(primary) && set(candidate)) {
-        // Every server has a user: none means that the list was denied, which is a missing right.
-        return;
-    }
-    for (name, from) in primary.iter().filter(|(name, _)| name.starts_with(prefix)) {
-        match candidate.get(name) {
-            Some(to) if to == from => {}
-            Some(to) => refusals.push(differ(name, from, to)),
-            None => refusals.push(Refusal::new(Guard::Fit, format!("{name}: the candidate has none"))),
-        }
-    }
-    if prefix == USER {
-        for name in candidate.keys().filter(|name| name.starts_with(prefix) && !primary.contains_key(*name)) {
-            refusals.push(Refusal::new(Guard::Fit, format!("{name}: only the candidate has it")));
-        }
-    }
-}
-
-fn differ(name: &str, primary: &str, candidate: &str) -> Refusal {
-    Refusal::new(Guard::Fit, format!("{name}: the primary has {primary:?}, the candidate {candidate:?}"))
-}
-
-/// Whether `candidate` is an older version of the same server, by its first two numbers.
-fn older(candidate: &str, primary: &str) -> bool {
-    let read = |text: &str| {
-        let (name, version) = text.split_once(' ')?;
-        let mut numbers = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-        Some((name.to_owned(), (numbers.next()?, numbers.next().unwrap_or(0))))
-    };
-    match (read(candidate), read(primary)) {
-        (Some((name, candidate)), Some((other, primary))) => name == other && candidate < primary,
-        _ => false,
-    }
+    let older = "version (a primary can't be newer than its standby)";
+    likeness::compare(&Tables { settings: &SETTINGS, users: USER, at_least: &[MODULE], older }, primary, candidate)
 }
 
 #[cfg(test)]
