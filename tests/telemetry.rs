@@ -28,6 +28,7 @@ const METRICS: &[(&str, &str)] = &[
     ("route_epoch", "svc store"),
     ("route_info", "svc store member node"),
     ("service_mode", "svc store mode"),
+    ("service_state", "svc store state"),
     ("service_ready", "svc store operation"),
     ("member_up", "svc store member site"),
     ("member_lag_seconds", "svc store member site"),

@@ -42,6 +42,8 @@ pub struct SwitchBody {
     pub accept_loss: bool,
     /// A planned switch: what the target describes in another way, or lacks, is accepted. As `override` of `difference`, without a reason.
     pub accept_difference: bool,
+    /// A planned switch that is done for practice: it is shown who practised, and when.
+    pub rehearsal: bool,
     /// Guards to pass by name; each is recorded.
     #[serde(rename = "override", skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,
@@ -89,6 +91,17 @@ pub struct NamedBody {
     pub reason: String,
 }
 
+/// Body of an operation's `approve` and `withdraw`; may be absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsentBody {
+    /// Why.
+    pub reason: String,
+    /// How long to wait for the end of what was approved, e.g. `30s`; then the answer is 202. Absent: until it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<String>,
+}
+
 /// What a body asks for, before it is known who asks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wish {
@@ -97,15 +110,32 @@ pub(super) struct Wish {
     pub(super) if_epoch: Option<Epoch>,
     pub(super) overrides: Vec<Guard>,
     pub(super) wait: Option<Duration>,
+    pub(super) rehearsal: bool,
 }
 
 impl Wish {
     fn new(command: Command, reason: String) -> Result<Self, Problem> {
-        if reason.len() > LONGEST_REASON {
-            return Err(Problem::bad_request(format!("reason: at most {LONGEST_REASON} bytes")));
-        }
-        Ok(Self { command, reason, if_epoch: None, overrides: Vec::new(), wait: None })
+        short_enough(&reason)?;
+        Ok(Self { command, reason, if_epoch: None, overrides: Vec::new(), wait: None, rehearsal: false })
     }
+}
+
+fn short_enough(reason: &str) -> Result<(), Problem> {
+    if reason.len() > LONGEST_REASON {
+        return Err(Problem::bad_request(format!("reason: at most {LONGEST_REASON} bytes")));
+    }
+    Ok(())
+}
+
+/// Reads the body of an operation's action, and how long the caller waits.
+pub(super) fn consent(action: &str, body: &[u8]) -> Result<(ConsentBody, Option<Duration>), Problem> {
+    if !matches!(action, "approve" | "withdraw") {
+        return Err(Problem::not_found(format!("an operation has no action {action:?}")));
+    }
+    let body: ConsentBody = parse(body)?;
+    short_enough(&body.reason)?;
+    let wait = body.wait.as_deref().map(|text| duration("wait", text)).transpose()?;
+    Ok((body, wait))
 }
 
 /// Reads the body of the action that the path names.
@@ -143,6 +173,9 @@ fn switch(action: &str, body: SwitchBody) -> Result<Wish, Problem> {
         let timeout = body.timeout.as_deref().map_or(Ok(APPROACH), |text| duration("timeout", text))?;
         Command::Switchover { to, dry_run: body.dry_run, cut_sessions: body.cut_sessions, timeout }
     } else {
+        if body.rehearsal {
+            return Err(Problem::bad_request("rehearsal: a failover is no practice; rehearse a switchover"));
+        }
         if body.accept_difference {
             return Err(Problem::bad_request("accept_difference: a failover doesn't ask what differs"));
         }
@@ -153,6 +186,7 @@ fn switch(action: &str, body: SwitchBody) -> Result<Wish, Problem> {
     };
     let mut wish = Wish::new(command, body.reason)?;
     wish.if_epoch = body.if_epoch.map(Epoch);
+    wish.rehearsal = body.rehearsal;
     wish.wait = body.wait.as_deref().map(|text| duration("wait", text)).transpose()?;
     for name in &body.overrides {
         let guard = Guard::parse(name).ok_or_else(|| {
@@ -205,7 +239,7 @@ mod tests {
     #[test]
     fn every_field_of_a_switch_arrives() {
         let body = br#"{"to":"spare","reason":"r","dry_run":true,"if_epoch":7,"wait":"30s","timeout":"5s",
-                        "cut_sessions":true,"accept_loss":false,"override":["fit"]}"#;
+                        "cut_sessions":true,"accept_loss":false,"rehearsal":true,"override":["fit"]}"#;
         let wish = wish("switchover", body).expect("a valid body");
         let command = Command::Switchover {
             to: Some("spare".into()),
@@ -215,7 +249,7 @@ mod tests {
         };
         assert_eq!(wish.command, command);
         assert_eq!((wish.if_epoch, wish.wait), (Some(Epoch(7)), Some(Duration::from_secs(30))));
-        assert_eq!(wish.overrides, [Guard::Fit]);
+        assert_eq!((wish.overrides, wish.rehearsal), (vec![Guard::Fit], true));
     }
 
     #[test]
@@ -233,10 +267,13 @@ mod tests {
         assert!(refused("switchover", r#"{"override":["luck"],"reason":"x"}"#).contains("luck"));
         assert!(refused("switchover", r#"{"override":["fit"]}"#).contains("reason"));
         assert!(refused("failover", "{}").contains("accept_loss"));
+        assert!(refused("failover", r#"{"accept_loss":true,"rehearsal":true}"#).contains("rehearsal"));
         assert!(refused("pause", "{}").contains("for"));
         assert!(refused("pause", r#"{"for":"0s"}"#).contains("week"));
         assert!(refused("mode", r#"{"mode":"half"}"#).contains("read_only"));
         assert!(refused("drain", "[]").starts_with("body:"));
         assert_eq!(wish("explode", b"").expect_err("unknown").status, 404);
+        assert_eq!(consent("explode", b"").expect_err("unknown").status, 404);
+        assert_eq!(consent("approve", b"{\"reason\":1}").expect_err("no text").status, 400);
     }
 }

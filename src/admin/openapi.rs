@@ -5,8 +5,10 @@
 #![expect(dead_code, reason = "utoipa reads the attributes of functions that nobody calls")]
 
 use super::{
-    api::{Journal, JournalQuery, Services},
-    body::{ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
+    api::Services,
+    body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
+    journal::{Journal, JournalQuery, TimelineQuery},
+    operations::{Operations, OperationsQuery},
     orders::Taken,
     people::People,
     problem::{PROBLEM, Problem},
@@ -16,6 +18,7 @@ use crate::{
     model::{
         operation::Operation,
         person::Caller,
+        timeline::Timeline,
         view::{Rebuild, ServiceView},
     },
 };
@@ -47,8 +50,8 @@ pub(super) async fn schema() -> impl IntoResponse {
                        (not allowed), 421 (a host that isn't ours) and 429 (too often)."
     ),
     paths(
-        services, service, rebuild, operation, journal, events, config, reload, switchover, failover, pause, resume,
-        mode, drain, restore, whoami, people, this, configuration_schema
+        services, service, rebuild, timeline, operations, operation, approve, withdraw, journal, events, config, reload,
+        switchover, failover, pause, resume, mode, drain, restore, whoami, people, this, configuration_schema
     ),
     modifiers(&Tokens, &Problems),
     security((), ("token" = []))
@@ -102,6 +105,14 @@ fn service() {}
         (status = 422, description = "It need not be rebuilt, or can't be asked", body = Problem), (status = 503, body = Problem)))]
 fn rebuild() {}
 
+#[utoipa::path(get, path = "/v1/services/{svc}/timeline", params(("svc" = String, Path), TimelineQuery),
+    responses((status = 200, description = "An incident, moment by moment", body = Timeline), (status = 400, body = Problem),
+        (status = 404, body = Problem)))]
+fn timeline() {}
+#[utoipa::path(get, path = "/v1/operations", params(OperationsQuery),
+    responses((status = 200, body = Operations), (status = 400, body = Problem), (status = 404, body = Problem)))]
+fn operations() {}
+
 #[utoipa::path(get, path = "/v1/operations/{id}", params(("id" = String, Path)),
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
 fn operation() {}
@@ -131,12 +142,15 @@ fn reload() {}
 /// Declares one action of a service.
 macro_rules! action {
     ($name:ident, $path:literal, $body:ty) => {
+        action!($name, $path, $body, "svc");
+    };
+    ($name:ident, $path:literal, $body:ty, $of:literal) => {
         #[utoipa::path(post, path = $path, request_body = $body,
-            params(("svc" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+            params(($of = String, Path), ("Idempotency-Key" = Option<String>, Header)),
             responses(
                 (status = 200, description = "Done, or a dry run that would be", body = Operation),
                 (status = 202, description = "Runs on past `wait`, or waits for a second person", body = Taken),
-                (status = 400, body = Problem), (status = 404, body = Problem),
+                (status = 400, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
                 (status = 409, description = "Another operation runs, or the epoch moved", body = Problem),
                 (status = 422, description = "Refused by guards, or the key was used for another request", body = Problem),
                 (status = 500, description = "Rolled back, partial or unknown: see `operation.outcome`", body = Problem),
@@ -152,6 +166,8 @@ action!(resume, "/v1/services/{svc}/resume", ResumeBody);
 action!(mode, "/v1/services/{svc}/mode", ModeBody);
 action!(drain, "/v1/services/{svc}/drain", NamedBody);
 action!(restore, "/v1/services/{svc}/restore", NamedBody);
+action!(approve, "/v1/operations/{id}/approve", ConsentBody, "id");
+action!(withdraw, "/v1/operations/{id}/withdraw", ConsentBody, "id");
 
 #[cfg(test)]
 mod tests {
@@ -161,7 +177,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 19, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 23, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }

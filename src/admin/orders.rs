@@ -58,21 +58,21 @@ pub(super) async fn order(
     body: Bytes,
 ) -> Result<Response, Problem> {
     caller.may(Role::Operator)?;
-    let Wish { command, reason, if_epoch, overrides, wait } = wish(&action, &body)?;
+    let Wish { command, reason, if_epoch, overrides, wait, rehearsal } = wish(&action, &body)?;
     let key = key(&headers, &svc, &action, &body)?;
     let svc = ServiceName::from(svc);
-    let order = Order { if_epoch, overrides, ..Order::new(command, caller.name, reason) };
+    let order = Order { if_epoch, overrides, rehearsal, ..Order::new(command, caller.name, reason) };
     answer(&svc, api.handle.order(&svc, order, wait, key).await)
 }
 
 /// The key of a request, and the digest by which another request under the same key is told apart.
-fn key(headers: &HeaderMap, svc: &str, action: &str, body: &[u8]) -> Result<Option<Key>, Problem> {
+pub(super) fn key(headers: &HeaderMap, of: &str, action: &str, body: &[u8]) -> Result<Option<Key>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= LONGEST_KEY);
     let key = key
         .ok_or_else(|| Problem::bad_request(format!("Idempotency-Key: 1 to {LONGEST_KEY} visible ASCII characters")))?;
     let mut hash = Sha256::new();
-    hash.update(format!("{svc}\n{action}\n"));
+    hash.update(format!("{of}\n{action}\n"));
     hash.update(body);
     let mut digest = String::with_capacity(64);
     for byte in hash.finalize() {
@@ -82,7 +82,8 @@ fn key(headers: &HeaderMap, svc: &str, action: &str, body: &[u8]) -> Result<Opti
     Ok(Some(Key { key: key.to_owned(), digest }))
 }
 
-fn answer(svc: &ServiceName, reply: OrderReply) -> Result<Response, Problem> {
+/// What came of an order, in HTTP.
+pub(super) fn answer(svc: &ServiceName, reply: OrderReply) -> Result<Response, Problem> {
     match reply {
         OrderReply::Ended(operation) => ended(*operation),
         OrderReply::Running(id) => {
@@ -118,7 +119,7 @@ fn ended(operation: Operation) -> Result<Response, Problem> {
             return Ok((StatusCode::ACCEPTED, Json(Taken::Waiting(Box::new(operation)))).into_response());
         }
         Outcome::Refused if operation.guards.iter().any(conflict) => {
-            (StatusCode::CONFLICT, "conflict", "Refused: another operation runs, or the epoch moved")
+            (StatusCode::CONFLICT, "conflict", "Refused: another operation runs or waits, or the epoch moved")
         }
         Outcome::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "refused", "Refused by guards; nothing changed"),
         Outcome::RolledBack => (internal, "rolled-back", "Failed and rolled back; the old route serves"),

@@ -1,5 +1,6 @@
 //! The command line's grammar.
 
+use super::{audit::Audit, history_options::History};
 use crate::{config::units::parse_duration, model::record::RecordKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -41,6 +42,8 @@ pub(super) enum Sub {
     Restore(OfCluster),
     /// Show the journal: what was decided, or not, by whom and why.
     History(History),
+    /// Prove that the journal is whole and was not rewritten.
+    Audit(Audit),
     /// Show one operation, running or ended.
     Operation(OperationOf),
     /// Show what a fenced node alone holds, and the commands that make it a standby again.
@@ -58,16 +61,14 @@ pub(super) enum Sub {
     /// Names of services or clusters, for completions.
     #[command(hide = true)]
     Names(Names),
-    #[command(hide = true)]
-    Approve(Later),
-    #[command(hide = true)]
-    Withdraw(Later),
+    /// Agree, as a second person, to a switch that waits for one.
+    Approve(Consent),
+    /// Give up a switch that waits for a second person.
+    Withdraw(Consent),
     /// Make a token for a person, and the lines of the configuration that let it in.
     Token(super::token::TokenFor),
     #[command(hide = true)]
     Site(Later),
-    #[command(hide = true)]
-    Audit(Later),
 }
 
 /// Arguments of a command whose name is reserved; whatever they are, the answer is the same.
@@ -163,9 +164,20 @@ pub(super) struct Switchover {
     /// Cut sessions that can't move instead of refusing.
     #[arg(long)]
     pub(super) cut_sessions: bool,
+    /// It is done for practice; at least two people should have.
+    #[arg(long)]
+    pub(super) rehearsal: bool,
     /// Accept what `--dry-run` lists as different in the target (Elasticsearch): indices, mappings, templates.
     #[arg(long)]
     pub(super) accept_difference: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Consent {
+    /// The operation's id, as cart-17; `pointsman status` shows what waits.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -228,24 +240,6 @@ pub(super) struct OfCluster {
     pub(super) cluster: String,
     #[command(flatten)]
     pub(super) common: Common,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct History {
-    /// Only this service.
-    pub(super) svc: Option<String>,
-    /// Only records of this kind: decision, refusal, operation, override, configuration, start or stop.
-    #[arg(long, value_parser = kind)]
-    pub(super) kind: Option<String>,
-    /// Only records with a greater number.
-    #[arg(long, value_name = "SEQ")]
-    pub(super) after: Option<u64>,
-    /// At most so many: the last ones, or with `--after` the first behind it. Shown oldest first.
-    #[arg(long, value_name = "N")]
-    pub(super) limit: Option<usize>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -323,7 +317,7 @@ fn duration(text: &str) -> Result<Written, String> {
 }
 
 /// The API's own spelling decides which kinds there are.
-fn kind(text: &str) -> Result<String, String> {
+pub(super) fn kind(text: &str) -> Result<String, String> {
     let known: Result<RecordKind, _> = serde_json::from_value(text.into());
     match known {
         Ok(_) => Ok(text.to_owned()),
@@ -355,6 +349,11 @@ mod tests {
             "pointsman token",
             "pointsman token ann --role king",
             "pointsman status --client-key k",
+            "pointsman history --since yesterday",
+            "pointsman history --timeline",
+            "pointsman history cart --timeline --follow",
+            "pointsman audit",
+            "pointsman audit verify --head 3:ab",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -363,9 +362,14 @@ mod tests {
             "pointsman pause cart --for 10m",
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
-            "pointsman audit verify --head 3:ab",
+            "pointsman approve cart-17 --reason seen",
+            "pointsman switchover cart --rehearsal",
             "pointsman token ann --role approver --json",
             "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",
+            "pointsman audit verify --state-dir /x --json",
+            "pointsman history cart --timeline",
+            "pointsman history cart --timeline cart-3 --json",
+            "pointsman history --since 2h --until 2026-11-22T01:02:03Z --actor x --text y --operation cart-1 --newest",
             "pointsman history cart --kind refusal --after 7 --limit 3",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");

@@ -85,7 +85,7 @@ fn own_sections(command: &Command) -> Roff {
     let variables = environment(command);
     terms(&mut roff, "ENVIRONMENT", variables.iter().map(|(name, means)| (vec![bold(name.as_str())], means.as_str())));
     terms(&mut roff, "FILES", FILES.map(|(path, means)| (vec![italic(path)], means)));
-    let of = |sub: &Command| examples::of(sub.get_name()).collect::<Vec<_>>();
+    let of = |sub: &Command| examples::of(sub.get_bin_name().unwrap_or_default()).collect::<Vec<_>>();
     let examples =
         if main { shown(command).flat_map(|sub| of(sub).into_iter().take(1)).collect() } else { of(command) };
     terms(&mut roff, "EXAMPLES", examples.into_iter().map(|(line, does)| (vec![bold(line)], does)));

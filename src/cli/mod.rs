@@ -1,13 +1,16 @@
-//! The command line: one file a subcommand. Everything but `run`, `check` and `demo` is a client of the admin API.
+//! The command line: one file a subcommand. Everything but `run`, `check`, `audit` and `demo` is a client of the admin API.
 //!
 //! Inputs: arguments, the environment, the API's answers. Outputs: text or JSON on standard output, complaints on standard
-//! error, an exit code that tells the truth. It never reads Pointsman's files behind the API's back.
+//! error, an exit code that tells the truth. It never reads Pointsman's files behind the API's back, but for `audit`, which is there for
+//! that.
 
 mod access;
 mod args;
+mod audit;
 mod check;
 mod client;
 mod completions;
+mod consent;
 #[cfg(test)]
 mod documented;
 mod drain;
@@ -16,6 +19,7 @@ mod exit;
 mod failover;
 mod healthcheck;
 mod history;
+mod history_options;
 mod man;
 mod mode;
 mod notes;
@@ -33,6 +37,7 @@ mod run;
 mod status;
 mod switchover;
 mod table;
+mod timeline;
 mod token;
 mod watch;
 
@@ -54,9 +59,10 @@ pub fn main() -> ExitCode {
         Sub::Demo(options) => crate::demo::main(&options),
         Sub::Completions(options) => completions::run(&options),
         Sub::Man(options) => man::run(&options),
+        Sub::Audit(options) => audit::run(&options).into(),
         Sub::Token(options) => token::run(&options).into(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Approve(_) | Sub::Withdraw(_) | Sub::Site(_) | Sub::Audit(_)) => reserved::refuse(sub).into(),
+        ref sub @ Sub::Site(_) => reserved::refuse(sub).into(),
         sub => {
             let client = match arguments.access.client() {
                 Ok(client) => client,
@@ -73,6 +79,8 @@ async fn remote(sub: Sub, client: &Client, no_color: bool) -> Exit {
         Sub::Status(options) => status::run(client, &options, no_color).await,
         Sub::Switchover(options) => switchover::run(client, &options).await,
         Sub::Failover(options) => failover::run(client, &options).await,
+        Sub::Approve(options) => consent::run(client, "approve", &options).await,
+        Sub::Withdraw(options) => consent::run(client, "withdraw", &options).await,
         Sub::Pause(options) => pause::run(client, &options).await,
         Sub::Resume(options) => resume::run(client, &options).await,
         Sub::Mode(options) => mode::run(client, &options).await,

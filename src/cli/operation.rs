@@ -7,7 +7,10 @@ use super::{
     output::say,
     report,
 };
-use crate::model::operation::{Operation, Outcome};
+use crate::model::{
+    narrative::because,
+    operation::{Operation, Outcome},
+};
 
 /// Shows it. The code is the operation's own; one that runs is no failure.
 pub(super) async fn run(client: &Client, options: &OperationOf) -> Exit {
@@ -22,15 +25,13 @@ pub(super) async fn run(client: &Client, options: &OperationOf) -> Exit {
         if !operation.phases.is_empty() {
             say!("  {}", report::phases(&operation.phases));
         }
-        say!("  by {} at {}{}", operation.actor, operation.started, because(&operation.reason));
+        let approver = operation.approver.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
+        let practice = if operation.rehearsal { ", a rehearsal" } else { "" };
+        let why = because(&operation.reason);
+        say!("  by {}{approver} at {}{practice}{why}", operation.actor, operation.started);
     }
     match operation.outcome {
         Outcome::Running => Exit::Done,
         outcome => code(Some(outcome), 200),
     }
-}
-
-/// `: reason`, or nothing.
-pub(super) fn because(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }

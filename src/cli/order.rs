@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// After this long the answer is the operation's id, so that it is known when the connection breaks later.
-const FIRST_WAIT: &str = "1s";
+pub(super) const FIRST_WAIT: &str = "1s";
 /// The answer to the order itself must come within this time, or it is unknown what became of it.
 const ANSWER: Duration = Duration::from_mins(1);
 /// From one look at a running operation to the next.
@@ -21,32 +21,46 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How many looks in a row may fail before we give up.
 const MISSES: u32 = 50;
 
+/// Where an order goes.
+pub(super) struct Place {
+    /// The path of the API.
+    pub(super) path: String,
+    /// The subcommand that shows what became of it.
+    pub(super) look: String,
+}
+
 /// Orders `action` of `svc` with `body` and waits for the end.
-pub(super) async fn run(client: &Client, svc: &str, action: &str, body: Value, common: &Common) -> Exit {
+pub(super) async fn run(client: &Client, svc: &str, action: &str, mut body: Value, common: &Common) -> Exit {
+    if matches!(action, "switchover" | "failover") {
+        body["wait"] = FIRST_WAIT.into();
+    }
+    let place = Place { path: format!("/v1/services/{}/{action}", segment(svc)), look: format!("history {svc}") };
+    run_at(client, &place, body, common).await
+}
+
+/// Orders what the place's path says, and waits for the end.
+pub(super) async fn run_at(client: &Client, place: &Place, body: Value, common: &Common) -> Exit {
     tokio::select! {
-        exit = give(client, svc, action, body, common) => exit,
+        exit = give(client, place, body, common) => exit,
         _ = tokio::signal::ctrl_c() => complain(
             Exit::Unknown,
-            &format!("stopped waiting; what was ordered goes on. Look: pointsman history {svc}"),
+            &format!("stopped waiting; what was ordered goes on. Look: pointsman {}", place.look),
         ),
     }
 }
 
-async fn give(client: &Client, svc: &str, action: &str, mut body: Value, common: &Common) -> Exit {
-    if matches!(action, "switchover" | "failover") {
-        body["wait"] = FIRST_WAIT.into();
-    }
+async fn give(client: &Client, place: &Place, mut body: Value, common: &Common) -> Exit {
     body["reason"] = common.reason.as_str().into();
     let key = common.key.clone().unwrap_or_else(fresh_key);
-    let path = format!("/v1/services/{}/{action}", segment(svc));
-    let reply = match client.post(&path, Bytes::from(body.to_string()), Some(&key), ANSWER).await {
+    let reply = match client.post(&place.path, Bytes::from(body.to_string()), Some(&key), ANSWER).await {
         Ok(reply) => reply,
         Err(Lost::Cut(detail)) => {
             return complain(
                 Exit::Unknown,
                 &format!(
-                    "{detail}\n  The order may have been taken. Look: pointsman history {svc}\n  \
-                     The same command with --key {key} gives its answer, and never orders twice."
+                    "{detail}\n  The order may have been taken. Look: pointsman {}\n  \
+                     The same command with --key {key} gives its answer, and never orders twice.",
+                    place.look
                 ),
             );
         }

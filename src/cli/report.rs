@@ -25,7 +25,7 @@ pub(super) fn operation(operation: &Operation) -> String {
     text.push_str(match operation.outcome {
         Outcome::Done if dry => "would be let through",
         Outcome::Refused if dry => "would be refused",
-        Outcome::Done if is_switch(operation) && !moved && operation.phases.is_empty() => "nothing to do",
+        Outcome::Done if operation.is_switch() && !moved && operation.phases.is_empty() => "nothing to do",
         Outcome::Done => "done",
         Outcome::Refused => "refused, nothing changed",
         Outcome::RolledBack => "failed and rolled back, the old route serves",
@@ -53,11 +53,26 @@ pub(super) fn operation(operation: &Operation) -> String {
     if !operation.detail.is_empty() {
         let _ = write!(text, "\n  {}", operation.detail);
     }
+    if operation.outcome == Outcome::Waiting {
+        waits(&mut text, operation);
+    }
     refusals(&mut text, &operation.guards, operation.outcome == Outcome::Refused);
     for session in &operation.sessions {
         let _ = write!(text, "\n  session {}: {}", session.client, session.why);
     }
     text
+}
+
+/// Until when, and what to say to whom.
+fn waits(text: &mut String, operation: &Operation) {
+    if let Some(until) = operation.expires {
+        let _ = write!(text, " until {until:.0}");
+    }
+    let Operation { id, actor, .. } = operation;
+    let _ = write!(
+        text,
+        "\n  a second person, not {actor}: pointsman approve {id}\n  to give it up: pointsman withdraw {id}"
+    );
 }
 
 /// `main -> spare `, or nothing.
@@ -67,10 +82,6 @@ fn path(operation: &Operation) -> String {
         (_, Some(to)) => format!("{to} "),
         _ => String::new(),
     }
-}
-
-fn is_switch(operation: &Operation) -> bool {
-    matches!(operation.kind.as_str(), "switchover" | "failover")
 }
 
 fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool) {
@@ -234,6 +245,20 @@ mod tests {
         };
         assert_eq!(operation(&dry(Outcome::Done)), "switchover cart: main -> spare would be let through");
         assert_eq!(operation(&dry(Outcome::Refused)), "switchover cart: main -> spare would be refused");
+    }
+
+    #[test]
+    fn what_waits_says_what_to_do() {
+        let waiting = Operation {
+            epoch_after: None,
+            phases: vec![],
+            client_stall_ms: None,
+            expires: Some(jiff::Timestamp::UNIX_EPOCH),
+            ..switch(Outcome::Waiting)
+        };
+        let text = operation(&waiting);
+        let first = "switchover cart: main -> spare waits for a second person until 1970-01-01T00:00:00Z";
+        assert!(text.starts_with(first) && text.contains("not uid:0: pointsman approve op-9\n"), "{text}");
     }
 
     #[test]

@@ -8,10 +8,7 @@ use super::{
 /// Says that there is no such command yet.
 pub(super) fn refuse(sub: &Sub) -> Exit {
     let (name, rest) = match sub {
-        Sub::Approve(later) => ("approve", later),
-        Sub::Withdraw(later) => ("withdraw", later),
         Sub::Site(later) => ("site", later),
-        Sub::Audit(later) => ("audit", later),
         _ => return complain(Exit::Usage, "no such command"),
     };
     let asked = rest.rest.iter().fold(name.to_owned(), |asked, word| asked + " " + word);

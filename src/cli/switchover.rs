@@ -12,6 +12,7 @@ pub(super) async fn run(client: &Client, options: &Switchover) -> Exit {
         if_epoch: switch.if_epoch,
         timeout: options.timeout.as_ref().map(|timeout| timeout.0.clone()),
         cut_sessions: options.cut_sessions,
+        rehearsal: options.rehearsal,
         accept_difference: options.accept_difference,
         overrides: switch.overrides.clone(),
         ..SwitchBody::default()

@@ -4,7 +4,9 @@
 //! on any file, a secret in anything printed.
 
 mod admin;
+mod approval;
 mod diff;
+mod journal;
 mod load;
 mod lookup;
 mod mask;
@@ -13,10 +15,13 @@ mod read;
 pub mod schema;
 mod source;
 mod table;
+pub mod telemetry;
 pub mod units;
 
 pub use admin::{Admin, Person, TokenHash};
-pub use diff::{Change, Effect, diff};
+pub use approval::Approval;
+pub use diff::{Change, Effect, diff, settings};
+pub use journal::{FullJournal, Journal};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 
@@ -24,7 +29,7 @@ pub use problem::{Code, Problem, Severity, to_json};
 pub const JSON_SCHEMA: &str = include_str!("../../config/pointsman.schema.json");
 
 pub use schema::{
-    AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat, Node,
-    NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Telemetry, Unfenced,
-    User,
+    AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, Node, NodeIdentity,
+    NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Unfenced, User,
 };
+pub use telemetry::{LogFormat, Notice, Telemetry, Webhook, WebhookFormat, WebhookUrl};

@@ -260,7 +260,10 @@ impl Driver {
         let mut along = None;
         for effect in effects {
             match effect {
-                Effect::Write { ticket, drafts } => self.write(Job::core(ticket, drafts, &mut along)).await,
+                Effect::Write { ticket, drafts } => {
+                    self.orders.overridden(&drafts);
+                    self.write(Job::core(ticket, drafts, &mut along)).await;
+                }
                 Effect::Publish { route, next, cut_sessions, slow } => {
                     let process = self.machine.process().map(Into::into);
                     let settings = self.settings.clone();

@@ -11,6 +11,9 @@ mod effective;
 mod effects;
 mod feed;
 mod handle;
+mod history;
+mod keeping;
+mod operations;
 mod orders;
 mod peers;
 mod reads;
@@ -24,6 +27,7 @@ mod workshop;
 #[cfg(debug_assertions)]
 pub use crash::CRASH_POINTS;
 pub use feed::{Event, Follower, Next, Numbered};
-pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply, RebuildReply};
+pub use handle::{Handle, Key, OrderReply, RebuildReply};
+pub use history::{JOURNAL_LIMIT, JournalFilter, JournalPage, TimelineReply};
 pub use supervisor::{Parts, start};
 pub use workshop::{Commit, Workshop};

@@ -8,7 +8,7 @@ use super::{
     effects::Job,
     feed::{Event, Feed},
     handle::Key,
-    said,
+    keeping, said,
 };
 use crate::{
     coord::Coordinator,
@@ -111,12 +111,22 @@ impl Orders {
         }
     }
 
+    /// Guards that an operator passes are said loudly, and counted.
+    pub fn overridden(&self, drafts: &[Draft]) {
+        for draft in drafts {
+            if let Change::Overridden { id, guard } = &draft.change {
+                said::overridden(draft, id, guard);
+                self.metrics.overridden(&self.desk.name, self.desk.settings().kind, guard.name);
+            }
+        }
+    }
+
     /// Shows an operation's state to handles and followers, and counts its end once.
     pub fn progress(&self, operation: Operation) {
         let ended = |operation: &Operation| !matches!(operation.outcome, Outcome::Running | Outcome::Waiting);
         if ended(&operation) && !self.desk.operation(&operation.id).as_ref().is_some_and(ended) {
             self.metrics.ended(&operation, self.desk.settings().kind);
-            said::ended(&operation);
+            said::ended(&operation, &keeping::head(&self.coordinator.condition()));
         }
         self.desk.remember(&operation);
         self.feed.publish(Event::Operation(Arc::new(operation)));

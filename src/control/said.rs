@@ -4,23 +4,34 @@
 //! changes with each probe, nor anything of an application's data.
 
 use crate::model::{
-    guard::Guard,
+    guard::{Guard, Refusal},
+    name::OperationId,
     operation::{Operation, Outcome},
+    record::Draft,
     view::{Health, NodeView, ServiceView, Standing},
 };
 
-/// An operation ended.
-pub(super) fn ended(operation: &Operation) {
+/// An operation ended. `journal_head` vouches for all that led there.
+pub(super) fn ended(operation: &Operation, journal_head: &str) {
     let Operation { id, svc, kind, actor, reason, detail, .. } = operation;
     let epoch = operation.epoch_after.unwrap_or(operation.epoch_before);
     let outcome = operation.outcome.as_str();
     let guards: Vec<&str> = operation.guards.iter().map(|guard| guard.name.as_str()).collect();
     let guards = guards.join(",");
     if matches!(operation.outcome, Outcome::Done) {
-        tracing::info!(%svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, "operation ended");
+        tracing::info!(%svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, journal_head, "operation ended");
     } else {
-        tracing::warn!(%svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, "operation ended");
+        tracing::warn!(
+            %svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, journal_head, "operation ended"
+        );
     }
+}
+
+/// An operator passes a guard by name.
+pub(super) fn overridden(draft: &Draft, id: &OperationId, guard: &Refusal) {
+    let svc = draft.svc.as_ref().map_or("", |svc| svc.as_str());
+    let (name, why, Draft { actor, reason, .. }) = (guard.name.as_str(), &guard.detail, draft);
+    tracing::error!(svc, op = %id, guard = name, why, actor, reason, "a guard is overridden");
 }
 
 /// Whether this Pointsman may move the service's roles changed: another one manages it too, or doesn't any more.

@@ -28,7 +28,8 @@ impl Machine {
     /// Whether the order waits for new readings: every dry run, since it answers for the switch that would follow, and a
     /// switch that an old reading would refuse. One that is let through reads again in its approach.
     pub(super) fn asks_first(&mut self, ticket: Ticket, order: &Order, now: Now) -> bool {
-        let (to, purpose, dry) = match &order.command {
+        let meant = self.meant(order);
+        let (to, purpose, dry) = match &meant.command {
             Command::Switchover { to, cut_sessions, dry_run, .. } => {
                 (to.as_ref(), Purpose::Switchover { cut: *cut_sessions }, *dry_run)
             }
@@ -39,9 +40,9 @@ impl Machine {
             return false;
         }
         let unfit = |guard: Guard| {
-            matches!(guard, Guard::Fit | Guard::Difference | Guard::Rights) && !order.overrides.contains(&guard)
+            matches!(guard, Guard::Fit | Guard::Difference | Guard::Rights) && !meant.overrides.contains(&guard)
         };
-        let (_, refusals) = self.choose(purpose, to, &order.overrides, now);
+        let (_, refusals) = self.choose(purpose, to, &meant.overrides, now);
         if !dry && !refusals.iter().any(|refusal| unfit(refusal.name)) {
             return false;
         }

@@ -5,12 +5,14 @@
 
 mod abort;
 mod approach;
+mod approval;
 mod asking;
 mod evidence;
 mod failover;
 mod guards;
 mod health;
 mod history;
+mod inquiry;
 #[cfg(debug_assertions)]
 mod invariants;
 mod machine;
@@ -19,6 +21,7 @@ mod orders;
 mod parking;
 mod pending;
 mod planning;
+mod practice;
 mod reading;
 mod recovery;
 mod returning;

@@ -2,6 +2,7 @@
 
 use super::{
     Effect, Now, Ticket,
+    approval::Consent,
     evidence::{Cause, Verdict},
     guards::{Purpose, may_be_overridden},
     machine::Machine,
@@ -28,12 +29,19 @@ impl Machine {
 
     /// Judges an order and begins what it asks for.
     pub(super) fn take_order(&mut self, ticket: Ticket, order: &Order, now: Now) {
+        match &order.command {
+            Command::Approve(id) => return self.order_approve(ticket, order, id, now),
+            Command::Withdraw(id) => return self.order_withdraw(ticket, order, id, now),
+            _ => {}
+        }
         let operation = self.operation_of(order, now);
         if let Some(refusal) = self.epoch_guard(order) {
             return self.refuse(ticket, operation, vec![refusal], is_dry(&order.command));
         }
         match order.command.clone() {
-            Command::Switchover { .. } | Command::Failover { .. } => self.order_switch(ticket, operation, order, now),
+            Command::Switchover { .. } | Command::Failover { .. } => {
+                self.order_switch(ticket, operation, order, None, now);
+            }
             Command::Pause(length) => {
                 let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::from_hours(24));
                 let until = now.wall.checked_add(length).unwrap_or(now.wall);
@@ -43,10 +51,7 @@ impl Machine {
                 let change = self.durable.paused_until.map(|_| Change::Resumed);
                 self.instant(ticket, operation, order, change, None);
             }
-            Command::Approve(id) | Command::Withdraw(id) => {
-                let refusal = Refusal::new(Guard::Approval, format!("{id} doesn't wait for a second person"));
-                self.refuse(ticket, operation, vec![refusal], false);
-            }
+            Command::Approve(_) | Command::Withdraw(_) => {}
             Command::Mode(mode) => self.order_mode(ticket, operation, order, mode),
             Command::Drain(cluster) => self.order_drain(ticket, operation, order, &cluster),
             Command::Restore(cluster) => {
@@ -101,7 +106,8 @@ impl Machine {
     /// Another operation is under way, or a change is being written.
     pub(super) fn busy(&self) -> Option<Refusal> {
         if let Some(switch) = &self.switch {
-            let words = format!("{} {} is under way", switch.operation.kind, switch.operation.id);
+            let Operation { id, kind, actor, started, .. } = &switch.operation;
+            let words = format!("{kind} {id} is under way, ordered by {actor}, since {started:.0}");
             return Some(Refusal::new(Guard::Busy, words));
         }
         let changing = self.pending.values().any(|pending| match pending {
@@ -117,20 +123,32 @@ impl Machine {
         (!known).then(|| Refusal::new(Guard::Eligible, format!("there is no cluster {cluster}")))
     }
 
-    fn order_switch(&mut self, ticket: Ticket, mut operation: Operation, order: &Order, now: Now) {
+    /// An order to switch; with `consent` the second person's, whose operation waited.
+    pub(super) fn order_switch(
+        &mut self,
+        ticket: Ticket,
+        mut operation: Operation,
+        order: &Order,
+        consent: Option<Consent>,
+        now: Now,
+    ) {
         let dry = is_dry(&order.command);
         let (to, purpose) = match &order.command {
             Command::Failover { to, .. } => (to.clone(), Purpose::Failover { by_hand: true }),
             Command::Switchover { to, cut_sessions, .. } => (to.clone(), Purpose::Switchover { cut: *cut_sessions }),
             _ => return,
         };
-        if to.is_some() && to == operation.from && !self.starting {
+        if consent.is_none() && to.is_some() && to == operation.from && !self.starting {
             operation.to = to;
             operation.detail = "the route is there already".into();
             if dry {
                 return self.refuse(ticket, operation, Vec::new(), true);
             }
             return self.instant(ticket, operation, order, None, None);
+        }
+        let waits = !dry && self.needs_approval(order);
+        if let Some(refusal) = self.somebody_waits().filter(|_| waits) {
+            return self.refuse(ticket, operation, vec![refusal], false);
         }
         let passed: Vec<Guard> = order.overrides.iter().copied().filter(|guard| may_be_overridden(*guard)).collect();
         let (target, mut refusals) = self.choose(purpose, to.as_ref(), &passed, now);
@@ -146,14 +164,17 @@ impl Machine {
             refusals.into_iter().partition(|refusal| passed.contains(&refusal.name));
         operation.guards.clone_from(&overridden);
         match (target, self.routed().cloned()) {
+            (Some(_), Some(_)) if refused.is_empty() && waits => self.wait_for_approval(ticket, operation, order, now),
             (Some(target), Some(from)) if refused.is_empty() && !dry => {
-                self.accept(ticket, operation, order, (from, target), passed, now);
+                operation.guards.extend(self.unasked(order));
+                self.accept(ticket, operation, order, (from, target), consent.as_ref(), now);
             }
             (target, _) => {
                 if let Some(target) = target.filter(|_| dry) {
                     operation.detail = self.counts(&target);
                 }
-                self.refuse(ticket, operation, refused, dry);
+                let approved = consent.map(|consent| consent.change(&operation.id));
+                self.refuse_beside(ticket, operation, refused, approved, dry);
             }
         }
     }
@@ -184,18 +205,29 @@ impl Machine {
         operation: Operation,
         order: &Order,
         (from, to): (Target, Target),
-        overrides: Vec<Guard>,
+        consent: Option<&Consent>,
         now: Now,
     ) {
         self.emit(Effect::Accepted { ticket, id: operation.id.clone() });
         let mut switch = Box::new(Switch::new(operation, from, to, self.mode(), self.managed(), now));
         switch.answer = Some(ticket);
-        switch.overrides = overrides;
-        let drafts = switch.operation.guards.iter().map(|guard| {
-            let text = format!("guard {} overridden: {}", guard.name.as_str(), guard.detail);
-            Draft { kind: RecordKind::Override, ..switch.draft(Change::Noted { text }) }
-        });
-        let drafts = drafts.collect();
+        switch.overrides = order.overrides.iter().copied().filter(|guard| may_be_overridden(*guard)).collect();
+        let id = &switch.operation.id;
+        let mut drafts: Vec<Draft> = switch
+            .operation
+            .guards
+            .iter()
+            .map(|guard| {
+                let change = Change::Overridden { id: id.clone(), guard: guard.clone() };
+                Draft { kind: RecordKind::Override, ..switch.draft(change) }
+            })
+            .collect();
+        drafts.extend(consent.map(|consent| Draft {
+            kind: RecordKind::Decision,
+            actor: consent.by.clone(),
+            reason: consent.reason.clone(),
+            ..switch.draft(consent.change(id))
+        }));
         if let Command::Switchover { cut_sessions, timeout, .. } = order.command {
             switch.cut_sessions = cut_sessions;
             switch.timeout = timeout.max(Duration::from_millis(1));
@@ -240,7 +272,7 @@ impl Machine {
     }
 
     /// An order that needs no steps: what changes and its end are written together, then it is answered.
-    fn instant(
+    pub(super) fn instant(
         &mut self,
         ticket: Ticket,
         mut operation: Operation,
@@ -260,7 +292,19 @@ impl Machine {
     }
 
     /// Refused, and recorded; a dry run is answered without a trace.
-    fn refuse(&mut self, ticket: Ticket, mut operation: Operation, refusals: Vec<Refusal>, dry: bool) {
+    pub(super) fn refuse(&mut self, ticket: Ticket, operation: Operation, refusals: Vec<Refusal>, dry: bool) {
+        self.refuse_beside(ticket, operation, refusals, None, dry);
+    }
+
+    /// As [`Machine::refuse`], with what is recorded before it.
+    fn refuse_beside(
+        &mut self,
+        ticket: Ticket,
+        mut operation: Operation,
+        refusals: Vec<Refusal>,
+        before: Option<Change>,
+        dry: bool,
+    ) {
         operation.outcome = if refusals.is_empty() { Outcome::Done } else { Outcome::Refused };
         if refusals.iter().any(|refusal| refusal.name == Guard::Sessions) {
             operation.sessions.clone_from(&self.stuck);
@@ -270,7 +314,7 @@ impl Machine {
         if dry {
             self.emit(Effect::Answer { ticket, operation: Box::new(operation) });
         } else {
-            self.write_order(ticket, operation, Vec::new(), None, true);
+            self.write_order(ticket, operation, before.into_iter().collect(), None, true);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Input: a ticket with its result. Output: the move of whoever waited for it.
 
-use super::{Effect, Now, Ticket, machine::Machine};
+use super::{Effect, Now, Ticket, machine::Machine, upkeep::Disk};
 use crate::model::{
     action::Done,
     error::StoreError,
@@ -34,6 +34,8 @@ pub(super) enum Pending {
 pub(super) enum Then {
     /// Nothing waits for them.
     Nothing,
+    /// Nothing either: it is so, whether the journal can say it yet or not.
+    Anyway,
     /// The switch's stage.
     Switch,
     /// Nothing either: they say that this standby is parked, or isn't any more.
@@ -63,9 +65,9 @@ impl Machine {
         let Some(Pending::Write { drafts, then }) = self.pending.remove(&ticket) else { return };
         let result = match result {
             Ok(records) => {
-                self.journal_error = None;
+                self.disk = Disk::default();
                 for record in &records {
-                    self.durable.apply(record);
+                    self.learn(record);
                     if let Change::Departed { node, .. } = &record.detail {
                         self.cooling_until.insert(node.clone(), now.mono + self.settings.failover.cooldown);
                     }
@@ -79,13 +81,18 @@ impl Machine {
                 Ok(())
             }
             Err(error) => {
-                self.journal_error = Some(error.clone());
+                self.disk.failed(&error, now.wall);
                 Err(error)
             }
         };
         match then {
             // What could not be written is tried again by what asked for it.
             Then::Nothing => {}
+            Then::Anyway => {
+                if result.is_err() {
+                    self.fold(drafts, now);
+                }
+            }
             // A standby that lost its primary is evidence, also where the disk has no room to say so: else nobody would hear that it is
             // the journal which keeps a failover from happening. A restart is told by the standby itself.
             Then::Parked(_) => {
@@ -116,6 +123,17 @@ impl Machine {
                 let result = if anyway { Ok(()) } else { result };
                 self.answer(ticket, *operation, route, result);
             }
+        }
+    }
+
+    /// Folds a record in. A switch that waited for a second person may end under anybody's order: that is shown here.
+    pub(super) fn learn(&mut self, record: &Record) {
+        let waited = self.durable.waiting.as_ref().map(|waiting| waiting.operation.id.clone());
+        self.durable.apply(record);
+        if let Change::Ended { operation } = &record.detail
+            && waited.as_ref() == Some(&operation.id)
+        {
+            self.emit(Effect::Progress { operation: operation.clone() });
         }
     }
 

@@ -1,6 +1,7 @@
 //! The machine in its world: ordinary ways and refusals; every seed's faults and crashes stand in `seeds`.
 
 mod admission;
+mod approval;
 mod crash;
 mod fitness;
 mod reading;
@@ -53,7 +54,7 @@ fn one_end_each(world: &World) {
     let mut ends: BTreeMap<&str, u32> = BTreeMap::new();
     for record in &world.journal {
         match &record.detail {
-            Change::Began { operation, .. } => {
+            Change::Began { operation, .. } | Change::Asked { operation, .. } => {
                 ends.entry(operation.id.as_str()).or_default();
             }
             Change::Ended { operation } => *ends.entry(operation.id.as_str()).or_default() += 1,

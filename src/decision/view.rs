@@ -29,7 +29,10 @@ impl Machine {
             failover_ready: self.ready(Purpose::Failover { by_hand: false }, now),
             clusters: self.settings.clusters.iter().map(|cluster| self.cluster_view(cluster, now)).collect(),
             on_call: self.settings.on_call.clone(),
-            operation: self.switch.as_ref().map(|switch| switch.operation.clone()),
+            operation: self.switch.as_ref().map(|switch| &switch.operation).or(self.waiting_operation()).cloned(),
+            require_approval: self.settings.approval.required,
+            practised: self.durable.practised.clone(),
+            warnings: self.warnings(),
             ..ServiceView::unknown(self.svc.clone(), self.settings.kind)
         }
     }
@@ -113,7 +116,7 @@ impl Machine {
 
     /// What an operator of a steady service should know.
     fn small_note(&self) -> String {
-        match &self.journal_error {
+        match &self.disk.error {
             Some(error) => format!("the journal can't be written: {error}"),
             None if self.mode() == Mode::ReadOnly => format!("read only until `pointsman mode {} open`", self.svc),
             None => {

@@ -103,6 +103,37 @@ impl Order {
     }
 }
 
+/// How a switch that waits for a second person is to be carried out, beside what its operation says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct Terms {
+    /// Cut sessions that can't move instead of refusing.
+    pub cut_sessions: bool,
+    /// How long the approach may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// A failover: writes may be lost.
+    pub accept_loss: bool,
+    /// Guards that the operator overrides by name.
+    pub overrides: Vec<Guard>,
+}
+
+impl Terms {
+    /// Those of an order.
+    pub fn of(order: &Order) -> Self {
+        let overrides = order.overrides.clone();
+        match order.command {
+            Command::Switchover { cut_sessions, timeout, .. } => Self {
+                cut_sessions,
+                timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+                accept_loss: false,
+                overrides,
+            },
+            Command::Failover { accept_loss, .. } => Self { accept_loss, overrides, ..Self::default() },
+            _ => Self { overrides, ..Self::default() },
+        }
+    }
+}
+
 /// How an operation ended, or that it hasn't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -278,4 +309,11 @@ pub struct Operation {
     pub client_stall_ms: Option<f64>,
     /// What was lost.
     pub lost: Loss,
+}
+
+impl Operation {
+    /// A switchover or a failover.
+    pub fn is_switch(&self) -> bool {
+        matches!(self.kind.as_str(), "switchover" | "failover")
+    }
 }

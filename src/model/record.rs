@@ -4,12 +4,14 @@ use super::{
     guard::Refusal,
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
-    operation::{Loss, Operation, Step},
+    operation::{Loss, Operation, Step, Terms},
     route::{Epoch, Route, Target},
-    state::Silenced,
+    state::{Removed, Silenced},
+    suspicion::Suspicion,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What sort of record it is, for filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -142,6 +144,30 @@ pub enum Change {
         /// Why, in words.
         text: String,
     },
+    /// An operation waits for a second person: it is bound to the route that it names, and survives a restart.
+    Asked {
+        /// As it was asked for.
+        operation: Box<Operation>,
+        /// How it is to be carried out.
+        terms: Terms,
+    },
+    /// A second person agreed; what follows stands beside: that the operation began, or the guards that refused it after all.
+    Approved {
+        /// The operation.
+        id: OperationId,
+        /// Who agreed.
+        by: String,
+        /// Why, in that person's words; may be empty.
+        #[serde(default)]
+        reason: String,
+    },
+    /// An operator passed a guard by name.
+    Overridden {
+        /// The operation.
+        id: OperationId,
+        /// The guard, and what it would have refused for.
+        guard: Refusal,
+    },
     /// An operation began.
     Began {
         /// Its first state.
@@ -196,10 +222,27 @@ pub enum Change {
         /// What it became.
         id: OperationId,
     },
+    /// What was found about the routed primary while something was wrong with it, and what came of that. Written once for all of
+    /// it: when it has lasted for a while, and at its end.
+    Suspected {
+        /// The evidence.
+        suspicion: Box<Suspicion>,
+    },
+    /// The oldest part of the journal is removed: written before it is gone.
+    Removed {
+        /// Which part.
+        removed: Removed,
+    },
     /// The configuration changed: each change with before and after, secrets never shown.
     Configured {
         /// One line a change.
         changes: Vec<String>,
+        /// The settings that have another value now, so that a start can tell what was changed since; a secret is only named.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        set: BTreeMap<String, String>,
+        /// The settings that are gone.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        unset: BTreeSet<String>,
     },
     /// A new configuration was turned down and the old one stays.
     ConfigurationRejected {

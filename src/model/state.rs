@@ -3,9 +3,10 @@
 use super::{
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
-    operation::{Operation, Step},
+    operation::{Operation, Outcome, Step, Terms},
     record::{Change, Record},
     route::{Epoch, Mode, Route, Target},
+    view::Practice,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How many ended operations a service remembers beside the journal itself.
 const REMEMBERED_OPERATIONS: usize = 32;
+/// How many people are remembered who switched a service.
+const REMEMBERED_PEOPLE: usize = 16;
+
+/// Who acts where nobody ordered it.
+pub const OURSELVES: &str = "pointsman";
 
 /// A fence that was set, or may have been.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +58,15 @@ pub struct Underway {
     pub mode: Mode,
 }
 
+/// A switch that waits for a second person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// As it was asked for.
+    pub operation: Operation,
+    /// How it is to be carried out.
+    pub terms: Terms,
+}
+
 /// A primary that was proven silent and that stops by itself when it is cut off from its standbys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Silenced {
@@ -65,6 +80,21 @@ pub struct Silenced {
     pub lag_seconds: u64,
     /// Its position at its last answer.
     pub received: u64,
+}
+
+/// The oldest part of the journal, which is not kept any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Removed {
+    /// The number of its last record.
+    pub seq: u64,
+    /// The hash that vouched for all of it: what is left continues this one.
+    pub hash: String,
+    /// When its last record was written, where this version can read it.
+    pub until: Option<Timestamp>,
+    /// How many files it was.
+    pub segments: u64,
+    /// How many bytes.
+    pub bytes: u64,
 }
 
 /// What is known of one service across restarts.
@@ -101,6 +131,10 @@ pub struct ServiceState {
     pub estranged: Option<(String, String)>,
     /// The operation that has not ended.
     pub underway: Option<Underway>,
+    /// The switch that waits for a second person.
+    pub waiting: Option<Waiting>,
+    /// Who switched it by hand, as planned, the newest first.
+    pub practised: Vec<Practice>,
     /// Clusters taken out.
     pub drained: BTreeSet<ClusterName>,
     /// Automatic failover is off until then.
@@ -119,6 +153,10 @@ pub struct ServiceState {
 pub struct State {
     /// Each service that was ever written about.
     pub services: BTreeMap<ServiceName, ServiceState>,
+    /// What was removed of the journal last.
+    pub removed: Option<Removed>,
+    /// The configuration in force last, one entry a setting; secrets are only named.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl State {
@@ -126,6 +164,14 @@ impl State {
     pub fn apply(&mut self, record: &Record) {
         if let Some(svc) = &record.svc {
             self.services.entry(svc.clone()).or_default().apply(record);
+        }
+        match &record.detail {
+            Change::Removed { removed } => self.removed = Some(removed.clone()),
+            Change::Configured { set, unset, .. } => {
+                self.settings.retain(|key, _| !unset.contains(key));
+                self.settings.extend(set.clone());
+            }
+            _ => {}
         }
     }
 }
@@ -159,8 +205,13 @@ impl ServiceState {
                 (self.lineage, self.process, self.estranged) = (Some(lineage.clone()), process.clone(), None);
             }
             Change::Estranged { process, text } => self.estranged = Some((process.clone(), text.clone())),
+            Change::Asked { operation, terms } => {
+                self.number(operation);
+                self.waiting = Some(Waiting { operation: (**operation).clone(), terms: terms.clone() });
+            }
             Change::Began { operation, from, to } => {
                 self.number(operation);
+                self.waiting.take_if(|waiting| waiting.operation.id == operation.id);
                 self.underway = Some(Underway {
                     operation: (**operation).clone(),
                     from: from.clone(),
@@ -198,6 +249,10 @@ impl ServiceState {
             | Change::Strayed { .. }
             | Change::Gathered { .. } => self.node_changed(&record.detail, record.time),
             Change::Refused { .. }
+            | Change::Suspected { .. }
+            | Change::Removed { .. }
+            | Change::Approved { .. }
+            | Change::Overridden { .. }
             | Change::Configured { .. }
             | Change::ConfigurationRejected { .. }
             | Change::Noted { .. } => {}
@@ -256,6 +311,19 @@ impl ServiceState {
         }
     }
 
+    /// A planned switch by hand that moved the route is practice for whoever ordered it.
+    fn practise(&mut self, operation: &Operation, time: Timestamp) {
+        let moved = operation.epoch_after.is_some_and(|after| after > operation.epoch_before);
+        let by_hand = operation.kind == "switchover" && operation.actor != OURSELVES;
+        if !moved || !by_hand || operation.outcome != Outcome::Done {
+            return;
+        }
+        let Operation { actor, rehearsal, .. } = operation;
+        self.practised.retain(|practice| practice.name != *actor);
+        self.practised.insert(0, Practice { name: actor.clone(), time, rehearsal: *rehearsal });
+        self.practised.truncate(REMEMBERED_PEOPLE);
+    }
+
     /// Ids end in `-N`; the largest N seen is remembered, so that no id is given twice, over restarts too.
     fn number(&mut self, operation: &Operation) {
         let number = operation.id.as_str().rsplit('-').next().and_then(|text| text.parse().ok());
@@ -267,6 +335,8 @@ impl ServiceState {
         if self.underway.as_ref().is_some_and(|u| u.operation.id == operation.id) {
             self.underway = None;
         }
+        self.waiting.take_if(|waiting| waiting.operation.id == operation.id);
+        self.practise(operation, time);
         if operation.epoch_after.is_some_and(|after| after > operation.epoch_before) {
             self.last_switch = Some(time);
         }

@@ -3,7 +3,7 @@
 //! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
-use super::{admin::AdminCounts, families::Family};
+use super::{admin::AdminCounts, families::Family, journal::JournalGauges, webhooks::WebhookMetrics};
 use crate::model::{
     guard::Guard,
     name::{Kind, ServiceName},
@@ -29,7 +29,10 @@ pub struct Metrics {
     phases: HistogramVec,
     last_switch: GaugeVec,
     refusals: IntCounterVec,
+    overrides: IntCounterVec,
     pub(super) admin: AdminCounts,
+    pub(super) journal: JournalGauges,
+    webhooks: WebhookMetrics,
 }
 
 impl Metrics {
@@ -64,20 +67,28 @@ impl Metrics {
             &["svc", "store", "guard"],
         )
         .expect(valid);
-        let boxes: [Box<dyn prometheus::core::Collector>; 5] = [
+        let overrides = IntCounterVec::new(
+            Opts::new("pointsman_overrides_total", "Guards that an operator passed by name."),
+            &["svc", "store", "guard"],
+        )
+        .expect(valid);
+        let boxes: [Box<dyn prometheus::core::Collector>; 6] = [
             Box::new(reload_success.clone()),
             Box::new(switches.clone()),
             Box::new(phases.clone()),
             Box::new(last_switch.clone()),
             Box::new(refusals.clone()),
+            Box::new(overrides.clone()),
         ];
         for collector in boxes {
             registry.register(collector).expect("each name is registered once");
         }
+        let journal = JournalGauges::new(&registry);
         // Whoever runs has loaded a good configuration; a bad reload sets it to 0.
         reload_success.set(1);
         let admin = AdminCounts::register(&registry);
-        Self { registry, reload_success, switches, phases, last_switch, refusals, admin }
+        let webhooks = WebhookMetrics::register(&registry);
+        Self { registry, reload_success, switches, phases, last_switch, refusals, overrides, admin, journal, webhooks }
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each
@@ -96,6 +107,7 @@ impl Metrics {
         self.last_switch.with_label_values(&[svc, store]).set(moved);
         for guard in Guard::ALL {
             self.refusals.with_label_values(&[svc, store, guard.as_str()]);
+            self.overrides.with_label_values(&[svc, store, guard.as_str()]);
         }
     }
 
@@ -127,6 +139,16 @@ impl Metrics {
         self.refusals.with_label_values(&[svc.as_str(), kind.as_str(), guard.as_str()]).inc();
     }
 
+    /// Counts a guard that an operator passed by name.
+    pub fn overridden(&self, svc: &ServiceName, kind: Kind, guard: Guard) {
+        self.overrides.with_label_values(&[svc.as_str(), kind.as_str(), guard.as_str()]).inc();
+    }
+
+    /// The counts of webhooks.
+    pub fn webhooks(&self) -> &WebhookMetrics {
+        &self.webhooks
+    }
+
     /// Whether the last load of the configuration succeeded.
     pub fn reloaded(&self, success: bool) {
         self.reload_success.set(i64::from(success));
@@ -146,6 +168,7 @@ pub(super) struct Scraped {
     pub(super) route_info: Family,
     pub(super) read_route_info: Family,
     pub(super) service_mode: Family,
+    pub(super) service_state: Family,
     pub(super) service_ready: Family,
     pub(super) member_up: Family,
     pub(super) member_lag: Family,
@@ -158,6 +181,7 @@ pub(super) struct Scraped {
     pub(super) requests: Family,
     pub(super) command_duration: Family,
     pub(super) held: Family,
+    pub(super) waiting: Family,
 }
 
 impl Scraped {
@@ -171,6 +195,7 @@ impl Scraped {
                 "1; the cluster and node that the read port leads to are labels.",
             ),
             service_mode: Family::gauge("pointsman_service_mode", "1 for the mode that is in force."),
+            service_state: Family::gauge("pointsman_service_state", "1 for what Pointsman is doing about the service."),
             service_ready: Family::gauge("pointsman_service_ready", "1 if the operation would be let through now."),
             member_up: Family::gauge("pointsman_member_up", "1 if the cluster is up."),
             member_lag: Family::gauge(
@@ -198,6 +223,7 @@ impl Scraped {
                 "From a command being read to being answered; pinned commands are not timed.",
             ),
             held: Family::gauge("pointsman_held_commands", "Commands that wait in a hold."),
+            waiting: Family::gauge("pointsman_operations_waiting", "Switches that wait for a second person."),
         }
     }
 
@@ -208,6 +234,7 @@ impl Scraped {
             self.route_info,
             self.read_route_info,
             self.service_mode,
+            self.service_state,
             self.service_ready,
             self.member_up,
             self.member_lag,
@@ -220,6 +247,7 @@ impl Scraped {
             self.requests,
             self.command_duration,
             self.held,
+            self.waiting,
         ]
         .into_iter()
         .filter_map(Family::end)

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::model::{
     name::{Kind, ServiceName},
+    operation::Outcome,
     route::Mode,
-    view::{ClusterView, Health, ServiceView},
+    view::{ClusterView, Health, ServiceView, Standing},
 };
 use prometheus::{Encoder, TextEncoder};
 
@@ -68,9 +69,14 @@ fn service(scraped: &mut Scraped, view: &ServiceView) {
     for mode in Mode::ALL {
         scraped.service_mode.set(&[svc, store, ("mode", mode.as_str())], flag(mode == view.mode));
     }
+    for state in Standing::ALL.iter().copied() {
+        scraped.service_state.set(&[svc, store, ("state", state.as_str())], flag(state == view.state));
+    }
     for (operation, readiness) in [("switchover", &view.switchover_ready), ("failover", &view.failover_ready)] {
         scraped.service_ready.set(&[svc, store, ("operation", operation)], flag(readiness.ready));
     }
+    let waits = view.operation.as_ref().is_some_and(|operation| operation.outcome == Outcome::Waiting);
+    scraped.waiting.set(&[svc, store], flag(waits));
     scraped.client_connections.set(&[svc, store], number(view.connections.client));
     scraped.read_client_connections.set(&[svc, store], number(view.connections.read_client));
     for (sharing, count) in [("shared", view.connections.shared_upstream), ("pinned", view.connections.pinned_upstream)]
@@ -127,13 +133,13 @@ fn number(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{guard::Guard, operation::Outcome, view::Readiness};
+    use crate::model::{guard::Guard, view::Readiness};
 
     fn cart() -> ServiceView {
         ServiceView {
             mode: Mode::Open,
             epoch: crate::model::route::Epoch(7),
-            state: crate::model::view::Standing::Steady,
+            state: Standing::Steady,
             switchover_ready: Readiness { ready: true, ..Readiness::default() },
             connections: crate::model::view::Connections { client: 50, ..Default::default() },
             ..ServiceView::unknown("cart".into(), Kind::Redis)
@@ -159,11 +165,14 @@ mod tests {
             format!(r#"pointsman_route_epoch{{{labels},store="redis"}} 7"#),
             format!(r#"pointsman_service_mode{{{labels},store="redis",mode="open"}} 1"#),
             format!(r#"pointsman_service_mode{{{labels},store="redis",mode="hold"}} 0"#),
+            format!(r#"pointsman_service_state{{{labels},store="redis",state="steady"}} 1"#),
+            format!(r#"pointsman_service_state{{{labels},store="redis",state="blocked"}} 0"#),
             format!(r#"pointsman_service_ready{{{labels},store="redis",operation="switchover"}} 1"#),
             format!(r#"pointsman_client_connections{{{labels},store="redis"}} 50"#),
             format!(r#"pointsman_commands_total{{{labels},store="redis",outcome="refused"}} 0"#),
             format!(r#"pointsman_commands_total{{{labels},store="redis",outcome="answered"}} 3"#),
             format!(r#"pointsman_held_commands{{{labels},store="redis"}} 2"#),
+            format!(r#"pointsman_operations_waiting{{{labels},store="redis"}} 0"#),
             format!(r#"pointsman_command_duration_seconds_bucket{{{labels},store="redis",le="0.001"}} 2"#),
             format!(r#"pointsman_command_duration_seconds_bucket{{{labels},store="redis",le="+Inf"}} 3"#),
             format!(r#"pointsman_command_duration_seconds_sum{{{labels},store="redis"}} 2.0005"#),
@@ -178,7 +187,10 @@ mod tests {
             r#"pointsman_http_requests_total{svc="cart",store="elasticsearch",class="read",outcome="answered"} 5"#;
         assert!(page_of_search.contains(line), "missing {line}\n{page_of_search}");
         for guard in Guard::ALL {
-            assert!(page.contains(&format!(r#"guard="{}""#, guard.as_str())));
+            for name in ["refusals", "overrides"] {
+                let line = format!(r#"pointsman_{name}_total{{guard="{}",store="redis",{labels}}} 0"#, guard.as_str());
+                assert!(page.lines().any(|found| found == line), "missing {line}");
+            }
         }
         for outcome in [Outcome::Done, Outcome::RolledBack] {
             assert!(page.contains(&format!(r#"operation="failover",outcome="{}""#, outcome.as_str())));

@@ -81,7 +81,8 @@ fn password_env(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {
     None
 }
 
-fn password_file(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {
+/// A secret that a file holds alone, its trailing line ends dropped.
+pub(super) fn password_file(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {
     let path = r.path(field)?;
     if !r.options.secrets {
         return None;
@@ -167,7 +168,7 @@ pub(super) fn node_tls(mut table: Table<'_>, r: &mut Reader<'_>) -> Option<NodeT
 }
 
 /// The path of a PEM file, opened once to see that it can be.
-fn pem(field: &Field<'_>, secret: bool, r: &mut Reader<'_>) -> Option<PathBuf> {
+pub(super) fn pem(field: &Field<'_>, secret: bool, r: &mut Reader<'_>) -> Option<PathBuf> {
     let path = r.path(field)?;
     if r.options.secrets {
         open(field, &path, secret, r)?;

@@ -5,28 +5,31 @@
 
 mod access;
 mod admin;
+mod approval;
 mod clusters;
+mod journal;
 mod places;
 mod search;
 mod service;
+mod telemetry;
 mod users;
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::load::Options;
 use super::problem::{Code, Problem};
-use super::schema::{Config, Listen, LogFormat, Telemetry};
+use super::schema::Config;
 use super::source::Source;
 use super::table::{Field, Sink, Table};
-use super::units::{self, Invalid, shown};
+use crate::model::person::Role;
 use places::Places;
 
 const DAY: Duration = Duration::from_hours(24);
 const MS_10: Duration = Duration::from_millis(10);
 const MS_100: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 const TO_A_DAY: RangeInclusive<Duration> = Duration::ZERO..=DAY;
@@ -40,6 +43,8 @@ struct Reader<'s> {
     /// Relative paths begin here: the folder of the file.
     base: PathBuf,
     places: Places,
+    /// Of the people that the file names.
+    roles: Vec<Role>,
 }
 
 impl Reader<'_> {
@@ -56,7 +61,8 @@ pub(super) fn config(
     base: &Path,
     options: Options,
 ) -> (Option<Config>, Vec<Problem>) {
-    let mut reader = Reader { sink: Sink::new(source), options, base: base.to_path_buf(), places: Places::default() };
+    let (sink, base) = (Sink::new(source), base.to_path_buf());
+    let mut reader = Reader { sink, options, base, places: Places::default(), roles: Vec::new() };
     let config = top(root, &mut reader);
     (config, reader.sink.finish())
 }
@@ -66,7 +72,9 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
     let grace = root.get("grace").and_then(|field| field.duration(&mut r.sink, &TO_A_DAY));
     let workers = root.get("workers").and_then(|field| field.integer(&mut r.sink, 1..=MAX_WORKERS));
     let admin = admin::admin(root.section(&mut r.sink, "admin"), r);
-    let telemetry = telemetry(root.section(&mut r.sink, "telemetry"), r);
+    r.roles = admin.people.iter().map(|person| person.role).collect();
+    let telemetry = telemetry::telemetry(root.section(&mut r.sink, "telemetry"), r);
+    let journal = journal::journal(root.section(&mut r.sink, "journal"), r);
     root.reserve(&mut r.sink, "groups");
     let services = root.get("services").map(|field| field.table(&mut r.sink));
     if services.is_none() {
@@ -80,6 +88,7 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
         workers: workers.map_or_else(default_workers, |workers| workers as usize),
         admin,
         telemetry,
+        journal,
         services: services?,
     })
 }
@@ -88,41 +97,4 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
 fn default_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (cores / 4).clamp(1, MAX_WORKERS as usize)
-}
-
-fn telemetry(mut table: Table<'_>, r: &mut Reader<'_>) -> Telemetry {
-    let mut telemetry = Telemetry::default();
-    if let Some(field) = table.get("listen") {
-        let address = field.string(&mut r.sink).map(units::parse_ip_port);
-        let address: Option<SocketAddr> = address.and_then(|address| field.accept(&mut r.sink, address));
-        if let Some(address) = address {
-            r.places.listen(&mut r.sink, &field, &Listen::Tcp(address));
-            telemetry.listen = address;
-        }
-    } else {
-        r.places.default_listen("telemetry.listen", &Listen::Tcp(telemetry.listen));
-    }
-    if let Some(field) = table.get("log") {
-        let text = field.string(&mut r.sink).map(parse_log);
-        telemetry.log = text.and_then(|text| field.accept(&mut r.sink, text)).unwrap_or(telemetry.log);
-    }
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let format = table.get("log_format").and_then(|field| field.choice(&mut r.sink, &formats, &[]));
-    telemetry.log_format = format.unwrap_or_default();
-    table.finish(&mut r.sink);
-    telemetry
-}
-
-/// A level, or directives such as `info,pointsman::control=debug`. The filter's own parser takes any single word for the
-/// name of a module, so that a misspelt level would silence the log: here a single word must be a level.
-fn parse_log(text: &str) -> Result<String, Invalid> {
-    let help = "a level (off, error, warn, info, debug, trace) or a filter such as \"info,pointsman::control=debug\"";
-    let bad = || Invalid::new(format!("{} is no log filter", shown(text)), help);
-    let misspelt =
-        |part: &str| !part.contains(['=', ':', '[']) && !LEVELS.contains(&part.to_ascii_lowercase().as_str());
-    if text.trim().is_empty() || text.split(',').any(|part| misspelt(part.trim())) {
-        return Err(bad());
-    }
-    tracing_subscriber::EnvFilter::builder().parse(text).map_err(|_| bad())?;
-    Ok(text.to_owned())
 }
