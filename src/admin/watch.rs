@@ -79,7 +79,7 @@ fn router(sources: Sources) -> Router {
 }
 
 async fn metrics(State(sources): State<Arc<Sources>>) -> impl IntoResponse {
-    let page = render(&sources.metrics, &sources.handle.services(), &*sources.traffic);
+    let page = render(&sources.metrics, &sources.handle.services(), &sources.handle.groups(), &*sources.traffic);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page)
 }
 

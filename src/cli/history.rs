@@ -4,6 +4,7 @@ use super::{
     args::History,
     client::{Client, segment},
     exit::Exit,
+    groups,
     operation::because,
     output::{say, show},
     report,
@@ -28,6 +29,7 @@ struct Page {
 pub(super) async fn run(client: &Client, options: &History) -> Exit {
     let svc = options.svc.as_deref().map(|svc| format!("&svc={}", segment(svc))).unwrap_or_default();
     if let Some(svc) = &options.svc
+        && groups::named(client, svc).await.is_none()
         && let Err(exit) = client.get_json::<serde_json::Value>(&format!("/v1/services/{}", segment(svc))).await
     {
         return exit;
@@ -98,6 +100,7 @@ fn what(change: &Change) -> String {
         Change::Strayed { node } => format!("{node} does not follow yet, and is told again until it does"),
         Change::Gathered { node } => format!("{node} is no stray any more"),
         Change::LineageSeen { node, lineage, items, .. } => format!("history of {node}: {}, {items} items", lineage.id),
+        Change::Group { operation, .. } => groups::words(operation).replace('\n', "\n    "),
         Change::Asked { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
             let until = operation.expires.map(|until| format!(" until {until:.0}")).unwrap_or_default();

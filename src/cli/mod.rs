@@ -11,6 +11,7 @@ mod consent;
 mod drain;
 mod exit;
 mod failover;
+mod groups;
 mod healthcheck;
 mod history;
 mod mode;
@@ -46,7 +47,7 @@ pub fn main() -> ExitCode {
         Sub::Completions(options) => options.print(),
         Sub::Token(options) => token::run(&options).into(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Site(_) | Sub::Audit(_) | Sub::Man(_)) => reserved::refuse(sub).into(),
+        ref sub @ (Sub::Audit(_) | Sub::Man(_)) => reserved::refuse(sub).into(),
         sub => {
             let client = match arguments.access.client() {
                 Ok(client) => client,
@@ -65,6 +66,7 @@ async fn remote(sub: Sub, client: &Client, no_color: bool) -> Exit {
         Sub::Failover(options) => failover::run(client, &options).await,
         Sub::Approve(options) => consent::run(client, "approve", &options).await,
         Sub::Withdraw(options) => consent::run(client, "withdraw", &options).await,
+        Sub::Site(options) => groups::site(client, &options).await,
         Sub::Pause(options) => pause::run(client, &options).await,
         Sub::Resume(options) => resume::run(client, &options).await,
         Sub::Mode(options) => mode::run(client, &options).await,

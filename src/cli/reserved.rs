@@ -8,7 +8,6 @@ use super::{
 /// Says that there is no such command yet.
 pub(super) fn refuse(sub: &Sub) -> Exit {
     let (name, rest) = match sub {
-        Sub::Site(later) => ("site", later),
         Sub::Audit(later) => ("audit", later),
         Sub::Man(later) => ("man", later),
         _ => return complain(Exit::Usage, "no such command"),

@@ -6,6 +6,7 @@
 mod admin;
 mod approval;
 mod diff;
+mod groups;
 mod load;
 mod lookup;
 mod mask;
@@ -19,6 +20,7 @@ pub mod units;
 pub use admin::{Admin, Person, TokenHash};
 pub use approval::Approval;
 pub use diff::{Change, Effect, diff};
+pub use groups::Group;
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
 pub use schema::{

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::admin::Admin;
 use super::approval::Approval;
+use super::groups::Group;
 use crate::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use crate::model::secret::Secret;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The services in the order of the file; at least one, and no name twice.
     pub services: Vec<Service>,
+    /// Services that are switched together; no service in two of them.
+    pub groups: Vec<Group>,
 }
 
 /// `[telemetry]`: metrics, health and logs.
@@ -109,6 +112,8 @@ pub struct Service {
     pub approval: Approval,
     /// At least two, in order of preference; no name twice.
     pub clusters: Vec<Cluster>,
+    /// The group that it is switched with, as `groups` of the whole file says.
+    pub group: Option<String>,
 }
 
 impl Service {
@@ -136,6 +141,7 @@ impl Service {
             failover: Failover::defaults(replication),
             approval: Approval::default(),
             clusters: Vec::new(),
+            group: None,
         }
     }
 }

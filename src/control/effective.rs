@@ -18,6 +18,9 @@ pub(super) fn json(config: &Config) -> Value {
             "log_format": word(&config.telemetry.log_format),
         },
         "services": services,
+        "groups": config.groups.iter().map(|group| (group.name.clone(), json!({
+            "members": group.members, "on_error": group.on_error.as_str(),
+        }))).collect::<serde_json::Map<_, _>>(),
     })
 }
 

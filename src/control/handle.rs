@@ -189,6 +189,7 @@ impl Handle {
     /// Journal records that match, oldest first. An error is the journal's own words.
     pub async fn journal(&self, filter: &JournalFilter) -> Result<Vec<Record>, String> {
         let limit = if filter.limit == 0 { JOURNAL_LIMIT } else { filter.limit.min(JOURNAL_LIMIT) };
+        let config = self.configuration();
         let mut after = filter.after;
         let mut found = Vec::new();
         while found.len() < limit {
@@ -197,7 +198,8 @@ impl Handle {
             after = last.seq;
             let last_page = page.len() < PAGE;
             let fits = |record: &Record| {
-                (filter.svc.is_none() || record.svc == filter.svc) && filter.kind.is_none_or(|kind| record.kind == kind)
+                filter.svc.as_ref().is_none_or(|name| is_about(&config, name, record))
+                    && filter.kind.is_none_or(|kind| record.kind == kind)
             };
             found.extend(page.into_iter().filter(fits).take(limit - found.len()));
             if last_page {
@@ -300,6 +302,14 @@ impl Handle {
     fn desk(&self, name: &ServiceName) -> Option<Arc<Desk>> {
         self.shared.desks.load().iter().find(|desk| desk.name == *name).cloned()
     }
+}
+
+/// Whether a record is about a service, or about a group and its members.
+fn is_about(config: &Config, name: &ServiceName, record: &Record) -> bool {
+    let group = || config.group(name.as_str()).filter(|_| config.service(name.as_str()).is_none());
+    let of_group = matches!(&record.detail, Change::Group { operation, .. } if operation.group == name.as_str());
+    let member = || group().is_some_and(|group| record.svc.as_ref().is_some_and(|svc| group.members.contains(svc)));
+    of_group || record.svc.as_ref() == Some(name) || member()
 }
 
 /// The cluster that a command names.

@@ -10,6 +10,7 @@ mod driver;
 mod effective;
 mod effects;
 mod feed;
+mod groups;
 mod handle;
 mod operations;
 mod orders;
@@ -25,6 +26,7 @@ mod workshop;
 #[cfg(debug_assertions)]
 pub use crash::CRASH_POINTS;
 pub use feed::{Event, Follower, Next, Numbered};
+pub use groups::{GroupConsent, GroupOrder, GroupReply, Of, To};
 pub use handle::{Handle, JOURNAL_LIMIT, JournalFilter, Key, OrderReply, RebuildReply};
 pub use supervisor::{Parts, start};
 pub use workshop::{Commit, Workshop};

@@ -1,6 +1,7 @@
 //! The durable state: the fold of the journal.
 
 use super::{
+    group::Groups,
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
     operation::{Operation, Outcome, Step, Terms},
@@ -138,11 +139,16 @@ pub struct ServiceState {
 pub struct State {
     /// Each service that was ever written about.
     pub services: BTreeMap<ServiceName, ServiceState>,
+    /// Operations of groups and sites.
+    pub groups: Groups,
 }
 
 impl State {
     /// Folds one more record in.
     pub fn apply(&mut self, record: &Record) {
+        if let Change::Group { operation, key } = &record.detail {
+            self.groups.apply(operation, key.as_ref(), record.time);
+        }
         if let Some(svc) = &record.svc {
             self.services.entry(svc.clone()).or_default().apply(record);
         }
@@ -221,7 +227,8 @@ impl ServiceState {
             | Change::Departed { .. }
             | Change::Strayed { .. }
             | Change::Gathered { .. } => self.node_changed(&record.detail, record.time),
-            Change::Refused { .. }
+            Change::Group { .. }
+            | Change::Refused { .. }
             | Change::Approved { .. }
             | Change::Overridden { .. }
             | Change::Configured { .. }
