@@ -159,8 +159,8 @@ fn any_refusal_leaves_every_member_where_it_is() {
 #[track_caller]
 fn second_fails(more: &str, code: i32) -> (Pointsman, [Member; 3], Value) {
     let (pointsman, mut members) = rig("", more, &[("POINTSMAN_STOP_AT", "before_write_unfenced+ended")]);
+    let order = ["switchover", "checkout", "--timeout", "2s"];
     let operation = std::thread::scope(|scope| {
-        let order = ["switchover", "checkout", "--timeout", "2s"];
         let switching = scope.spawn(|| expect(&pointsman, &order, code));
         wait_for("it stops before the first one's end", PATIENCE, || is_stopped(pointsman.id()));
         members[1].spare.kill();
