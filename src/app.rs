@@ -15,6 +15,7 @@ use crate::{
     route::Board,
     store::{Store, elastic::ElasticStore, mysql::MysqlStore, redis::RedisStore},
     telemetry::{Metrics, Traffic, start_logging},
+    tell,
 };
 use std::{
     fmt::Display,
@@ -30,7 +31,7 @@ const BAD_CONFIGURATION: u8 = 2;
 /// The machine doesn't give what it takes to run: a folder, a port, a thread.
 const CAN_NOT_RUN: u8 = 1;
 /// What operators, monitoring, the stores and the journal may take beside applications.
-const OWN_DESCRIPTORS: u64 = 3072;
+const OWN_DESCRIPTORS: u64 = 4352;
 /// Runs until SIGTERM or SIGINT. Code 0 after an orderly end, 2 for a configuration that can't be used (printed with its
 /// places), 1 when the machine refuses something.
 pub fn run(file: &Path) -> ExitCode {
@@ -147,12 +148,17 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
         metrics: metrics.clone(),
         traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc, asked.held(svc))),
     };
-    let api = AdminApi::start(handle.clone(), metrics);
-    let mut serving = vec![tokio::spawn(admin.serve(api.clone())), tokio::spawn(watch.serve(sources))];
+    let api = AdminApi::start(handle.clone(), metrics.clone());
+    let mut serving = vec![
+        tokio::spawn(admin.serve(api.clone())),
+        tokio::spawn(watch.serve(sources)),
+        tokio::spawn(tell::run(handle.clone(), metrics)),
+        tokio::spawn(watchdog(handle.clone())),
+    ];
     serving.extend(tcp.map(|tcp| tokio::spawn(tcp.serve(api))));
     notify(&[sd_notify::NotifyState::Ready]);
     let (seq, hash) = handle.head();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), journal_seq = seq, journal_hash = hash, "ready");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), journal_head = format!("{seq}:{hash}"), "ready");
     signals.until_told_to_stop(&handle).await;
     stop(&handle, &proxy, grace, &mut signals).await;
     serving.iter().for_each(tokio::task::JoinHandle::abort);
@@ -191,6 +197,18 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     // Without systemd there is nobody to tell.
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// Tells systemd, where it asks (`WatchdogSec`), that the control loop runs: three times in the time that it gives.
+async fn watchdog(handle: Handle) {
+    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
+    let mut beat = tokio::time::interval(limit / 3);
+    loop {
+        beat.tick().await;
+        if handle.alive(limit / 3) {
+            notify(&[sd_notify::NotifyState::Watchdog]);
+        }
     }
 }
 
@@ -253,7 +271,8 @@ async fn stop(handle: &Handle, data_path: &DataPath, grace: Duration, signals: &
         }
     }
     handle.stop().await;
-    tracing::info!("stopped");
+    let (seq, hash) = handle.head();
+    tracing::info!(journal_head = format!("{seq}:{hash}"), "stopped");
 }
 
 /// Every session takes a descriptor towards the application and, at worst, one towards a node: says when they may run out.

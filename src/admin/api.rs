@@ -5,16 +5,15 @@ use super::{
     gate::{self, Peer, WRONG_AT_ONCE},
     groups,
     identity::{self, Proof},
-    openapi, operations, orders, people,
+    journal, openapi, operations, orders, page, people,
     problem::Problem,
     visitors::Visitors,
 };
 use crate::{
-    control::{Handle, JournalFilter, RebuildReply},
+    control::{Handle, RebuildReply},
     model::{
         name::{NodeAddress, ServiceName},
         person::{Caller, Role},
-        record::{Record, RecordKind},
         view::{Rebuild, ServiceView},
     },
     telemetry::Metrics,
@@ -22,13 +21,13 @@ use crate::{
 use axum::{
     Extension, Json, Router,
     body::Body,
-    extract::{Path, Query, Request, State, rejection::QueryRejection},
+    extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -36,8 +35,6 @@ use tokio::{sync::Semaphore, time::timeout};
 const LARGEST_BODY: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How many journal records are returned when the request doesn't say.
-const RECORDS: usize = 1000;
 
 /// What handlers share.
 pub(super) struct Api {
@@ -102,13 +99,16 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{id}", get(operations::one))
         .route("/v1/operations/{id}/{action}", post(operations::consented))
-        .route("/v1/journal", get(journal))
+        .route("/v1/services/{svc}/timeline", get(journal::timeline))
+        .route("/v1/journal", get(journal::journal))
         .route("/v1/events", get(events::stream))
         .route("/v1/reload", post(reload))
         .route("/v1/config", get(config))
         .route("/v1/whoami", get(people::whoami))
         .route("/v1/people", get(people::people))
         .route("/openapi.json", get(openapi::document))
+        .route("/schema.json", get(openapi::schema))
+        .merge(page::router())
         .fallback(async || Problem::not_found("no such path; /openapi.json lists them"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -120,6 +120,7 @@ fn router(api: Arc<Api>) -> Router {
         })
         .layer(middleware::from_fn(bounded))
         .layer(middleware::from_fn_with_state(api.clone(), gate::gate))
+        .layer(middleware::map_response(page::guarded))
         .with_state(api)
 }
 
@@ -196,57 +197,6 @@ async fn rebuild(
             "nothing was changed: ask again",
         )),
     }
-}
-
-/// Filters of `GET /v1/journal`.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct JournalQuery {
-    /// Only of this service.
-    svc: Option<String>,
-    /// Only of this kind.
-    kind: Option<RecordKind>,
-    /// Only records with a greater number.
-    #[serde(default)]
-    after: u64,
-    /// At most so many, oldest first; 1000 if absent, 10000 at most.
-    limit: Option<usize>,
-}
-
-/// `GET /v1/journal`.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Journal {
-    /// Oldest first.
-    records: Vec<Record>,
-    /// The last record of the whole journal.
-    head: Head,
-}
-
-/// The journal's last record.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct Head {
-    seq: u64,
-    hash: String,
-}
-
-async fn journal(
-    State(api): State<Arc<Api>>,
-    query: Result<Query<JournalQuery>, QueryRejection>,
-) -> Result<Json<Journal>, Problem> {
-    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let filter = JournalFilter {
-        svc: query.svc.map(ServiceName::from),
-        kind: query.kind,
-        after: query.after,
-        limit: query.limit.unwrap_or(RECORDS),
-    };
-    // The head is read first: it may then be older than the last record, never newer than what a caller could have seen.
-    let (seq, hash) = api.handle.head();
-    let records = api.handle.journal(&filter).await.map_err(|detail| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal", "The journal can't be read", detail)
-    })?;
-    Ok(Json(Journal { records, head: Head { seq, hash } }))
 }
 
 async fn reload(

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// How many connections of root and our own user are served at once: nobody else can take their places.
-const OWN: usize = 256;
+const OWN: usize = 1280;
 /// How many of the people.
 const PEOPLE: usize = 1280;
 /// How many of others, who only hear that they may not.

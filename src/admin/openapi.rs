@@ -5,20 +5,23 @@
 #![expect(dead_code, reason = "utoipa reads the attributes of functions that nobody calls")]
 
 use super::{
-    api::{Journal, JournalQuery, Services},
+    api::Services,
     body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
     groups::{GroupSwitchBody, Groups, Sites},
+    journal::{Journal, JournalQuery, TimelineQuery},
     operations::{Operations, OperationsQuery},
     people::People,
     problem::Problem,
 };
+use crate::config::JSON_SCHEMA;
 use crate::model::{
     group::GroupOperation,
     operation::Operation,
     person::Caller,
+    timeline::Timeline,
     view::{Rebuild, ServiceView},
 };
-use axum::Json;
+use axum::{Json, http::header, response::IntoResponse};
 use utoipa::{
     OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -27,6 +30,11 @@ use utoipa::{
 /// Answers with the document.
 pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
+}
+
+/// Answers with the JSON schema of the configuration, for editors.
+pub(super) async fn schema() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/schema+json")], JSON_SCHEMA)
 }
 
 #[derive(OpenApi)]
@@ -38,9 +46,9 @@ pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
                        (not allowed), 421 (a host that isn't ours) and 429 (too often)."
     ),
     paths(
-        services, service, rebuild, operations, operation, approve, withdraw, groups, sites, group_switchover, group_pause,
-        group_resume, group_mode, evacuate, journal, events, config, reload,
-        switchover, failover, pause, resume, mode, drain, restore, whoami, people
+        services, service, rebuild, timeline, operations, operation, approve, withdraw, groups, sites, group_switchover,
+        group_pause, group_resume, group_mode, evacuate, journal, events, config, reload, switchover, failover, pause,
+        resume, mode, drain, restore, whoami, people, this, configuration_schema
     ),
     modifiers(&Tokens),
     security((), ("token" = []))
@@ -57,6 +65,13 @@ impl utoipa::Modify for Tokens {
     }
 }
 
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "This document", body = Object)))]
+fn this() {}
+
+#[utoipa::path(get, path = "/schema.json", responses((status = 200, description = "The JSON schema of the configuration, for editors",
+    content_type = "application/schema+json", body = Object)))]
+fn configuration_schema() {}
+
 #[utoipa::path(get, path = "/v1/services", responses((status = 200, body = Services)))]
 fn services() {}
 
@@ -70,6 +85,10 @@ fn service() {}
         (status = 422, description = "It need not be rebuilt, or can't be asked", body = Problem), (status = 503, body = Problem)))]
 fn rebuild() {}
 
+#[utoipa::path(get, path = "/v1/services/{svc}/timeline", params(("svc" = String, Path), TimelineQuery),
+    responses((status = 200, description = "An incident, moment by moment", body = Timeline), (status = 400, body = Problem),
+        (status = 404, body = Problem)))]
+fn timeline() {}
 #[utoipa::path(get, path = "/v1/operations", params(OperationsQuery),
     responses((status = 200, body = Operations), (status = 400, body = Problem), (status = 404, body = Problem)))]
 fn operations() {}
@@ -161,7 +180,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 27, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 30, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }

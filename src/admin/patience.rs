@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// How long nothing may be taken.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A stream whose writer loses its patience.
 pub(super) struct Patient<S> {

@@ -1,5 +1,6 @@
 //! The command line's grammar.
 
+use super::{audit::Audit, history_options::History};
 use crate::{config::units::parse_duration, model::record::RecordKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -41,6 +42,8 @@ pub(super) enum Sub {
     Restore(OfCluster),
     /// Show the journal: what was decided, or not, by whom and why.
     History(History),
+    /// Prove that the journal is whole and was not rewritten.
+    Audit(Audit),
     /// Show one operation, running or ended.
     Operation(OperationOf),
     /// Show what a fenced node alone holds, and the commands that make it a standby again.
@@ -53,6 +56,11 @@ pub(super) enum Sub {
     Demo(crate::demo::Options),
     /// Print a shell's completions.
     Completions(Completions),
+    /// Print a manual page, or write all of them to a folder.
+    Man(Man),
+    /// Names of services or clusters, for completions.
+    #[command(hide = true)]
+    Names(Names),
     /// Agree, as a second person, to a switch that waits for one.
     Approve(Consent),
     /// Give up a switch that waits for a second person.
@@ -62,17 +70,6 @@ pub(super) enum Sub {
     /// Act on everything in one site.
     #[command(subcommand)]
     Site(Site),
-    #[command(hide = true)]
-    Audit(Later),
-    #[command(hide = true)]
-    Man(Later),
-}
-
-/// Arguments of a command whose name is reserved; whatever they are, the answer is the same.
-#[derive(Debug, Args)]
-pub(super) struct Later {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) rest: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +96,9 @@ pub(super) struct Check {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+    /// Only print the JSON schema of the file, for editors.
+    #[arg(long, exclusive = true)]
+    pub(super) schema: bool,
 }
 
 #[derive(Debug, Args)]
@@ -108,7 +108,7 @@ pub(super) struct Status {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
-    /// Show it again each second until Ctrl-C.
+    /// Draw it again as it changes, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
 }
@@ -266,24 +266,6 @@ pub(super) struct OfCluster {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct History {
-    /// Only this service.
-    pub(super) svc: Option<String>,
-    /// Only records of this kind: decision, refusal, operation, override, configuration, start or stop.
-    #[arg(long, value_parser = kind)]
-    pub(super) kind: Option<String>,
-    /// Only records with a greater number.
-    #[arg(long, value_name = "SEQ")]
-    pub(super) after: Option<u64>,
-    /// At most so many: the last ones, or with `--after` the first behind it. Shown oldest first.
-    #[arg(long, value_name = "N")]
-    pub(super) limit: Option<usize>,
-    /// Print JSON.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct OperationOf {
     /// The operation's id, as op-12.
     pub(super) id: String,
@@ -318,6 +300,9 @@ pub(super) struct Healthcheck {
     /// Only whether it lives, not whether it can serve.
     #[arg(long)]
     pub(super) live: bool,
+    /// How long the answer may take.
+    #[arg(long, value_name = "D", default_value = "3s", value_parser = duration)]
+    pub(super) timeout: Written,
 }
 
 #[derive(Debug, Args)]
@@ -326,15 +311,20 @@ pub(super) struct Completions {
     pub(super) shell: clap_complete::Shell,
 }
 
-impl Completions {
-    /// Prints them.
-    pub(super) fn print(&self) -> std::process::ExitCode {
-        let mut command = <Arguments as clap::CommandFactory>::command();
-        let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut command, "pointsman", &mut text);
-        super::output::show(format_args!("{}", String::from_utf8_lossy(&text)));
-        std::process::ExitCode::SUCCESS
-    }
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// The page of this command; else the main page.
+    #[arg(conflicts_with = "out")]
+    pub(super) command: Option<String>,
+    /// Write every page into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Names {
+    /// The clusters of this service; else the services.
+    pub(super) svc: Option<String>,
 }
 
 /// A duration as it was written, known to be valid: the API takes it as text.
@@ -350,7 +340,7 @@ fn duration(text: &str) -> Result<Written, String> {
 }
 
 /// The API's own spelling decides which kinds there are.
-fn kind(text: &str) -> Result<String, String> {
+pub(super) fn kind(text: &str) -> Result<String, String> {
     let known: Result<RecordKind, _> = serde_json::from_value(text.into());
     match known {
         Ok(_) => Ok(text.to_owned()),
@@ -382,6 +372,11 @@ mod tests {
             "pointsman token",
             "pointsman token ann --role king",
             "pointsman status --client-key k",
+            "pointsman history --since yesterday",
+            "pointsman history --timeline",
+            "pointsman history cart --timeline --follow",
+            "pointsman audit",
+            "pointsman audit verify --head 3:ab",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -390,12 +385,15 @@ mod tests {
             "pointsman pause cart --for 10m",
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
-            "pointsman audit verify --head 3:ab",
             "pointsman approve cart-17 --reason seen",
             "pointsman site evacuate east --dry-run",
             "pointsman switchover cart --rehearsal",
             "pointsman token ann --role approver --json",
             "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",
+            "pointsman audit verify --state-dir /x --json",
+            "pointsman history cart --timeline",
+            "pointsman history cart --timeline cart-3 --json",
+            "pointsman history --since 2h --until 2026-11-22T01:02:03Z --actor x --text y --operation cart-1 --newest",
             "pointsman history cart --kind refusal --after 7 --limit 3",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");

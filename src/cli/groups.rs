@@ -6,7 +6,6 @@ use super::{
     args::{Evacuate, Site},
     client::{Client, segment},
     exit::{Exit, code, complain},
-    operation::because,
     order::{self, Place},
     output::say,
     report,
@@ -15,6 +14,7 @@ use crate::{
     admin::GroupSwitchBody,
     model::{
         group::{GroupKind, GroupOperation, GroupView},
+        narrative::because,
         operation::Outcome,
     },
 };

@@ -1,73 +1,154 @@
 //! `pointsman history`: the journal in words, or as it is.
 
 use super::{
-    args::History,
     client::{Client, segment},
-    exit::Exit,
+    exit::{Exit, complain},
     groups,
-    operation::because,
+    history_options::{History, Moment},
     output::{say, show},
-    report,
+    report, timeline,
 };
 use crate::model::{
-    guard::Refusal,
+    narrative::{self, because},
     record::{Change, Record},
+    view::ServiceView,
 };
 use serde::Deserialize;
-use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Records asked for at once.
 const PAGE: usize = 1000;
+/// Between two looks for what is new.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// An answer of the journal.
 #[derive(Debug, Deserialize)]
 struct Page {
     records: Vec<Record>,
+    next: Option<u64>,
+    head: Head,
 }
 
-/// Prints the journal, oldest first.
+#[derive(Debug, Deserialize)]
+struct Head {
+    seq: u64,
+}
+
+/// Prints the journal, oldest first unless asked otherwise.
 pub(super) async fn run(client: &Client, options: &History) -> Exit {
-    let svc = options.svc.as_deref().map(|svc| format!("&svc={}", segment(svc))).unwrap_or_default();
-    if let Some(svc) = &options.svc
-        && groups::named(client, svc).await.is_none()
-        && let Err(exit) = client.get_json::<serde_json::Value>(&format!("/v1/services/{}", segment(svc))).await
-    {
-        return exit;
+    if let Some(id) = &options.timeline {
+        let svc = options.svc.as_deref().unwrap_or_default();
+        return timeline::run(client, svc, id, options.json).await;
     }
-    let kind = options.kind.as_deref().map(|kind| format!("&kind={kind}")).unwrap_or_default();
-    // Without a beginning, as many as are wanted are the last ones.
-    let (many, newest) = (options.limit.unwrap_or(usize::MAX), options.after.is_none());
-    let (mut after, mut left) = (options.after.unwrap_or(0), if newest { usize::MAX } else { many });
-    let (mut all, mut shown) = (VecDeque::new(), true);
+    match (known(client, options).await, filters(options)) {
+        (Err(exit), _) => exit,
+        (Ok(()), Err(message)) => complain(Exit::Usage, &message),
+        (Ok(()), Ok(filters)) => match print(client, options, &filters).await {
+            Ok(()) => Exit::Done,
+            Err(exit) => exit,
+        },
+    }
+}
+
+/// The service, or a group of services, must be there.
+async fn known(client: &Client, options: &History) -> Result<(), Exit> {
+    #[derive(Deserialize)]
+    struct Services {
+        services: Vec<ServiceView>,
+    }
+    let Some(name) = &options.svc else { return Ok(()) };
+    let Services { services } = client.get_json("/v1/services").await?;
+    let known = services.iter().any(|service| service.name.as_str() == name || service.groups.contains(name));
+    if known { Ok(()) } else { Err(complain(Exit::Usage, &format!("no service or group {name}"))) }
+}
+
+/// The filters as the API takes them.
+fn filters(options: &History) -> Result<String, String> {
+    let mut query = String::new();
+    let texts = [
+        ("svc", &options.svc),
+        ("kind", &options.kind),
+        ("actor", &options.actor),
+        ("operation", &options.operation),
+        ("text", &options.text),
+    ];
+    for (name, value) in texts {
+        query += &value.as_deref().map(|value| format!("&{name}={}", segment(value))).unwrap_or_default();
+    }
+    for (name, value) in [("since", &options.since), ("until", &options.until)] {
+        if let Some(Moment(time)) = value {
+            query += &format!("&{name}={}", segment(&time.to_string()));
+        }
+    }
+    if options.follow && (options.newest || options.until.is_some()) {
+        return Err("--follow shows what comes: neither --newest nor --until goes with it".to_owned());
+    }
+    Ok(query)
+}
+
+async fn print(client: &Client, options: &History, filters: &str) -> Result<(), Exit> {
+    let many = options.limit.unwrap_or(usize::MAX);
+    // As many as are wanted are the last ones, unless they are those behind a number. The last are shown oldest first too.
+    let last = options.after.is_none() && (options.newest || options.limit.is_some());
+    let mut turned = Vec::new();
+    let mut shown: Vec<Record> = Vec::new();
+    let (mut after, mut before, mut left) = (options.after.unwrap_or(0), None, many);
+    let mut head = 0;
     while left > 0 {
-        let page_size = PAGE.min(left);
-        let path = format!("/v1/journal?after={after}&limit={page_size}{svc}{kind}");
-        let page: Page = match client.get_json(&path).await {
-            Ok(page) => page,
-            Err(exit) => return exit,
+        let place = match (last, before) {
+            (true, Some(before)) => format!("&order=newest&before={before}"),
+            (true, None) => "&order=newest".to_owned(),
+            (false, _) => format!("&after={after}"),
         };
-        let last_page = page.records.len() < page_size;
+        let page: Page = client.get_json(&format!("/v1/journal?limit={}{place}{filters}", PAGE.min(left))).await?;
         left -= page.records.len().min(left);
-        after = page.records.last().map_or(after, |record| record.seq);
-        all.extend(page.records);
-        if newest {
-            all.drain(..all.len().saturating_sub(many));
+        head = head.max(page.head.seq);
+        if last && !options.newest {
+            turned.extend(page.records);
+        } else if options.json && !options.follow {
+            shown.extend(page.records);
+        } else if !page.records.iter().all(|record| print_one(record, options.json)) {
+            return Ok(());
         }
-        // What is shown as it stands needs no waiting for the end.
-        if !options.json && (!newest || many == usize::MAX) {
-            shown = all.drain(..).all(|record| show(format_args!("{}\n", line(&record))));
-        }
-        if last_page || !shown {
-            break;
+        match page.next {
+            Some(next) if last => before = Some(next),
+            Some(next) => after = next,
+            None => break,
         }
     }
-    if !options.json {
-        let _ = all.iter().all(|record| show(format_args!("{}\n", line(record))));
+    if options.json && !options.follow {
+        shown.extend(turned.into_iter().rev());
+        say!("{}", serde_json::json!({ "records": shown }));
+        return Ok(());
     }
-    if options.json {
-        say!("{}", serde_json::json!({ "records": all }));
+    if !turned.iter().rev().all(|record| print_one(record, options.json)) || !options.follow {
+        return Ok(());
     }
-    Exit::Done
+    follow(client, head.max(after), filters, options.json).await
+}
+
+/// Shows what becomes durable from now on, until nobody reads it any more. A Pointsman that restarts is waited for.
+async fn follow(client: &Client, mut after: u64, filters: &str, json: bool) -> Result<(), Exit> {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let path = format!("/v1/journal?limit={PAGE}&after={after}{filters}");
+        let Ok(reply) = client.get(&path).await else { continue };
+        if reply.status != hyper::StatusCode::OK {
+            return Err(report::failed(&reply));
+        }
+        let Ok(page) = reply.json::<Page>() else { continue };
+        if !page.records.iter().all(|record| print_one(record, json)) {
+            return Ok(());
+        }
+        let seen = page.records.last().map_or(after, |record| record.seq);
+        // Without a next one all was looked at, and the head was read before.
+        after = page.next.unwrap_or(seen.max(page.head.seq));
+    }
+}
+
+/// One record; with `--follow --json` one object a line. False when nobody reads it.
+fn print_one(record: &Record, json: bool) -> bool {
+    if json { show(format_args!("{}\n", serde_json::json!(record))) } else { show(format_args!("{}\n", line(record))) }
 }
 
 /// One record: `2026-11-22T01:02:03.456Z  #12  cart  uid:0  what happened: why`, and more lines for its details.
@@ -81,71 +162,23 @@ fn line(record: &Record) -> String {
 
 fn what(change: &Change) -> String {
     match change {
-        Change::Routed { route } => {
-            let target = route.target.as_ref();
-            let target = target.map_or("nowhere".to_owned(), |target| format!("{} ({})", target.cluster, target.node));
-            format!("route: {target}, {}, epoch {}", route.mode.as_str(), route.epoch)
-        }
-        Change::FenceIntended { node } => format!("fence of {node} intended"),
-        Change::Fenced { node, position, .. } => format!("fenced {node} at position {position}"),
-        Change::Unfenced { node } => format!("fence of {node} lifted"),
-        Change::Parked { node, of, .. } => format!("{node} parked: it lost {of} and keeps its data"),
-        Change::Unparked { node } => format!("{node} is not parked any more"),
-        Change::Silenced { silenced } => {
-            format!("{} is silent; without its standbys it stops by itself", silenced.node)
-        }
-        Change::Departed { node, id, position, .. } => format!("{id} leaves {node}; its candidate had {position}"),
-        Change::Amended { id, lost } => format!("{id} lost {} {}{}", lost.count, lost.unit, because(&lost.detail)),
-        Change::Retargeted { id, to } => format!("{id} goes to {} ({}) now", to.cluster, to.node),
-        Change::Strayed { node } => format!("{node} does not follow yet, and is told again until it does"),
-        Change::Gathered { node } => format!("{node} is no stray any more"),
-        Change::LineageSeen { node, lineage, items, .. } => format!("history of {node}: {}, {items} items", lineage.id),
         Change::Group { operation, .. } => groups::words(operation).replace('\n', "\n    "),
-        Change::Asked { operation, .. } => {
-            let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-            let until = operation.expires.map(|until| format!(" until {until:.0}")).unwrap_or_default();
-            format!("{} waits for a second person{until}: {}{to}", operation.id, operation.kind)
-        }
-        Change::Approved { id, by, reason } => format!("{id} approved by {by}{}", because(reason)),
-        Change::Overridden { id, guard } => {
-            format!("{id} passes the guard {}, overridden: {}", guard.name.as_str(), guard.detail)
-        }
-        Change::Began { operation, .. } => {
-            let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-            format!("{} began: {}{to}", operation.id, operation.kind)
-        }
-        Change::Entered { id, step } => format!("{id} entered {}", step.as_str()),
         Change::Ended { operation } => {
             let phases = report::phases(&operation.phases);
             let phases = if phases.is_empty() { phases } else { format!("\n      phases: {phases}") };
             format!("{} ended: {}{phases}", operation.id, report::operation(operation).replace('\n', "\n    "))
         }
-        Change::Refused { intent, guards } => format!("not done: {intent}{}", refusals(guards)),
-        Change::Drained { cluster } => format!("{cluster} drained"),
-        Change::Restored { cluster } => format!("{cluster} restored"),
-        Change::Paused { until } => format!("automatic failover paused until {until:.0}"),
-        Change::Resumed => "automatic failover resumed".to_owned(),
-        Change::Keyed { key, id, .. } => format!("{id} has the key {key}"),
-        Change::Configured { changes } => format!("configuration changed{}", lines(changes)),
-        Change::ConfigurationRejected { problems } => format!("configuration turned down{}", lines(problems)),
-        Change::Noted { text } | Change::Estranged { text, .. } => text.clone(),
+        _ => narrative::words(change),
     }
-}
-
-fn refusals(guards: &[Refusal]) -> String {
-    guards
-        .iter()
-        .fold(String::new(), |text, refusal| text + "\n      " + refusal.name.as_str() + ": " + &refusal.detail)
-}
-
-fn lines(lines: &[String]) -> String {
-    lines.iter().fold(String::new(), |text, line| text + "\n      " + line)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{guard::Guard, record::RecordKind};
+    use crate::model::{
+        guard::{Guard, Refusal},
+        record::RecordKind,
+    };
 
     #[test]
     fn a_refusal_is_told_with_its_guards() {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::model::{
     group::GroupOperation,
+    narrative::because,
     operation::{Operation, Outcome},
 };
 use serde_json::Value;
@@ -58,9 +59,4 @@ fn of_several(value: Value, json: bool) -> Exit {
         Outcome::Running => Exit::Done,
         outcome => code(Some(outcome), 200),
     }
-}
-
-/// `: reason`, or nothing.
-pub(super) fn because(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }

@@ -2,44 +2,44 @@
 
 use super::{
     args::Status,
-    client::{Client, segment},
-    exit::Exit,
+    client::{Client, Lost, Reply, segment},
+    exit::{Exit, complain},
     groups,
     output::show,
-    table,
+    table, watch,
 };
 use crate::model::{group::GroupView, view::ServiceView};
-use std::{io::IsTerminal, time::Duration};
-
-/// From one look to the next under `--watch`.
-const AGAIN: Duration = Duration::from_secs(1);
+use std::io::IsTerminal;
 
 /// Prints it once, or again and again.
 pub(super) async fn run(client: &Client, options: &Status, no_color: bool) -> Exit {
-    loop {
-        let (views, groups) = match ask(client, options.svc.as_deref()).await {
-            Ok(found) => found,
-            Err(exit) => return exit,
-        };
-        let terminal = std::io::stdout().is_terminal();
-        if options.watch && terminal && !options.json {
-            // Clears the screen and goes to its first line.
-            show(format_args!("\x1b[2J\x1b[H"));
-        }
-        let shown = if options.json {
-            show(format_args!("{}\n", serde_json::json!({ "services": views, "groups": groups })))
-        } else {
-            let table = table::render(&views, table::width(), terminal && colors(no_color));
-            show(format_args!("{table}\n{}", groups::lines(&groups)))
-        };
-        if !options.watch || !shown {
-            return Exit::Done;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(AGAIN) => {}
-            _ = tokio::signal::ctrl_c() => return Exit::Done,
-        }
+    let color = std::io::stdout().is_terminal() && colors(no_color);
+    if options.watch {
+        return watch::run(client, options, color).await;
     }
+    let (views, groups) = match all(client, options.svc.as_deref()).await {
+        Ok(found) => found,
+        Err(exit) => return exit,
+    };
+    if options.json {
+        show(format_args!("{}\n", serde_json::json!({ "services": views, "groups": groups })));
+    } else {
+        show(format_args!("{}\n{}", table::render(&views, table::width(), color), groups::lines(&groups)));
+    }
+    Exit::Done
+}
+
+/// One service, the members of one group, or all services; and the groups that they belong to.
+async fn all(client: &Client, name: Option<&str>) -> Result<(Vec<ServiceView>, Vec<GroupView>), Exit> {
+    let mut groups = groups::all(client).await?;
+    if let Some(group) = name.and_then(|name| groups.iter().find(|group| group.name == name)).cloned() {
+        let mut views = ask(client, None).await?;
+        views.retain(|view| group.members.contains(&view.name));
+        return Ok((views, vec![group]));
+    }
+    let views = ask(client, name).await?;
+    groups.retain(|group| views.iter().any(|view| group.members.contains(&view.name)));
+    Ok((views, groups))
 }
 
 /// Whether colours are wanted: neither `--no-color` nor a non-empty `NO_COLOR`.
@@ -47,22 +47,26 @@ pub(super) fn colors(no_color: bool) -> bool {
     !no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// One service, the members of one group, or all services; and the groups that they belong to.
-async fn ask(client: &Client, name: Option<&str>) -> Result<(Vec<ServiceView>, Vec<GroupView>), Exit> {
+/// Asks for all services, or for one. What isn't a success is complained about.
+pub(super) async fn ask(client: &Client, svc: Option<&str>) -> Result<Vec<ServiceView>, Exit> {
+    let complaint = |lost: Lost| complain(lost.exit(), &lost.to_string());
+    let reply = client.get(&path(svc)).await.map_err(complaint)?;
+    if reply.status.is_success() { read(&reply, svc).map_err(complaint) } else { Err(super::report::failed(&reply)) }
+}
+
+/// Where that is asked for.
+pub(super) fn path(svc: Option<&str>) -> String {
+    svc.map_or_else(|| "/v1/services".to_owned(), |svc| format!("/v1/services/{}", segment(svc)))
+}
+
+/// Reads an answer to [`path`].
+pub(super) fn read(reply: &Reply, svc: Option<&str>) -> Result<Vec<ServiceView>, Lost> {
     #[derive(serde::Deserialize)]
     struct Services {
         services: Vec<ServiceView>,
     }
-    let mut groups = groups::all(client).await?;
-    let Some(name) = name else {
-        return Ok((client.get_json::<Services>("/v1/services").await?.services, groups));
-    };
-    if let Some(group) = groups.iter().find(|group| group.name == name).cloned() {
-        let all = client.get_json::<Services>("/v1/services").await?.services;
-        let members = all.into_iter().filter(|view| group.members.contains(&view.name)).collect();
-        return Ok((members, vec![group]));
+    match svc {
+        Some(_) => Ok(vec![reply.json()?]),
+        None => Ok(reply.json::<Services>()?.services),
     }
-    let view: ServiceView = client.get_json(&format!("/v1/services/{}", segment(name))).await?;
-    groups.retain(|group| group.members.contains(&view.name));
-    Ok((vec![view], groups))
 }

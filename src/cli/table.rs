@@ -1,5 +1,6 @@
 //! The table of `status`: one row a cluster, service-wide words in its first row, columns that don't fit left out.
 
+use super::notes::notes;
 use crate::model::{
     operation::Outcome,
     route::Mode,
@@ -37,7 +38,7 @@ pub(super) fn width() -> usize {
     Table::new().width().map_or(WIDTH, usize::from)
 }
 
-/// The table, at most `width` wide as long as names allow it. Notes that don't fit stand below it.
+/// The table, at most `width` wide as long as names allow it. Notes that don't fit stand below it, and what else is to be said.
 pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String {
     let rows: Vec<[String; 9]> = views.iter().flat_map(rows).collect();
     let kept = fitting(&rows, width);
@@ -61,10 +62,9 @@ pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String
             text += format!("{} {}: {}\n", row[0], row[1], row[NOTE]).trim_start();
         }
     }
-    for view in views {
-        for warning in &view.warnings {
-            text += &format!("{}: {warning}\n", view.name);
-        }
+    for line in notes(views) {
+        text += &line;
+        text.push('\n');
     }
     text.truncate(text.trim_end().len());
     text

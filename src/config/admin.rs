@@ -135,7 +135,7 @@ mod tests {
         let sign = format!("sha256:{}", "+5".repeat(32));
         for bad in ["", "pm_the-token-itself", "sha256:", &short, &sign, &format!("{hash}0")] {
             let invalid = TokenHash::parse(bad).expect_err(bad);
-            assert!(bad.is_empty() || !format!("{invalid:?}").contains(bad), "{invalid:?}");
+            assert!(bad.len() < 8 || !format!("{invalid:?}").contains(bad), "{invalid:?}");
         }
         assert_eq!(format!("{hash:?}"), "TokenHash(…)");
     }

@@ -10,10 +10,12 @@ use std::fmt;
 use super::admin::{Admin, Person};
 use super::approval::Approval;
 use super::groups::Group;
+use super::journal::Journal;
 use super::schema::{
     Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser, Search,
-    Service, Telemetry, User,
+    Service, User,
 };
+use super::telemetry::{Telemetry, Webhook};
 use super::units::{show_duration, show_size};
 use crate::model::name::ServiceName;
 use crate::model::secret::Secret;
@@ -78,6 +80,17 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
+/// Every setting by its dotted path, as text, with its default where it isn't given: what a start compares with what was in force
+/// before. A secret is only named.
+pub fn settings(config: &Config) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = process(config).into_iter().map(|(key, item)| (key, item.shown)).collect();
+    for service in &config.services {
+        let name = &service.name;
+        all.extend(items(service).into_iter().map(|(key, item)| (format!("services.{name}.{key}"), item.shown)));
+    }
+    all
+}
+
 /// A value as text; a secret beside it takes part in the comparison only.
 #[derive(PartialEq)]
 struct Item {
@@ -120,8 +133,8 @@ fn compare(service: Option<&ServiceName>, prefix: &str, old: &Items, new: &Items
 // The functions below take their structures apart by name, so that a new setting can't be forgotten here.
 
 fn process(config: &Config) -> Items {
-    let Config { state_dir, grace, workers, admin, telemetry, services: _, groups } = config;
-    let Telemetry { listen, log, log_format } = telemetry;
+    let Config { state_dir, grace, workers, admin, telemetry, journal, services: _, groups } = config;
+    let Telemetry { listen, log, log_format, runbook_url, webhooks } = telemetry;
     let mut all = Items::new();
     let fixed = Effect::NeedsRestart;
     put(&mut all, fixed, "state_dir", state_dir.display());
@@ -135,7 +148,33 @@ fn process(config: &Config) -> Items {
         put(&mut all, Effect::Live, &format!("groups.{name}.members"), join(members.iter().map(ToString::to_string)));
         put(&mut all, Effect::Live, &format!("groups.{name}.on_error"), on_error.as_str());
     }
+    let Journal { keep, keep_size } = journal;
+    put(&mut all, Effect::Live, "journal.keep", keep.map_or_else(|| "(all)".to_owned(), show_duration));
+    put(&mut all, Effect::Live, "journal.keep_size", show_size(*keep_size));
+    put(&mut all, Effect::Live, "telemetry.runbook_url", runbook_url);
+    for hook in webhooks {
+        put_webhook(&mut all, hook);
+    }
     all
+}
+
+fn put_webhook(all: &mut Items, hook: &Webhook) {
+    let Webhook { name, url, format, events, token, ca, timeout, not_ready_after } = hook;
+    let told: Vec<&str> = events.iter().map(|event| event.as_str()).collect();
+    let token_shown = if token.is_some() { ", with a token" } else { "" };
+    let shown = format!(
+        "{url} as {}: {}{token_shown}, ca {}, timeout {}, not_ready_after {}",
+        word(format),
+        told.join(", "),
+        ca.display(),
+        show_duration(*timeout),
+        show_duration(*not_ready_after)
+    );
+    // Two addresses that differ in their path alone look the same, and the token isn't shown: both are compared as a secret.
+    let token = token.as_ref().map_or(&[][..], Secret::expose);
+    let secret = Secret::new([url.path.expose(), b" ", token].concat());
+    let item = Item { shown, secret: Some(secret), effect: Effect::Live };
+    all.insert(format!("telemetry.webhooks.{name}"), item);
 }
 
 fn items(service: &Service) -> Items {
@@ -257,11 +296,14 @@ fn put_health(all: &mut Items, health: &Health) {
 }
 
 fn put_failover(all: &mut Items, failover: &Failover) {
-    let Failover { automatic, max_lag, unfenced, after_failover, cooldown, failback, hold_timeout, drain_timeout } =
-        failover;
+    #[rustfmt::skip]
+    let Failover {
+        automatic, max_lag, unfenced, full_journal, after_failover, cooldown, failback, hold_timeout, drain_timeout,
+    } = failover;
     put(all, Effect::Live, "failover.automatic", automatic);
     put(all, Effect::Live, "failover.max_lag", show_duration(*max_lag));
     put(all, Effect::Live, "failover.unfenced", word(unfenced));
+    put(all, Effect::Live, "failover.full_journal", word(full_journal));
     put(all, Effect::Live, "failover.after_failover", word(after_failover));
     put(all, Effect::Live, "failover.cooldown", show_duration(*cooldown));
     put(all, Effect::Live, "failover.failback", word(failback));

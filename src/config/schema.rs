@@ -14,6 +14,8 @@ use std::time::Duration;
 use super::admin::Admin;
 use super::approval::Approval;
 use super::groups::Group;
+use super::journal::{FullJournal, Journal};
+use super::telemetry::Telemetry;
 use crate::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use crate::model::secret::Secret;
 
@@ -33,37 +35,12 @@ pub struct Config {
     pub admin: Admin,
     /// Where its metrics and logs go.
     pub telemetry: Telemetry,
+    /// How much of the journal is kept.
+    pub journal: Journal,
     /// The services in the order of the file; at least one, and no name twice.
     pub services: Vec<Service>,
     /// Services that are switched together; no service in two of them.
     pub groups: Vec<Group>,
-}
-
-/// `[telemetry]`: metrics, health and logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Telemetry {
-    /// The listener of `/metrics`, `/livez` and `/readyz`. Default `127.0.0.1:9321`. Needs a restart to change.
-    pub listen: SocketAddr,
-    /// A level or a `tracing` filter such as `info,pointsman::control=debug`. Default `info`.
-    pub log: String,
-    /// One line of text or one JSON object a record. Default text.
-    pub log_format: LogFormat,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9321)), log: "info".to_owned(), log_format: LogFormat::Text }
-    }
-}
-
-/// `telemetry.log_format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For log collectors: one object a line.
-    Json,
 }
 
 /// `[services.NAME]`: one name that is switched, and the listeners applications connect to.
@@ -306,6 +283,8 @@ pub struct Failover {
     pub max_lag: Duration,
     /// What to do when a silent or unreachable primary can't be fenced. Default block.
     pub unfenced: Unfenced,
+    /// Whether a dead primary is replaced although the journal's disk is full. Default block.
+    pub full_journal: FullJournal,
     /// The mode after a failover. Default open, or read only where `replication = "none"`.
     pub after_failover: AfterFailover,
     /// How long after a move no automatic one follows; at most a day. Default 60 s.
@@ -326,6 +305,7 @@ impl Failover {
             automatic: true,
             max_lag: Duration::from_secs(10),
             unfenced: Unfenced::Block,
+            full_journal: FullJournal::Block,
             after_failover: match replication {
                 Replication::Managed | Replication::External => AfterFailover::Open,
                 Replication::None => AfterFailover::ReadOnly,

@@ -46,9 +46,13 @@ pub fn parse_duration(text: &str) -> Result<Duration, Invalid> {
     let bad = || {
         Invalid::new(
             format!("{} is not a duration", shown(text)),
-            "a number and its unit, as in \"200ms\", \"10s\", \"5m\" or \"1h\"",
+            "a number and its unit, as in \"200ms\", \"10s\", \"5m\", \"1h\" or \"90d\"",
         )
     };
+    let days = text.trim().strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    if let Some(days) = days {
+        return Ok(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+    }
     let signed: SignedDuration = text.trim().parse().map_err(|_| bad())?;
     Duration::try_from(signed).map_err(|_| bad())
 }

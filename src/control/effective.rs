@@ -1,6 +1,9 @@
 //! The configuration in force as JSON, with every default filled in and without secrets.
 
-use crate::config::{Admin, Cluster, Config, ListenerTls, Person, Service, units::show_duration};
+use crate::config::{
+    Admin, Cluster, Config, ListenerTls, Person, Service, Webhook,
+    units::{show_duration, show_size},
+};
 use serde_json::{Value, json};
 
 /// The whole configuration; a password appears only as the fact that there is one.
@@ -16,11 +19,29 @@ pub(super) fn json(config: &Config) -> Value {
             "listen": config.telemetry.listen.to_string(),
             "log": config.telemetry.log,
             "log_format": word(&config.telemetry.log_format),
+            "runbook_url": config.telemetry.runbook_url,
+            "webhooks": config.telemetry.webhooks.iter().map(webhook).collect::<Vec<_>>(),
+        },
+        "journal": {
+            "keep": config.journal.keep.map(show_duration), "keep_size": show_size(config.journal.keep_size),
         },
         "services": services,
         "groups": config.groups.iter().map(|group| (group.name.clone(), json!({
             "members": group.members, "on_error": group.on_error.as_str(),
         }))).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn webhook(hook: &Webhook) -> Value {
+    json!({
+        "name": hook.name,
+        "url": hook.url.to_string(),
+        "format": word(&hook.format),
+        "events": hook.events,
+        "token": hook.token.as_ref().map(|_| "***"),
+        "ca": hook.url.tls.then_some(&hook.ca),
+        "timeout": show_duration(hook.timeout),
+        "not_ready_after": show_duration(hook.not_ready_after),
     })
 }
 
@@ -82,7 +103,8 @@ fn service(service: &Service) -> Value {
         },
         "failover": {
             "automatic": failover.automatic, "max_lag": show_duration(failover.max_lag),
-            "unfenced": word(&failover.unfenced), "after_failover": word(&failover.after_failover),
+            "unfenced": word(&failover.unfenced),
+            "full_journal": word(&failover.full_journal), "after_failover": word(&failover.after_failover),
             "cooldown": show_duration(failover.cooldown), "failback": word(&failover.failback),
             "hold_timeout": show_duration(failover.hold_timeout), "drain_timeout": show_duration(failover.drain_timeout),
         },

@@ -50,14 +50,25 @@ impl Job {
 pub(super) fn writer(recorder: Recorder, results: mpsc::Sender<Happened>) -> mpsc::Sender<Job> {
     let (jobs, mut queue) = mpsc::channel::<Job>(JOBS);
     tokio::spawn(async move {
+        // A full disk is tried again each second, and said once.
+        let mut trouble: Option<String> = None;
         while let Some(Job { drafts, tell, run }) = queue.recv().await {
             let name = name_of(&drafts);
             crash::point("before", "write", || name.clone());
             let svc = drafts.iter().find_map(|draft| draft.svc.clone());
             let result = recorder.append(drafts).await;
-            if let Err(error) = &result {
-                let svc = svc.as_ref().map_or("", |svc| svc.as_str());
-                tracing::error!(svc, error = error.detail, write = name, "the journal can't be written");
+            let svc = svc.as_ref().map_or("", |svc| svc.as_str());
+            match &result {
+                Err(error) if trouble.as_ref() != Some(&error.detail) => {
+                    tracing::error!(svc, error = error.detail, write = name, "the journal can't be written");
+                    trouble = Some(error.detail.clone());
+                }
+                Err(_) => {}
+                Ok(_) => {
+                    if trouble.take().is_some() {
+                        tracing::info!(svc, write = name, "the journal can be written again");
+                    }
+                }
             }
             crash::point("after", "write", || name);
             if let Some(run) = run {
@@ -181,6 +192,8 @@ fn change_name(change: &Change) -> String {
         Change::Paused { .. } => "paused".into(),
         Change::Resumed => "resumed".into(),
         Change::Keyed { .. } => "keyed".into(),
+        Change::Suspected { .. } => "suspected".into(),
+        Change::Removed { .. } => "removed".into(),
         Change::Configured { .. } => "configured".into(),
         Change::ConfigurationRejected { .. } => "configuration_rejected".into(),
         Change::Noted { .. } => "noted".into(),

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     config::Config,
+    coord::Condition,
     model::{
         error::StoreError,
         name::{ClusterName, NodeAddress, OperationId, ServiceName},
         operation::{Command, Operation, Order, Outcome},
-        record::{Change, Record, RecordKind},
         route::Mode,
         view::{Rebuild, ServiceView},
     },
@@ -31,10 +31,6 @@ use tokio::{
 const TAKE_UP: Duration = Duration::from_secs(10);
 /// The answer to a reload that comes too late.
 const STOPPING: &str = "Pointsman is stopping: the configuration isn't read again";
-/// How many records one page of a journal scan reads.
-const PAGE: usize = 1000;
-/// The most records that [`Handle::journal`] returns.
-pub const JOURNAL_LIMIT: usize = 10_000;
 
 /// An idempotency key and a digest of the request that came with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,19 +71,6 @@ pub enum RebuildReply {
     UnknownNode,
     /// Control did not answer in time, or is stopping.
     Late,
-}
-
-/// Which journal records are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JournalFilter {
-    /// Of this service only.
-    pub svc: Option<ServiceName>,
-    /// Of this kind only.
-    pub kind: Option<RecordKind>,
-    /// With a greater number than this.
-    pub after: u64,
-    /// At most so many, oldest first; 0 and everything above [`JOURNAL_LIMIT`] mean [`JOURNAL_LIMIT`].
-    pub limit: usize,
 }
 
 /// The way into control. `Clone`, `Send`, `Sync`.
@@ -169,46 +152,6 @@ impl Handle {
         self.operation_in_journal(id).await
     }
 
-    /// The last state that the journal holds of an operation that is not in memory any more.
-    async fn operation_in_journal(&self, id: &OperationId) -> Option<Operation> {
-        let (mut after, mut found) = (0, None);
-        loop {
-            let page = self.shared.coordinator.records(after, PAGE).await.ok()?;
-            let Some(last) = page.last() else { return found };
-            after = last.seq;
-            for record in page {
-                match record.detail {
-                    Change::Ended { operation } if operation.id == *id => return Some(*operation),
-                    Change::Began { operation, .. } if operation.id == *id => found = Some(*operation),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    /// Journal records that match, oldest first. An error is the journal's own words.
-    pub async fn journal(&self, filter: &JournalFilter) -> Result<Vec<Record>, String> {
-        let limit = if filter.limit == 0 { JOURNAL_LIMIT } else { filter.limit.min(JOURNAL_LIMIT) };
-        let config = self.configuration();
-        let mut after = filter.after;
-        let mut found = Vec::new();
-        while found.len() < limit {
-            let page = self.shared.coordinator.records(after, PAGE).await.map_err(|error| error.detail)?;
-            let Some(last) = page.last() else { break };
-            after = last.seq;
-            let last_page = page.len() < PAGE;
-            let fits = |record: &Record| {
-                filter.svc.as_ref().is_none_or(|name| is_about(&config, name, record))
-                    && filter.kind.is_none_or(|kind| record.kind == kind)
-            };
-            found.extend(page.into_iter().filter(fits).take(limit - found.len()));
-            if last_page {
-                break;
-            }
-        }
-        Ok(found)
-    }
-
     /// What a node holds that the routed primary doesn't have, and the commands that make it a standby again.
     pub async fn rebuild(&self, svc: &ServiceName, node: &NodeAddress) -> RebuildReply {
         let Some(desk) = self.desk(svc) else { return RebuildReply::UnknownService };
@@ -225,9 +168,15 @@ impl Handle {
         }
     }
 
-    /// Number and hash of the journal's last record.
+    /// Number of the journal's last record, and the hash that vouches for all of it.
     pub fn head(&self) -> (u64, String) {
-        self.shared.coordinator.head()
+        let Condition { seq, hash, .. } = self.condition();
+        (seq, hash)
+    }
+
+    /// How the journal stands.
+    pub fn condition(&self) -> Condition {
+        self.shared.coordinator.condition()
     }
 
     /// Events from now on, and those after `last` (a `Last-Event-ID`) that are still remembered.
@@ -246,9 +195,14 @@ impl Handle {
         answer.await.unwrap_or_else(|_| Err(vec![STOPPING.to_owned()]))
     }
 
-    /// The configuration in force.
+    /// The configuration in force. It holds secrets: to be shown is [`Self::config`].
     pub fn configuration(&self) -> Arc<Config> {
         self.shared.config.load_full()
+    }
+
+    /// Why the configuration file that was read last is not in force, if it isn't.
+    pub fn config_problem(&self) -> Option<Arc<String>> {
+        self.shared.config_problem.load_full()
     }
 
     /// The configuration in force, with every default, without secrets.
@@ -299,17 +253,9 @@ impl Handle {
         view
     }
 
-    fn desk(&self, name: &ServiceName) -> Option<Arc<Desk>> {
+    pub(super) fn desk(&self, name: &ServiceName) -> Option<Arc<Desk>> {
         self.shared.desks.load().iter().find(|desk| desk.name == *name).cloned()
     }
-}
-
-/// Whether a record is about a service, or about a group and its members.
-fn is_about(config: &Config, name: &ServiceName, record: &Record) -> bool {
-    let group = || config.group(name.as_str()).filter(|_| config.service(name.as_str()).is_none());
-    let of_group = matches!(&record.detail, Change::Group { operation, .. } if operation.group == name.as_str());
-    let member = || group().is_some_and(|group| record.svc.as_ref().is_some_and(|svc| group.members.contains(svc)));
-    of_group || record.svc.as_ref() == Some(name) || member()
 }
 
 /// The cluster that a command names.

@@ -8,7 +8,7 @@ use super::{
     effects::Job,
     feed::{Event, Feed},
     handle::Key,
-    said,
+    keeping, said,
 };
 use crate::{
     coord::Coordinator,
@@ -126,7 +126,7 @@ impl Orders {
         let ended = |operation: &Operation| !matches!(operation.outcome, Outcome::Running | Outcome::Waiting);
         if ended(&operation) && !self.desk.operation(&operation.id).as_ref().is_some_and(ended) {
             self.metrics.ended(&operation, self.desk.settings().kind);
-            said::ended(&operation);
+            said::ended(&operation, &keeping::head(&self.coordinator.condition()));
         }
         self.desk.remember(&operation);
         self.feed.publish(Event::Operation(Arc::new(operation)));

@@ -2,8 +2,11 @@
 
 use super::feed::{Event, Feed};
 use crate::{
-    coord::{CoordError, Coordinator},
-    model::record::{Change, Draft, Record, RecordKind},
+    coord::{CoordError, Coordinator, Keep},
+    model::{
+        record::{Change, Draft, Record, RecordKind},
+        state::Removed,
+    },
 };
 use std::sync::Arc;
 
@@ -27,6 +30,19 @@ impl Recorder {
             self.feed.publish(Event::Journal(Arc::new(record.clone())));
         }
         Ok(records)
+    }
+
+    /// Lets old parts of the journal go, and shows the record of that.
+    pub async fn retain(&self, keep: Keep) -> Result<Option<Removed>, CoordError> {
+        let record = self.coordinator.retain(keep).await?;
+        let removed = record.as_ref().and_then(|record| match &record.detail {
+            Change::Removed { removed } => Some(removed.clone()),
+            _ => None,
+        });
+        if let Some(record) = record {
+            self.feed.publish(Event::Journal(Arc::new(record)));
+        }
+        Ok(removed)
     }
 
     /// Records something of the whole process. A journal that can't be written is logged, since there is nobody to refuse.

@@ -11,17 +11,19 @@ use crate::model::{
     view::{Health, NodeView, ServiceView, Standing},
 };
 
-/// An operation ended.
-pub(super) fn ended(operation: &Operation) {
+/// An operation ended. `journal_head` vouches for all that led there.
+pub(super) fn ended(operation: &Operation, journal_head: &str) {
     let Operation { id, svc, kind, actor, reason, detail, .. } = operation;
     let epoch = operation.epoch_after.unwrap_or(operation.epoch_before);
     let outcome = operation.outcome.as_str();
     let guards: Vec<&str> = operation.guards.iter().map(|guard| guard.name.as_str()).collect();
     let guards = guards.join(",");
     if matches!(operation.outcome, Outcome::Done) {
-        tracing::info!(%svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, "operation ended");
+        tracing::info!(%svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, journal_head, "operation ended");
     } else {
-        tracing::warn!(%svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, "operation ended");
+        tracing::warn!(
+            %svc, %epoch, op = %id, kind, outcome, actor, reason, detail, guards, journal_head, "operation ended"
+        );
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     feed::Feed,
     groups::Runner,
     handle::Handle,
+    keeping,
     recorder::Recorder,
     reload,
     workshop::Workshop,
@@ -125,6 +126,7 @@ impl Supervisor {
             Self { shared, recorder, workshop, metrics, workers, start: Instant::now(), changes, drivers };
         let text = format!("pointsman {} started", env!("CARGO_PKG_VERSION"));
         supervisor.recorder.note(RecordKind::Start, "pointsman", Change::Noted { text }).await;
+        keeping::configured(&supervisor.recorder, &config, "pointsman", None).await;
         for service in services {
             supervisor.add(&config, &service)?;
         }
@@ -137,9 +139,11 @@ impl Supervisor {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut whole = true;
+        let mut keeps = interval(keeping::EVERY);
         loop {
             tokio::select! {
                 _ = beat.tick() => if whole { self.shared.pulse.beat() },
+                _ = keeps.tick() => self.keep(),
                 Some(request) = requests.recv() => match request {
                     Request::Reload { actor, reply } => {
                         let result = self.reload(&actor).await;
@@ -156,6 +160,15 @@ impl Supervisor {
                 Some(ended) = self.drivers.join_next() => whole &= self.expected(ended),
             }
         }
+    }
+
+    /// What the journal needs from time to time, in a task of its own: a slow disk must not stop the pulse.
+    fn keep(&self) {
+        let (recorder, config) = (self.recorder.clone(), self.shared.config.load_full());
+        tokio::spawn(async move {
+            keeping::retain(&recorder, &config).await;
+            keeping::say_head(&recorder);
+        });
     }
 
     /// Whether a driver ended because its service was removed.
@@ -230,8 +243,9 @@ impl Supervisor {
                 self.shared.config_problem.store(None);
                 self.metrics.reloaded(true);
                 tracing::info!(actor, changes = changes.len(), "configuration reloaded");
-                let change = Change::Configured { changes: changes.clone() };
-                self.recorder.note(RecordKind::Configuration, actor, change).await;
+                let config = self.shared.config.load_full();
+                keeping::configured(&self.recorder, &config, actor, Some(changes.clone())).await;
+                self.keep();
                 Ok(changes)
             }
             Err(problems) => {

@@ -77,6 +77,21 @@ enum Opinion {
     None,
 }
 
+/// What one standby says of the primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hears {
+    /// It lost its link to it.
+    Lost,
+    /// It has heard nothing for two heartbeats.
+    Nothing,
+    /// It hears it.
+    All,
+    /// It copies from it, and had no link to lose.
+    Copies,
+    /// It is parked and can't tell.
+    Parked,
+}
+
 impl Machine {
     /// What is known of the routed primary now.
     pub(super) fn verdict(&self, now: Now) -> Verdict {
@@ -155,44 +170,53 @@ impl Machine {
 
     /// What the standbys of `primary` say of it, as of after its first failed probe.
     fn opinion(&self, primary: &NodeAddress, state: &NodeState, refused: bool) -> Opinion {
-        let since = state.failing_since.unwrap_or_default();
-        let heartbeat = state.answer.as_ref().and_then(|answer| answer.heartbeat);
         let mut opinion = Opinion::None;
-        let unheard = |opinion: &mut Opinion, address: &NodeAddress| {
-            if !matches!(opinion, Opinion::Lost(_)) {
-                *opinion = Opinion::Unheard(address.to_string());
-            }
-        };
         for (address, node) in self.nodes.iter().filter(|(address, _)| *address != primary) {
-            let Some(answer) = node.fresh().filter(|_| node.seen >= since) else { continue };
-            let Part::Standby { link_up, silent_for, syncing, .. } = &answer.part else { continue };
-            if self.is_parked(address, answer) {
-                // Those that had lost their link to the primary when they were parked are recorded. That says nothing of a path,
-                // and nothing against a standby that hears the primary.
-                if refused && self.durable.parked.contains_key(address) {
-                    opinion = Opinion::Lost(address.to_string());
+            match self.hears(address, node, (primary, state), refused) {
+                Some(Hears::Lost) => opinion = Opinion::Lost(address.to_string()),
+                Some(Hears::Nothing) if !matches!(opinion, Opinion::Lost(_)) => {
+                    opinion = Opinion::Unheard(address.to_string());
                 }
-                continue;
-            }
-            if !self.follows(answer, primary) {
-                continue;
-            }
-            // Whose setting it is depends on the store: the primary's (Redis), or that of each standby (MySQL).
-            let heartbeat = heartbeat.or(answer.heartbeat).unwrap_or(HEARTBEAT);
-            match (link_up, silent_for) {
-                // It had no link to lose yet, and is being served by the primary.
-                (false, _) if *syncing => {}
-                // Of one that hangs a standby that had lost its link before, and has tried in vain since, is no quicker proof than silence.
-                (false, _) if refused || node.link_lost.is_some_and(|lost| lost >= state.asked) => {
-                    opinion = Opinion::Lost(address.to_string());
-                }
-                (false, _) => unheard(&mut opinion, address),
-                // Redis counts whole seconds, so that a second of silence may be told as two.
-                (true, Some(silent)) if *silent > heartbeat * 2 => unheard(&mut opinion, address),
-                (true, _) => return Opinion::Heard(address.to_string()),
+                Some(Hears::All) => return Opinion::Heard(address.to_string()),
+                Some(Hears::Nothing | Hears::Copies | Hears::Parked) | None => {}
             }
         }
         opinion
+    }
+
+    /// What one node says of the primary; nothing where it is no standby of it, or wasn't asked since.
+    pub(super) fn hears(
+        &self,
+        address: &NodeAddress,
+        node: &NodeState,
+        (primary, state): (&NodeAddress, &NodeState),
+        refused: bool,
+    ) -> Option<Hears> {
+        let since = state.failing_since.unwrap_or_default();
+        let answer = node.fresh().filter(|_| node.seen >= since)?;
+        let Part::Standby { link_up, silent_for, syncing, .. } = &answer.part else { return None };
+        if self.is_parked(address, answer) {
+            // Those that had lost their link to the primary when they were parked are recorded. That says nothing of a path,
+            // and nothing against a standby that hears the primary.
+            let lost = refused && self.durable.parked.contains_key(address);
+            return Some(if lost { Hears::Lost } else { Hears::Parked });
+        }
+        if !self.follows(answer, primary) {
+            return None;
+        }
+        // Whose setting it is depends on the store: the primary's (Redis), or that of each standby (MySQL).
+        let heartbeat = state.answer.as_ref().and_then(|answer| answer.heartbeat);
+        let heartbeat = heartbeat.or(answer.heartbeat).unwrap_or(HEARTBEAT);
+        Some(match (link_up, silent_for) {
+            // It had no link to lose yet, and is being served by the primary.
+            (false, _) if *syncing => Hears::Copies,
+            // Of one that hangs a standby that had lost its link before, and has tried in vain since, is no quicker proof than silence.
+            (false, _) if refused || node.link_lost.is_some_and(|lost| lost >= state.asked) => Hears::Lost,
+            (false, _) => Hears::Nothing,
+            // Redis counts whole seconds, so that a second of silence may be told as two.
+            (true, Some(silent)) if *silent > heartbeat * 2 => Hears::Nothing,
+            (true, _) => Hears::All,
+        })
     }
 
     /// How the silent primary stops by itself: by its last answer, else by what a restart of ours was left by the journal.

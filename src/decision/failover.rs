@@ -9,12 +9,13 @@ use super::{
     evidence::{Cause, Hearing, Verdict},
     guards::Purpose,
     health::NodeState,
+    inquiry::Alert,
     machine::{Machine, TRY_AGAIN},
     pending::Then,
     switch::{Stage, Switch},
 };
 use crate::{
-    config::Unfenced,
+    config::{FullJournal, Unfenced},
     model::{
         guard::{Guard, Refusal},
         name::{ClusterName, NodeAddress},
@@ -38,6 +39,7 @@ impl Machine {
             Verdict::Well => self.relax(now),
             Verdict::Suspect { words, refused, hearing } => {
                 self.alarm(refused, now);
+                self.inquire(&words, &format!("{refused} {hearing:?}"), now);
                 self.alert.words = words;
                 self.alert.heard = hearing == Hearing::Heard;
                 self.alert.proven &= !self.alert.heard;
@@ -49,6 +51,7 @@ impl Machine {
             Verdict::Dead { cause, words } => {
                 self.alarm(cause != Cause::Silent, now);
                 self.park(false, now);
+                self.inquire(&words, &format!("gone {cause:?}"), now);
                 self.alert.words.clone_from(&words);
                 self.alert.heard = false;
                 self.alert.proven = true;
@@ -59,8 +62,9 @@ impl Machine {
 
     /// All is well: what the alarm did is undone.
     fn relax(&mut self, now: Now) {
+        self.close_inquiry(now);
         if self.routed_node().is_none_or(|node| node.sick_for == 0) {
-            self.alert = Alert::default();
+            self.alert = Alert { inquiry: std::mem::take(&mut self.alert.inquiry), ..Alert::default() };
         }
         if let Some(mode) = self.shielded {
             self.publish(Route { mode, ..self.route.clone() }, None, false);
@@ -112,13 +116,15 @@ impl Machine {
         refusals.extend(self.fence_guard(cause, now));
         let again = now.mono >= self.alert.again;
         // Whether the journal can be written is found out by writing.
-        refusals.retain(|refusal| refusal.name != Guard::Journal || !again);
+        let unwritten = self.settings.failover.full_journal == FullJournal::Promote;
+        refusals.retain(|refusal| refusal.name != Guard::Journal || !(again || unwritten));
         match (target, self.route.target.clone()) {
             (Some(to), Some(from)) if refusals.is_empty() && again => {
                 self.alert.again = now.mono + TRY_AGAIN;
                 let command = Command::Failover { to: Some(to.cluster.clone()), dry_run: false, accept_loss: true };
                 let operation = self.own_operation(command, words, now);
-                let switch = Switch::new(operation, from, to, self.mode(), self.managed(), now);
+                let mut switch = Switch::new(operation, from, to, self.mode(), self.managed(), now);
+                switch.overrides.extend(unwritten.then_some(Guard::Journal));
                 self.leave(Box::new(switch), cause, Vec::new(), now);
             }
             _ => self.not_done("failover", words, refusals),
@@ -208,6 +214,7 @@ impl Machine {
             to: Some(switch.to.clone()),
         })];
         drafts.extend(overridden);
+        drafts.extend(self.inquiry_of_failover(now));
         drafts.push(switch.draft(Change::Routed { route: switch.hold() }));
         if switch.managed {
             drafts.extend(self.departure(&switch, &switch.from.node, &switch.to.node));
@@ -379,21 +386,4 @@ impl Machine {
             self.cooling_until.entry(node.clone()).or_insert(now.mono + cooldown.saturating_sub(gone));
         }
     }
-}
-
-/// What is shown of a primary that isn't well.
-#[derive(Debug, Default)]
-pub(super) struct Alert {
-    /// What is wrong, with its evidence.
-    pub(super) words: String,
-    /// A standby still hears the primary.
-    pub(super) heard: bool,
-    /// It was proven gone, before a restart of ours perhaps, and hasn't answered since: its witnesses may be parked now.
-    pub(super) proven: bool,
-    /// Why nothing was done about it.
-    pub(super) refusals: Vec<Refusal>,
-    /// The guards that were recorded last.
-    recorded: Vec<Guard>,
-    /// When a failover may be tried again.
-    again: Duration,
 }

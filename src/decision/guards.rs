@@ -91,7 +91,7 @@ impl Machine {
         if let Some(busy) = self.busy().filter(|_| !commit) {
             refuse(busy.name, busy.detail);
         }
-        if let Some(error) = &self.journal_error {
+        if let Some(error) = &self.disk.error {
             refuse(Guard::Journal, error.clone());
         }
         // A failover leaves its dead primary fenced by intent: that must not keep the next one from happening.

@@ -261,20 +261,28 @@ impl NodeState {
         self.received.age(self.answer.as_ref()?.applied, self.seen)
     }
 
-    /// What the last failed probe found, in words; empty after a good one.
-    pub(super) fn failure(&self, now: Duration) -> String {
-        let what = match self.last.as_ref().map(|last| &last.reach) {
-            None => return "not probed yet".into(),
+    /// What the last failed probe found, in words; empty after a good one, and before the first.
+    pub(super) fn trouble(&self) -> String {
+        match self.last.as_ref().map(|last| &last.reach) {
+            None => String::new(),
             Some(Reach::Answered(answer)) if answer.loading => "is loading its data".to_owned(),
-            Some(Reach::Answered(_)) => return String::new(),
+            Some(Reach::Answered(_)) => String::new(),
             Some(Reach::Refused) => "refuses connections".to_owned(),
             Some(Reach::Silent) => "gives no answer".to_owned(),
             Some(Reach::Unreachable(why)) => format!("can't be reached ({why})"),
             Some(Reach::Rejected(why)) => format!("turns us away ({why})"),
-        };
+        }
+    }
+
+    /// The same with its duration; also that there was no probe yet.
+    pub(super) fn failure(&self, now: Duration) -> String {
+        let what = self.trouble();
         match self.failing_since {
-            Some(since) => format!("{what}, for {:.1} s", now.saturating_sub(since).as_secs_f64()),
-            None => what,
+            _ if self.last.is_none() => "not probed yet".into(),
+            Some(since) if !what.is_empty() => {
+                format!("{what}, for {:.1} s", now.saturating_sub(since).as_secs_f64())
+            }
+            _ => what,
         }
     }
 }

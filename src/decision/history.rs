@@ -109,7 +109,7 @@ impl Machine {
                 let new = !recorded || known.is_none_or(|known| !answer.lineage.is_called(known));
                 // A new history isn't made to wait by a mere count, and a server that was known, which gives its history another name
                 // when its first standby comes, by nothing but the journal.
-                let renamed = new && recorded && self.journal_error.is_none();
+                let renamed = new && recorded && self.disk.error.is_none();
                 let due = if new { self.not_before } else { self.count_again };
                 if (new || drifted) && !self.is_writing() && (renamed || now.mono >= due) {
                     let again = if new { &mut self.not_before } else { &mut self.count_again };

@@ -5,11 +5,12 @@
 
 use super::{
     Effect, Event, Now, Ticket,
-    failover::Alert,
     health::{FitnessRead, NodeState},
     history::{Served, Strange},
+    inquiry::Alert,
     pending::{Pending, Then},
     switch::Switch,
+    upkeep::Disk,
 };
 use crate::{
     config::{Replication, Service},
@@ -57,8 +58,8 @@ pub struct Machine {
     pub(super) pending: BTreeMap<Ticket, Pending>,
     pub(super) in_flight: u64,
     pub(super) stuck: Vec<StuckSession>,
-    /// Why the journal could not be written the last time.
-    pub(super) journal_error: Option<String>,
+    /// Whether the journal could be written the last time.
+    pub(super) disk: Disk,
     /// The routed primary holds another history than the one that was served.
     pub(super) strange: Option<Strange>,
     /// The routed primary's process as it was served.
@@ -130,7 +131,7 @@ impl Machine {
             pending: BTreeMap::new(),
             in_flight: 0,
             stuck: Vec::new(),
-            journal_error: None,
+            disk: Disk::default(),
             served: None,
             admitted: String::new(),
             judging: None,
@@ -256,6 +257,7 @@ impl Machine {
     }
 
     fn signalled(&mut self, signal: Signal, now: Now) {
+        self.hear(&signal, now);
         match signal {
             Signal::Refused(node)
             | Signal::Reset(node)

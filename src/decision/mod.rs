@@ -12,6 +12,7 @@ mod failover;
 mod guards;
 mod health;
 mod history;
+mod inquiry;
 #[cfg(debug_assertions)]
 mod invariants;
 mod machine;

@@ -85,7 +85,7 @@ impl Machine {
     /// A standby that was parked in the middle of a copy can't tell whether its primary is gone, nor can one whose record a crash
     /// lost: it is pointed back, and says so then.
     pub(super) fn ask_parked(&mut self, now: Now) {
-        if self.refuses_for_long(now) && self.journal_error.is_none() && self.managed() {
+        if self.refuses_for_long(now) && self.disk.error.is_none() && self.managed() {
             self.unpark_those(false, now);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Input: a ticket with its result. Output: the move of whoever waited for it.
 
-use super::{Effect, Now, Ticket, machine::Machine};
+use super::{Effect, Now, Ticket, machine::Machine, upkeep::Disk};
 use crate::model::{
     action::Done,
     error::StoreError,
@@ -65,7 +65,7 @@ impl Machine {
         let Some(Pending::Write { drafts, then }) = self.pending.remove(&ticket) else { return };
         let result = match result {
             Ok(records) => {
-                self.journal_error = None;
+                self.disk = Disk::default();
                 for record in &records {
                     self.learn(record);
                     if let Change::Departed { node, .. } = &record.detail {
@@ -81,7 +81,7 @@ impl Machine {
                 Ok(())
             }
             Err(error) => {
-                self.journal_error = Some(error.clone());
+                self.disk.failed(&error, now.wall);
                 Err(error)
             }
         };

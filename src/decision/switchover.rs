@@ -45,7 +45,11 @@ impl Machine {
         let Some(mut switch) = self.switch.take() else { return };
         let failed = result.err();
         let overridden = switch.overrides(Guard::Journal);
-        if failed.is_some() && overridden {
+        if let Some(error) = failed.as_ref().filter(|_| overridden) {
+            // By the service's own setting it may be overridden without an order that says so.
+            if switch.operation.guards.iter().all(|guard| guard.name != Guard::Journal) {
+                switch.operation.guards.push(Refusal::new(Guard::Journal, error.as_str()));
+            }
             self.fold(drafts, now);
         }
         let failed = failed.filter(|_| !overridden);

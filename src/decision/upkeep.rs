@@ -18,6 +18,7 @@ use crate::model::{
     record::{Change, Draft, RecordKind},
     route::Target,
 };
+use jiff::Timestamp;
 
 impl Machine {
     /// The routed node just restarted as a standby of another of our nodes, by its own file: it copies that one within moments, unless
@@ -98,10 +99,14 @@ impl Machine {
     /// What an override carried out without the journal is written when its disk has room again, so that a restart falls back to no
     /// older route, and forgets no fence and no primary that was left.
     pub(super) fn write_late(&mut self, now: Now) {
-        if self.is_writing() || self.unwritten.is_empty() || now.mono < self.write_again {
+        let idle = self.unwritten.is_empty() && self.disk.error.is_none();
+        if self.is_writing() || idle || now.mono < self.write_again {
             return;
         }
         self.write_again = now.mono + TRY_AGAIN;
+        if self.unwritten.is_empty() {
+            return self.try_disk();
+        }
         let state = &self.durable;
         let routed = Change::Routed { route: state.route.clone() };
         let mut changes: Vec<Change> = self.unwritten.contains(&routed).then_some(routed).into_iter().collect();
@@ -120,5 +125,30 @@ impl Machine {
         let why = "the journal could not be written when this was done";
         let drafts = changes.into_iter().map(|change| self.draft(RecordKind::Operation, change, why)).collect();
         self.write(drafts, Then::Late(self.unwritten.len()));
+    }
+
+    /// So that it is known, and in the journal, when the disk takes writes again: whoever waits for that gives no order before.
+    fn try_disk(&mut self) {
+        let Disk { error: Some(error), since: Some(since) } = &self.disk else { return };
+        let text = format!("the journal could not be written since {since:.0}: {error}");
+        let draft = self.draft(RecordKind::Decision, Change::Noted { text }, "");
+        self.write(vec![draft], Then::Nothing);
+    }
+}
+
+/// Whether the journal's disk takes writes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Disk {
+    /// Why the last write failed.
+    pub(super) error: Option<String>,
+    /// Since when none succeeded.
+    since: Option<Timestamp>,
+}
+
+impl Disk {
+    /// One more write failed.
+    pub(super) fn failed(&mut self, error: &str, at: Timestamp) {
+        self.error = Some(error.to_owned());
+        self.since.get_or_insert(at);
     }
 }

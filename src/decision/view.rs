@@ -117,7 +117,7 @@ impl Machine {
 
     /// What an operator of a steady service should know.
     fn small_note(&self) -> String {
-        match &self.journal_error {
+        match &self.disk.error {
             Some(error) => format!("the journal can't be written: {error}"),
             None if self.mode() == Mode::ReadOnly => format!("read only until `pointsman mode {} open`", self.svc),
             None => {

@@ -7,10 +7,12 @@ use super::{
     observation::Lineage,
     operation::{Loss, Operation, Step, Terms},
     route::{Epoch, Route, Target},
-    state::Silenced,
+    state::{Removed, Silenced},
+    suspicion::Suspicion,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What sort of record it is, for filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -229,10 +231,27 @@ pub enum Change {
         /// What it became.
         id: OperationId,
     },
+    /// What was found about the routed primary while something was wrong with it, and what came of that. Written once for all of
+    /// it: when it has lasted for a while, and at its end.
+    Suspected {
+        /// The evidence.
+        suspicion: Box<Suspicion>,
+    },
+    /// The oldest part of the journal is removed: written before it is gone.
+    Removed {
+        /// Which part.
+        removed: Removed,
+    },
     /// The configuration changed: each change with before and after, secrets never shown.
     Configured {
         /// One line a change.
         changes: Vec<String>,
+        /// The settings that have another value now, so that a start can tell what was changed since; a secret is only named.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        set: BTreeMap<String, String>,
+        /// The settings that are gone.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        unset: BTreeSet<String>,
     },
     /// A new configuration was turned down and the old one stays.
     ConfigurationRejected {

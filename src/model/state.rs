@@ -83,6 +83,21 @@ pub struct Silenced {
     pub received: u64,
 }
 
+/// The oldest part of the journal, which is not kept any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Removed {
+    /// The number of its last record.
+    pub seq: u64,
+    /// The hash that vouched for all of it: what is left continues this one.
+    pub hash: String,
+    /// When its last record was written, where this version can read it.
+    pub until: Option<Timestamp>,
+    /// How many files it was.
+    pub segments: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
 /// What is known of one service across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -141,6 +156,10 @@ pub struct State {
     pub services: BTreeMap<ServiceName, ServiceState>,
     /// Operations of groups and sites.
     pub groups: Groups,
+    /// What was removed of the journal last.
+    pub removed: Option<Removed>,
+    /// The configuration in force last, one entry a setting; secrets are only named.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl State {
@@ -151,6 +170,14 @@ impl State {
         }
         if let Some(svc) = &record.svc {
             self.services.entry(svc.clone()).or_default().apply(record);
+        }
+        match &record.detail {
+            Change::Removed { removed } => self.removed = Some(removed.clone()),
+            Change::Configured { set, unset, .. } => {
+                self.settings.retain(|key, _| !unset.contains(key));
+                self.settings.extend(set.clone());
+            }
+            _ => {}
         }
     }
 }
@@ -229,6 +256,8 @@ impl ServiceState {
             | Change::Gathered { .. } => self.node_changed(&record.detail, record.time),
             Change::Group { .. }
             | Change::Refused { .. }
+            | Change::Suspected { .. }
+            | Change::Removed { .. }
             | Change::Approved { .. }
             | Change::Overridden { .. }
             | Change::Configured { .. }

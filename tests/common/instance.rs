@@ -82,8 +82,13 @@ impl Pointsman {
 
     /// Replaces the services of its file; takes effect by [`Pointsman::reload`] or at the next start.
     pub fn write_services(&self, services: &str) {
+        self.write_admin("", services);
+    }
+
+    /// Replaces what `[admin]` holds beside the socket, and the services.
+    pub fn write_admin(&self, admin: &str, services: &str) {
         let head = format!(
-            "state_dir = \"{{dir}}/state\"\ngrace = \"2s\"\n[admin]\nsocket = \"{{dir}}/admin.sock\"\n\
+            "state_dir = \"{{dir}}/state\"\ngrace = \"2s\"\n[admin]\nsocket = \"{{dir}}/admin.sock\"\n{admin}\n\
              [telemetry]\nlisten = \"127.0.0.1:{}\"\n",
             self.telemetry
         );

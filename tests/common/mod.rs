@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "every test program compiles this module and uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of test programs: its `pub` is for its siblings")]
 
+pub mod admin_rig;
 pub mod certificates;
 pub mod data_path;
 pub mod elastic_path;
@@ -29,6 +30,7 @@ pub mod search_service;
 pub mod skip;
 pub mod terminal;
 pub mod volume;
+pub mod yaml;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

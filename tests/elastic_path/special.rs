@@ -8,6 +8,7 @@ use super::{kind, write};
 use pointsman::config::Listen;
 use pointsman::model::route::Mode;
 use pointsman::model::view::Health;
+use std::io::Write;
 use std::net::SocketAddr;
 
 /// Says which ids it was asked with, in answers of different framing.
@@ -36,6 +37,12 @@ fn said(answer: &Answer) -> String {
     answer.json()["said"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
 }
 
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).expect("a Vec takes everything");
+    encoder.finish().expect("a Vec takes everything")
+}
+
 #[test]
 fn cursors_are_asked_for_where_they_were_opened() {
     let (a, b) = (cursors("a"), cursors("b"));
@@ -60,6 +67,15 @@ fn cursors_are_asked_for_where_they_were_opened() {
     let chunks = "POST /_search/scroll HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{\"scroll_id\":\"pm\r\n9\r\n.a.aID\"} \r\n0\r\n\r\n";
     write(&mut http, chunks);
     assert_eq!(said(&http.answer("POST").expect("an answer")), "a /_search/scroll {'scroll_id':'aID'} ");
+    // A client that compresses what it sends: what is read goes on without its coding.
+    for (method, path) in [("POST", "/_search/scroll"), ("POST", "/_search")] {
+        let zipped = gzip(r#"{"scroll_id":"pm.a.aID==","pit":{"id":"pm.a.aPIT"}}"#);
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", zipped.len());
+        http.stream().write_all(&[head.as_bytes(), &zipped].concat()).expect("a connection");
+        let answer = http.answer(method).expect("an answer");
+        assert_eq!(said(&answer), format!("a {path} {{'scroll_id':'aID==','pit':{{'id':'aPIT'}}}}"));
+    }
     let gone = http.call("DELETE", "/_search/scroll/pm.a.aID==", "").expect("an answer");
     assert_eq!(said(&gone), "a /_search/scroll/aID== ");
     // What has no envelope, and searches without a cursor, go where the route leads.
@@ -91,7 +107,7 @@ fn cursors_of_nobody_and_of_many_are_refused() {
     assert_eq!(http.answer("POST").expect("an answer").status, 415);
     let long = format!(r#"{{"scroll_id":"{}"}}"#, "x".repeat(1 << 20));
     assert_eq!(path.http().call("POST", "/_search/scroll", &long).expect("an answer").status, 413);
-    // A search passes whatever its length and coding.
+    // A search passes whatever its length and coding, if there is no id in it.
     let mut http = path.http();
     write(&mut http, "POST /_search HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nzip!");
     assert_eq!(said(&http.answer("POST").expect("an answer")), "a /_search zip!");

@@ -4,6 +4,7 @@
 
 use super::places::ServicePlaces;
 use super::{MINUTE, MS_10, MS_100, Reader, TEN_MINUTES, TO_A_DAY, access, approval, clusters, search, users};
+use crate::config::journal::FullJournal;
 use crate::config::problem::Code;
 use crate::config::schema::{
     AfterFailover, Failback, Failover, Health, Listen, Replication, SecondOpinion, Service, Unfenced,
@@ -188,11 +189,13 @@ fn failover(mut table: Table<'_>, replication: Replication, r: &mut Reader<'_>) 
     let default = Failover::defaults(replication);
     let sink = &mut r.sink;
     let unfenced = [("block", Unfenced::Block), ("promote", Unfenced::Promote)];
+    let full = [("block", FullJournal::Block), ("promote", FullJournal::Promote)];
     let after = [("open", AfterFailover::Open), ("read_only", AfterFailover::ReadOnly)];
     let failback = [("manual", Failback::Manual), ("automatic", Failback::Automatic)];
     let automatic = table.get("automatic").and_then(|field| field.boolean(sink));
     let max_lag = table.get("max_lag").and_then(|field| field.duration(sink, &TO_A_DAY));
     let unfenced = table.get("unfenced").and_then(|field| field.choice(sink, &unfenced, &[]));
+    let full_journal = table.get("full_journal").and_then(|field| field.choice(sink, &full, &[]));
     let after_failover = table.get("after_failover").and_then(|field| field.choice(sink, &after, &[]));
     let cooldown = table.get("cooldown").and_then(|field| field.duration(sink, &TO_A_DAY));
     let failback = table.get("failback").and_then(|field| field.choice(sink, &failback, &[]));
@@ -204,6 +207,7 @@ fn failover(mut table: Table<'_>, replication: Replication, r: &mut Reader<'_>) 
         automatic: automatic.unwrap_or(default.automatic),
         max_lag: max_lag.unwrap_or(default.max_lag),
         unfenced: unfenced.unwrap_or(default.unfenced),
+        full_journal: full_journal.unwrap_or(default.full_journal),
         after_failover: after_failover.unwrap_or(default.after_failover),
         cooldown: cooldown.unwrap_or(default.cooldown),
         failback: failback.unwrap_or(default.failback),

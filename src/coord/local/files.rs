@@ -5,7 +5,7 @@
 
 use super::{
     OpenError,
-    line::{self, FORMAT, GENESIS, Header},
+    line::{self, FORMAT, GENESIS, Header, OLDEST},
 };
 use crate::model::{record::Record, state::State};
 use std::{
@@ -38,13 +38,19 @@ pub(super) fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 #[derive(Debug, Clone)]
 pub(super) struct Tail {
     pub(super) state: State,
-    /// Number and hash of the last record.
+    /// The number of the first record that is kept, and the hash before it.
+    pub(super) first: u64,
+    pub(super) start: String,
+    /// Number of the last record, and the hash of the last line.
     pub(super) seq: u64,
     pub(super) hash: String,
+    /// The number of the last segment's first record, and the hash before it.
+    pub(super) begins: (u64, String),
     /// Records of newer versions that were kept and not folded.
     pub(super) skipped: u64,
-    /// Where the last segment's next line begins.
+    /// Where the last segment's next line begins, and which line that is, from 1.
     pub(super) offset: u64,
+    pub(super) line: usize,
     /// How many bytes a torn write left behind there; zero if none.
     pub(super) torn: u64,
 }
@@ -52,9 +58,42 @@ pub(super) struct Tail {
 impl Tail {
     /// Before the first record.
     pub(super) fn empty() -> Self {
-        Self { state: State::default(), seq: 0, hash: GENESIS.into(), skipped: 0, offset: 0, torn: 0 }
+        Self {
+            state: State::default(),
+            first: 1,
+            start: GENESIS.into(),
+            seq: 0,
+            hash: GENESIS.into(),
+            begins: (1, GENESIS.into()),
+            skipped: 0,
+            offset: 0,
+            line: 1,
+            torn: 0,
+        }
+    }
+
+    /// The hash that the next segment continues. One without a record has the same name as the next, which takes its place.
+    pub(super) fn before_next(&self) -> &str {
+        if self.begins.0 == self.seq + 1 { &self.begins.1 } else { &self.hash }
+    }
+
+    /// Goes on in the next segment, behind its first line.
+    pub(super) fn enter(&mut self, offset: u64, hash: String) {
+        self.begins = (self.seq + 1, self.before_next().to_owned());
+        (self.offset, self.hash) = (offset, hash);
     }
 }
+
+/// A place in the chain: after the record of this number it had this hash.
+pub(super) struct Mark<'a> {
+    pub(super) seq: u64,
+    pub(super) hash: &'a str,
+    pub(super) file: &'a Path,
+    pub(super) line: usize,
+}
+
+/// Told each place in the chain, in order.
+pub(super) type Visit<'a> = dyn FnMut(Mark<'_>) + 'a;
 
 /// How many bytes of a segment are in use: what follows is zeros.
 fn used(bytes: &[u8]) -> usize {
@@ -104,64 +143,88 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Whether a line whose own hash is right stands after the one that isn't whole: then that one was not torn, but damaged.
-    fn whole_line_follows(&self) -> bool {
-        self.rest().split(|byte| *byte == b'\n' || *byte == 0).skip(1).any(|piece| line::parse(piece).is_some())
+    /// Whether what isn't a whole line was damaged, not torn: a line whose own hash is right stands after it, or within it.
+    fn was_damaged(&self) -> bool {
+        let rest = self.rest();
+        line::is_damaged_end(rest)
+            || rest.split(|byte| *byte == b'\n' || *byte == 0).skip(1).any(|piece| line::parse(piece).is_some())
     }
 }
 
 /// Reads every segment, checks every hash, and folds the last segment's snapshot with what follows it.
-pub(super) fn read_all(folder: &Path) -> Result<Option<Tail>, OpenError> {
+pub(super) fn read_all(folder: &Path, visit: &mut Visit<'_>) -> Result<Option<Tail>, OpenError> {
     let segments = segments(folder).map_err(|error| OpenError::io(folder, &error))?;
     let mut tail: Option<Tail> = None;
     for (index, (first, path)) in segments.iter().enumerate() {
         let bytes = fs::read(path).map_err(|error| OpenError::io(path, &error))?;
         let last = index + 1 == segments.len();
-        tail = Some(read_segment(path, *first, &bytes, tail, last)?);
+        tail = Some(read_segment(path, *first, &bytes, tail, last, visit)?);
     }
     Ok(tail)
 }
 
-fn read_segment(path: &Path, first: u64, bytes: &[u8], before: Option<Tail>, last: bool) -> Result<Tail, OpenError> {
+fn read_segment(
+    path: &Path,
+    first: u64,
+    bytes: &[u8],
+    before: Option<Tail>,
+    last: bool,
+    visit: &mut Visit<'_>,
+) -> Result<Tail, OpenError> {
     let mut lines = Lines::new(bytes);
     let mut tail = match lines.next() {
-        Next::Line(text) => read_header(path, first, text, before)?,
-        Next::End | Next::Torn => return Err(OpenError::broken(path, 1, "the segment has no first line")),
+        Next::Line(text) => read_header(path, first, text, before, visit)?,
+        Next::End | Next::Torn => return Err(OpenError::broken(path, 1, first, "the segment has no first line")),
     };
     loop {
-        tail.offset = lines.offset as u64;
+        (tail.offset, tail.line) = (lines.offset as u64, lines.number + 1);
+        let broken = |why: &str| OpenError::broken(path, tail.line, tail.seq + 1, why);
         match lines.next() {
             Next::End => return Ok(tail),
-            Next::Torn if last && !lines.whole_line_follows() => {
+            Next::Torn if last && !lines.was_damaged() => {
                 tail.torn = lines.rest().len() as u64;
                 return Ok(tail);
             }
-            Next::Torn => return Err(OpenError::broken(path, lines.number + 1, "the line is not whole")),
-            Next::Line(text) => {
-                fold_line(&mut tail, text).map_err(|why| OpenError::broken(path, lines.number, &why))?;
-            }
+            Next::Torn => return Err(broken("the line is not whole")),
+            Next::Line(text) => match fold_line(&mut tail, text) {
+                Ok(()) => visit(Mark { seq: tail.seq, hash: &tail.hash, file: path, line: lines.number }),
+                Err(why) => return Err(OpenError::broken(path, lines.number, tail.seq + 1, &why)),
+            },
         }
     }
 }
 
-fn read_header(path: &Path, first: u64, text: &[u8], before: Option<Tail>) -> Result<Tail, OpenError> {
-    let broken = |why: &str| OpenError::broken(path, 1, why);
+fn read_header(
+    path: &Path,
+    first: u64,
+    text: &[u8],
+    before: Option<Tail>,
+    visit: &mut Visit<'_>,
+) -> Result<Tail, OpenError> {
+    let broken = |why: &str| OpenError::broken(path, 1, first, why);
     let line = line::parse(text).ok_or_else(|| broken("its hash doesn't fit its text"))?;
     if !line.header {
         return Err(broken("a segment begins with its header"));
     }
     let format: serde_json::Value = serde_json::from_slice(line.body).map_err(|error| broken(&error.to_string()))?;
     let format = format.get("format").and_then(serde_json::Value::as_u64).unwrap_or_default();
-    if format != u64::from(FORMAT) {
+    if !(u64::from(OLDEST)..=u64::from(FORMAT)).contains(&format) {
         return Err(OpenError::format(path, format));
     }
     let header: Header = serde_json::from_slice(line.body).map_err(|error| broken(&error.to_string()))?;
-    let fits = before.is_none_or(|before| before.hash == line.prev && before.seq + 1 == first);
+    let fits = before.as_ref().is_none_or(|before| before.hash == line.prev && before.seq + 1 == first);
     if !fits || header.first != first {
         return Err(broken("it doesn't continue the segment before it"));
     }
+    let seq = first.saturating_sub(1);
+    let hash = if header.format > OLDEST { line.hash } else { line.prev };
+    for hash in [line.prev, line.hash] {
+        visit(Mark { seq, hash, file: path, line: 1 });
+    }
+    let (oldest, start) = before.map_or((first, line.prev.to_owned()), |before| (before.first, before.start));
     let Header { skipped, state, .. } = header;
-    Ok(Tail { state, seq: first.saturating_sub(1), hash: line.prev.to_owned(), skipped, offset: 0, torn: 0 })
+    let (hash, begins) = (hash.to_owned(), (first, line.prev.to_owned()));
+    Ok(Tail { state, first: oldest, start, seq, hash, begins, skipped, offset: 0, line: 1, torn: 0 })
 }
 
 fn fold_line(tail: &mut Tail, text: &[u8]) -> Result<(), String> {
@@ -182,23 +245,59 @@ fn fold_line(tail: &mut Tail, text: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// The numbers and hash before a segment, by its first line.
+pub(super) fn before(path: &Path) -> io::Result<Option<(u64, String)>> {
+    let bytes = fs::read(path)?;
+    let Next::Line(text) = Lines::new(&bytes).next() else { return Ok(None) };
+    let Some(line) = line::parse(text).filter(|line| line.header) else { return Ok(None) };
+    let Ok(header) = serde_json::from_slice::<Header>(line.body) else { return Ok(None) };
+    Ok(Some((header.first.saturating_sub(1), line.prev.to_owned())))
+}
+
+/// The records of one segment, oldest first; none where it was removed a moment ago.
+pub(super) fn records_of(path: &Path) -> io::Result<Vec<Record>> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read?,
+    };
+    let mut lines = Lines::new(&bytes);
+    let mut found = Vec::new();
+    while let Next::Line(text) = lines.next() {
+        let Some(line) = line::parse(text).filter(|line| !line.header) else { continue };
+        let Ok((records, ..)) = line::records(line.body) else { continue };
+        found.extend(records);
+    }
+    Ok(found)
+}
+
 /// Records after `after`, up to `newest`, at most `limit`, oldest first. Only what is durable is asked for by `newest`, so a
 /// write under way is never looked at.
 pub(super) fn read_after(folder: &Path, after: u64, newest: u64, limit: usize) -> io::Result<Vec<Record>> {
     let segments = segments(folder)?;
-    let start = segments.partition_point(|(first, _)| *first <= after + 1).saturating_sub(1);
+    let start = segments.partition_point(|(first, _)| *first <= after.saturating_add(1)).saturating_sub(1);
     let mut found = Vec::new();
     for (_, path) in segments.iter().skip(start) {
-        let bytes = fs::read(path)?;
-        let mut lines = Lines::new(&bytes);
-        while let Next::Line(text) = lines.next() {
-            let Some(line) = line::parse(text).filter(|line| !line.header) else { continue };
-            let Ok((records, ..)) = line::records(line.body) else { continue };
-            found.extend(records.into_iter().filter(|record| record.seq > after && record.seq <= newest));
-            if found.len() >= limit {
-                found.truncate(limit);
-                return Ok(found);
-            }
+        let records = records_of(path)?;
+        found.extend(records.into_iter().filter(|record| record.seq > after && record.seq <= newest));
+        if found.len() >= limit {
+            found.truncate(limit);
+            return Ok(found);
+        }
+    }
+    Ok(found)
+}
+
+/// Records before `before`, at most `limit`, newest first.
+pub(super) fn read_before(folder: &Path, before: u64, limit: usize) -> io::Result<Vec<Record>> {
+    let segments = segments(folder)?;
+    let end = segments.partition_point(|(first, _)| *first < before);
+    let mut found = Vec::new();
+    for (_, path) in segments.iter().take(end).rev() {
+        let records = records_of(path)?;
+        found.extend(records.into_iter().rev().filter(|record| record.seq < before));
+        if found.len() >= limit {
+            found.truncate(limit);
+            return Ok(found);
         }
     }
     Ok(found)

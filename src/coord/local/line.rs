@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {"hash":"<64 hex>","prev":"<64 hex>","records":[…]}
-//! {"hash":"<64 hex>","prev":"<64 hex>","segment":{"format":1,"first":1,"state":{…}}}
+//! {"hash":"<64 hex>","prev":"<64 hex>","segment":{"format":2,"first":1,"state":{…}}}
 //! ```
 //! The hash is SHA-256 over the previous hash's hex text and the body's bytes exactly as they stand in the line, so no
 //! re-serialisation is ever compared. The layout before the body is fixed, so that the bytes can be cut out by position.
@@ -11,8 +11,11 @@ use crate::model::{record::Record, state::State};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The version of everything in `state_dir/journal` that this code writes, and the highest that it reads.
-pub(super) const FORMAT: u32 = 1;
+/// The version of everything in `state_dir/journal` that this code writes, and the highest that it reads. In a segment of format 1
+/// the chain goes past the first line; since format 2 it goes through it, so that a head vouches for the snapshot too.
+pub(super) const FORMAT: u32 = 2;
+/// The lowest that it reads.
+pub(super) const OLDEST: u32 = 1;
 /// The hash before the first line of all.
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -59,9 +62,14 @@ pub(super) fn of_records(prev: &str, records: &[Record]) -> Result<(Vec<u8>, Str
     Ok(build(prev, RECORDS, &serde_json::to_vec(records)?))
 }
 
-/// A segment's first line. Its own hash guards it; the chain of records goes past it.
-pub(super) fn of_header(prev: &str, header: &Header) -> Result<Vec<u8>, serde_json::Error> {
-    Ok(build(prev, SEGMENT, &serde_json::to_vec(header)?).0)
+/// A segment's first line and its hash.
+pub(super) fn of_header(prev: &str, header: &Header) -> Result<(Vec<u8>, String), serde_json::Error> {
+    Ok(build(prev, SEGMENT, &serde_json::to_vec(header)?))
+}
+
+/// Whether a whole line stands there whose end was overwritten. A write that was cut leaves zeros there, and nothing else.
+pub(super) fn is_damaged_end(rest: &[u8]) -> bool {
+    rest.split_last().is_some_and(|(end, line)| *end != 0 && parse(line).is_some())
 }
 
 /// A line whose own hash is right.
@@ -111,12 +119,21 @@ pub(super) fn of_raw(prev: &str, body: &[u8]) -> Vec<u8> {
     build(prev, RECORDS, body).0
 }
 
-/// A segment whose first line's hash fits its changed text again.
+/// A segment whose hashes fit its changed text again, as one who rewrites a journal would make it. With `through`, the chain goes
+/// through the first line.
 #[cfg(test)]
-pub(super) fn rehash_first(segment: &str) -> Vec<u8> {
-    let (first, rest) = segment.split_once('\n').unwrap();
-    let start = HASH.len() + HEX + PREV.len() + HEX + SEGMENT.len();
-    let mut bytes = build(GENESIS, SEGMENT, &first.as_bytes()[start..first.len() - 1]).0;
-    bytes.extend_from_slice(rest.as_bytes());
+pub(super) fn rehash(segment: &str, through: bool) -> Vec<u8> {
+    let mut prev = GENESIS.to_owned();
+    let mut bytes = Vec::new();
+    for (index, line) in segment.split_inclusive('\n').filter(|line| line.starts_with('{')).enumerate() {
+        let start = HASH.len() + HEX + PREV.len() + HEX + RECORDS.len();
+        let name = if index == 0 { SEGMENT } else { RECORDS };
+        let (made, hash) = build(&prev, name, &line.trim_end().as_bytes()[start..line.len() - 2]);
+        bytes.extend_from_slice(&made);
+        if index > 0 || through {
+            prev = hash;
+        }
+    }
+    bytes.resize(segment.len().max(bytes.len()), 0);
     bytes
 }

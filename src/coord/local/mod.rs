@@ -2,16 +2,22 @@
 //!
 //! `STATE_DIR/journal/` holds segments named by their first record. Each begins with a snapshot of the fold of everything
 //! before, each line after it is one append (all of its records or none) with the hash of the line before. The folder is
-//! locked while it is open. Inputs: drafts. Outputs: records, once durable. It never deletes a segment: how long history
-//! is kept is the operator's decision, and the oldest segments may simply be moved away.
+//! locked while it is open. Inputs: drafts. Outputs: records, once durable. It never removes a segment that the fold needs, nor
+//! any before its last head is recorded.
 
+mod audit;
+#[cfg(test)]
+mod audit_tests;
 mod files;
 mod line;
+mod retention;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use super::{CoordError, Coordinator};
+pub use audit::{Audit, Head, audit};
+
+use super::{Answer, Condition, CoordError, Coordinator, Keep};
 use crate::model::{
     record::{Change, Draft, Record, RecordKind},
     state::State,
@@ -20,10 +26,8 @@ use arc_swap::ArcSwap;
 use std::{
     fmt,
     fs::{self, File, TryLockError},
-    future::Future,
     io,
     path::{Path, PathBuf},
-    pin::Pin,
     sync::{
         Arc,
         mpsc::{SyncSender, TrySendError, sync_channel},
@@ -31,7 +35,7 @@ use std::{
     thread,
 };
 use tokio::sync::oneshot;
-use writer::{Append, Writer};
+use writer::{Append, Ask, Writer};
 
 /// How many appends may wait for the disk.
 const QUEUE: usize = 1024;
@@ -45,6 +49,8 @@ pub struct OpenError {
     pub file: PathBuf,
     /// Which line of it, from 1; 0 where it isn't about a line.
     pub line: usize,
+    /// Which record, from 1; 0 where it isn't about one.
+    pub record: u64,
     /// All of it in words, with the file and the line.
     pub detail: String,
 }
@@ -54,6 +60,8 @@ pub struct OpenError {
 pub enum OpenErrorKind {
     /// The system refused.
     Io,
+    /// There is no such file, or no journal.
+    Missing,
     /// Another process has it open.
     Locked,
     /// Written by another version in a format that this one can't read.
@@ -64,19 +72,20 @@ pub enum OpenErrorKind {
 
 impl OpenError {
     fn io(file: &Path, error: &io::Error) -> Self {
-        let detail = format!("{}: {error}", file.display());
-        Self { kind: OpenErrorKind::Io, file: file.to_owned(), line: 0, detail }
+        let kind = if error.kind() == io::ErrorKind::NotFound { OpenErrorKind::Missing } else { OpenErrorKind::Io };
+        Self { kind, file: file.to_owned(), line: 0, record: 0, detail: format!("{}: {error}", file.display()) }
     }
 
-    fn broken(file: &Path, line: usize, why: &str) -> Self {
-        let detail = format!("{}:{line}: the journal is damaged: {why}", file.display());
-        Self { kind: OpenErrorKind::Broken, file: file.to_owned(), line, detail }
+    fn broken(file: &Path, line: usize, record: u64, why: &str) -> Self {
+        let detail = format!("{}:{line}: the journal is damaged at record {record}: {why}", file.display());
+        Self { kind: OpenErrorKind::Broken, file: file.to_owned(), line, record, detail }
     }
 
     fn format(file: &Path, found: u64) -> Self {
-        let known = line::FORMAT;
-        let detail = format!("{}:1: the journal has format {found}, this version reads {known}", file.display());
-        Self { kind: OpenErrorKind::Format, file: file.to_owned(), line: 1, detail }
+        let (oldest, newest) = (line::OLDEST, line::FORMAT);
+        let detail =
+            format!("{}:1: the journal has format {found}, this version reads {oldest} to {newest}", file.display());
+        Self { kind: OpenErrorKind::Format, file: file.to_owned(), line: 1, record: 0, detail }
     }
 }
 
@@ -88,37 +97,17 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// What a whole, unbroken journal ends with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    /// The number of the last record.
-    pub seq: u64,
-    /// Its hash.
-    pub hash: String,
-    /// Records of newer versions that this one can't read.
-    pub skipped: u64,
-    /// Bytes that a torn write left behind.
-    pub torn: u64,
-}
-
-/// Checks every line of a journal, without opening it for writing.
-pub fn verify(state_dir: &Path) -> Result<Verified, OpenError> {
-    let tail = files::read_all(&state_dir.join("journal"))?.unwrap_or_else(files::Tail::empty);
-    Ok(Verified { seq: tail.seq, hash: tail.hash, skipped: tail.skipped, torn: tail.torn })
-}
-
 /// What readers see: the fold of what is durable, and its end.
 #[derive(Debug)]
 struct Shown {
     state: Arc<State>,
-    seq: u64,
-    hash: String,
+    condition: Condition,
 }
 
 /// The open journal. Dropping it lets what was queued be written, then frees the folder.
 pub struct Local {
     folder: PathBuf,
-    queue: Option<SyncSender<Append>>,
+    queue: Option<SyncSender<Ask>>,
     shown: Arc<ArcSwap<Shown>>,
     skipped: u64,
     writer: Option<thread::JoinHandle<()>>,
@@ -129,28 +118,29 @@ pub struct Local {
 impl Local {
     /// Opens or creates the journal in `state_dir`. A torn last write is dropped and recorded.
     pub fn open(state_dir: &Path) -> Result<Self, OpenError> {
+        Self::open_with(state_dir, writer::SEGMENT)
+    }
+
+    /// With segments of at least that size.
+    fn open_with(state_dir: &Path, segment: u64) -> Result<Self, OpenError> {
         let folder = state_dir.join("journal");
         make_folder(&folder)?;
         let lock = lock(&folder)?;
-        let tail = files::read_all(&folder)?;
+        let tail = files::read_all(&folder, &mut |_| ())?;
         let segments = files::segments(&folder).map_err(|error| OpenError::io(&folder, &error))?;
         let first = segments.last().map_or(1, |(first, _)| *first);
         let (torn, skipped) = tail.as_ref().map_or((0, 0), |tail| (tail.torn, tail.skipped));
-        let mut writer = Writer::open(&folder, tail, first)?;
+        let mut writer = Writer::open(&folder, tail, first, segment)?;
         if torn > 0 {
             let noted = format!("the last write was not finished: {torn} bytes at the journal's end were dropped");
-            let draft = noted_draft(noted);
-            writer.append(vec![vec![draft]]).map_err(|error| OpenError {
-                kind: OpenErrorKind::Io,
-                file: folder.clone(),
-                line: 0,
-                detail: error.detail,
+            writer.append(vec![vec![draft(Change::Noted { text: noted })]]).map_err(|CoordError { detail }| {
+                OpenError { detail, ..OpenError::io(&folder, &io::ErrorKind::Other.into()) }
             })?;
         }
-        let shown = Arc::new(ArcSwap::from_pointee(writer.shown()));
-        let (queue, appends) = sync_channel(QUEUE);
+        let shown = Arc::new(ArcSwap::from_pointee(writer.shown(None)));
+        let (queue, asks) = sync_channel(QUEUE);
         let show = Arc::clone(&shown);
-        let spawned = thread::Builder::new().name("journal".into()).spawn(move || writer.run(&appends, &show));
+        let spawned = thread::Builder::new().name("journal".into()).spawn(move || writer.run(&asks, &show));
         let thread = spawned.map_err(|error| OpenError::io(&folder, &error))?;
         Ok(Self { folder, queue: Some(queue), shown, skipped, writer: Some(thread), _lock: lock })
     }
@@ -161,14 +151,15 @@ impl Local {
     }
 }
 
-fn noted_draft(text: String) -> Draft {
+/// A record by the journal itself.
+fn draft(change: Change) -> Draft {
     Draft {
         svc: None,
         kind: RecordKind::Decision,
         actor: "pointsman".into(),
         reason: String::new(),
         epoch: None,
-        change: Change::Noted { text },
+        change,
     }
 }
 
@@ -193,7 +184,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
         Err(TryLockError::Error(error)) => Err(OpenError::io(&path, &error)),
         Err(TryLockError::WouldBlock) => {
             let detail = format!("{}: another Pointsman has this state_dir open", path.display());
-            Err(OpenError { kind: OpenErrorKind::Locked, file: path, line: 0, detail })
+            Err(OpenError { kind: OpenErrorKind::Locked, file: path, line: 0, record: 0, detail })
         }
     }
 }
@@ -208,11 +199,11 @@ impl Drop for Local {
     }
 }
 
-impl Coordinator for Local {
+impl Local {
     /// Queued at the call, so that the order of calls is the order of records, whenever the future is polled.
-    fn append(&self, drafts: Vec<Draft>) -> Pin<Box<dyn Future<Output = Result<Vec<Record>, CoordError>> + Send + '_>> {
+    fn ask<T: Send + 'static>(&self, ask: impl FnOnce(writer::Reply<T>) -> Ask) -> Answer<'_, T> {
         let (reply, answer) = oneshot::channel();
-        let queued = self.queue.as_ref().map(|queue| queue.try_send(Append { drafts, reply }));
+        let queued = self.queue.as_ref().map(|queue| queue.try_send(ask(reply)));
         let trouble = |detail: &str| CoordError { detail: format!("{}: {detail}", self.folder.display()) };
         Box::pin(async move {
             match queued {
@@ -223,18 +214,11 @@ impl Coordinator for Local {
         })
     }
 
-    fn state(&self) -> Arc<State> {
-        Arc::clone(&self.shown.load().state)
-    }
-
-    fn records(
-        &self,
-        after: u64,
-        limit: usize,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<Record>, CoordError>> + Send + '_>> {
-        let (folder, newest) = (self.folder.clone(), self.shown.load().seq);
+    /// Reads in a thread that may wait for the disk.
+    fn read(&self, read: impl FnOnce(&Path) -> io::Result<Vec<Record>> + Send + 'static) -> Answer<'_, Vec<Record>> {
+        let folder = self.folder.clone();
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || files::read_after(&folder, after, newest, limit));
+            let read = tokio::task::spawn_blocking(move || read(&folder));
             let failed = |detail: String| CoordError { detail: format!("{}: {detail}", self.folder.display()) };
             match read.await {
                 Ok(Ok(records)) => Ok(records),
@@ -243,9 +227,32 @@ impl Coordinator for Local {
             }
         })
     }
+}
 
-    fn head(&self) -> (u64, String) {
-        let shown = self.shown.load();
-        (shown.seq, shown.hash.clone())
+impl Coordinator for Local {
+    fn append(&self, drafts: Vec<Draft>) -> Answer<'_, Vec<Record>> {
+        self.ask(|reply| Ask::Append(Append { drafts, reply }))
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.shown.load().state)
+    }
+
+    fn records(&self, after: u64, limit: usize) -> Answer<'_, Vec<Record>> {
+        let newest = self.shown.load().condition.seq;
+        self.read(move |folder| files::read_after(folder, after, newest, limit))
+    }
+
+    fn newest(&self, before: u64, limit: usize) -> Answer<'_, Vec<Record>> {
+        let before = before.min(self.shown.load().condition.seq + 1);
+        self.read(move |folder| files::read_before(folder, before, limit))
+    }
+
+    fn retain(&self, keep: Keep) -> Answer<'_, Option<Record>> {
+        self.ask(|reply| Ask::Retain(keep, reply))
+    }
+
+    fn condition(&self) -> Condition {
+        self.shown.load().condition.clone()
     }
 }

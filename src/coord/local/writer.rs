@@ -5,14 +5,15 @@
 //! no length and no extents to write (`fallocate` alone would leave unwritten extents to convert).
 
 use super::{
-    OpenError, Shown,
+    OpenError, Shown, draft,
     files::{Tail, segment_path},
     line::{self, FORMAT, Header},
+    retention,
 };
 use crate::{
-    coord::CoordError,
+    coord::{Condition, CoordError, Keep},
     model::{
-        record::{Draft, Record},
+        record::{Change, Draft, Record},
         state::State,
     },
 };
@@ -23,21 +24,38 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
 };
 use tokio::sync::oneshot;
 
 /// The least size of a segment.
 pub(super) const SEGMENT: u64 = 1 << 20;
-/// When less than this is left after a write, the next segment is made at once, while nobody waits.
-const RESERVE: u64 = SEGMENT / 8;
+/// When less than this part of a segment is left after a write, the next one is made at once, while nobody waits.
+const RESERVE: u64 = 8;
+/// How often a disk that refused a write is tried again, so that it is known when it takes writes again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// At most so many appends share one fsync.
 const GROUP: usize = 64;
 
 /// One append and who waits for it.
 pub(super) struct Append {
     pub(super) drafts: Vec<Draft>,
-    pub(super) reply: oneshot::Sender<Result<Vec<Record>, CoordError>>,
+    pub(super) reply: Reply<Vec<Record>>,
+}
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, CoordError>>;
+
+/// What the thread is asked for.
+pub(super) enum Ask {
+    /// Records are to be written.
+    Append(Append),
+    /// Old segments may go.
+    Retain(Keep, Reply<Option<Record>>),
 }
 
 /// The open end of the journal.
@@ -46,6 +64,8 @@ pub(super) struct Writer {
     file: File,
     path: PathBuf,
     size: u64,
+    /// The least size of the next ones.
+    segment: u64,
     tail: Tail,
     /// How far a failed write may have left bytes behind the last durable line.
     dirty: u64,
@@ -53,76 +73,159 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Goes on where `tail` ends; makes the first segment where there is none.
-    pub(super) fn open(folder: &Path, tail: Option<Tail>, first: u64) -> Result<Self, OpenError> {
-        let (tail, path, fresh) = match tail {
-            Some(tail) => (tail, segment_path(folder, first), false),
-            None => (Tail::empty(), segment_path(folder, 1), true),
-        };
-        let mut writer = if fresh {
-            let made = make_segment(folder, &tail).map_err(|error| OpenError::io(&path, &error))?;
-            Self { folder: folder.to_owned(), file: made.file, path, size: made.size, tail, dirty: 0 }
+    pub(super) fn open(folder: &Path, tail: Option<Tail>, first: u64, segment: u64) -> Result<Self, OpenError> {
+        let fresh = tail.is_none();
+        let (mut tail, path) = (tail.unwrap_or_else(Tail::empty), segment_path(folder, first));
+        let failed = |error: io::Error| OpenError::io(&path, &error);
+        let (file, size) = if fresh {
+            let made = make_segment(folder, &tail, segment).map_err(failed)?;
+            tail.enter(made.header, made.hash);
+            (made.file, made.size)
         } else {
-            let file = OpenOptions::new().read(true).write(true).open(&path);
-            let file = file.map_err(|error| OpenError::io(&path, &error))?;
-            let size = file.metadata().map_err(|error| OpenError::io(&path, &error))?.len();
-            Self { folder: folder.to_owned(), file, path, size, tail, dirty: 0 }
+            let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+            let size = file.metadata().map_err(failed)?.len();
+            (file, size)
         };
-        if fresh {
-            writer.tail.offset = header_end(&writer.tail)?;
-        }
-        writer.dirty = writer.tail.offset + writer.tail.torn;
+        let dirty = tail.offset + tail.torn;
+        let mut writer = Self { folder: folder.to_owned(), file, path, size, segment, tail, dirty };
         writer.wipe().map_err(|error| OpenError::io(&writer.path, &error))?;
         Ok(writer)
     }
 
     /// What may be shown to readers.
-    pub(super) fn shown(&self) -> Shown {
-        Shown { state: Arc::new(self.tail.state.clone()), seq: self.tail.seq, hash: self.tail.hash.clone() }
+    pub(super) fn shown(&self, error: Option<Arc<str>>) -> Shown {
+        let Tail { state, first, seq, hash, .. } = &self.tail;
+        let condition = Condition { first: *first, seq: *seq, hash: hash.clone(), error };
+        Shown { state: Arc::new(state.clone()), condition }
     }
 
     /// Serves the queue until every sender is gone.
-    pub(super) fn run(mut self, queue: &mpsc::Receiver<Append>, shown: &ArcSwap<Shown>) {
-        while let Ok(first) = queue.recv() {
-            let mut group = vec![first];
-            group.extend(queue.try_iter().take(GROUP - 1));
-            let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|a| (a.drafts, a.reply)).unzip();
-            let result = self.append(batches);
-            shown.store(Arc::new(self.shown()));
-            match result {
-                Ok(written) => written.into_iter().zip(replies).for_each(|(records, reply)| {
-                    // Whoever asked may be gone; what is written stays written.
-                    let _ = reply.send(Ok(records));
-                }),
-                Err(error) => replies.into_iter().for_each(|reply| {
-                    let _ = reply.send(Err(error.clone()));
-                }),
-            }
-            if self.size.saturating_sub(self.tail.offset) < RESERVE {
-                // A failure now is met again by the append that needs the space, and said to who ordered that.
-                let _ = self.rotate();
+    pub(super) fn run(mut self, queue: &Receiver<Ask>, shown: &ArcSwap<Shown>) {
+        let mut error: Option<Arc<str>> = None;
+        loop {
+            let ask = match error {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) => queue.recv_timeout(TRY_AGAIN),
+            };
+            let result = match ask {
+                Ok(Ask::Append(first)) => self.serve(first, queue, shown),
+                Ok(Ask::Retain(keep, reply)) => self.answer_retain(keep, reply, shown),
+                Err(RecvTimeoutError::Timeout) => self.make_room().map_err(|error| self.failed(&error)),
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let now = result.err().map(|error| Arc::from(error.detail));
+            if now != error {
+                error = now;
+                shown.store(Arc::new(self.shown(error.clone())));
             }
         }
+    }
+
+    /// Writes what waits, with one fsync, and answers.
+    fn serve(&mut self, first: Append, queue: &Receiver<Ask>, shown: &ArcSwap<Shown>) -> Result<(), CoordError> {
+        let mut group = vec![first];
+        let mut retain = None;
+        while group.len() < GROUP && retain.is_none() {
+            match queue.try_recv() {
+                Ok(Ask::Append(append)) => group.push(append),
+                Ok(Ask::Retain(keep, reply)) => retain = Some((keep, reply)),
+                Err(_) => break,
+            }
+        }
+        let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|a| (a.drafts, a.reply)).unzip();
+        let mut result = match self.append(batches) {
+            Ok(written) => {
+                shown.store(Arc::new(self.shown(None)));
+                written.into_iter().zip(replies).for_each(|(records, reply)| {
+                    // Whoever asked may be gone; what is written stays written.
+                    let _ = reply.send(Ok(records));
+                });
+                Ok(())
+            }
+            Err(error) => {
+                replies.into_iter().for_each(|reply| {
+                    let _ = reply.send(Err(error.clone()));
+                });
+                Err(error)
+            }
+        };
+        if self.size.saturating_sub(self.tail.offset) < self.segment / RESERVE {
+            // A failure now is met again by the append that needs the space, and said to who ordered that.
+            let _ = self.rotate_for(0);
+            if result.is_ok() {
+                shown.store(Arc::new(self.shown(None)));
+            }
+        }
+        if let Some((keep, reply)) = retain {
+            result = result.and(self.answer_retain(keep, reply, shown));
+        }
+        result
+    }
+
+    fn answer_retain(
+        &mut self,
+        keep: Keep,
+        reply: Reply<Option<Record>>,
+        shown: &ArcSwap<Shown>,
+    ) -> Result<(), CoordError> {
+        let result = self.retain(keep);
+        if result.is_ok() {
+            shown.store(Arc::new(self.shown(None)));
+        }
+        let ended = result.as_ref().map(|_| ()).map_err(Clone::clone);
+        // As above.
+        let _ = reply.send(result);
+        ended
+    }
+
+    /// Records what is to go and its last head, then removes it. What a crash left of that is removed without a second record.
+    fn retain(&mut self, keep: Keep) -> Result<Option<Record>, CoordError> {
+        let due = retention::due(&self.folder, keep, Timestamp::now()).map_err(|error| self.failed(&error))?;
+        let Some(due) = due else { return Ok(None) };
+        let recorded = self.tail.state.removed.as_ref().is_some_and(|removed| removed.seq >= due.removed.seq);
+        let first = due.removed.seq + 1;
+        let start = due.removed.hash.clone();
+        let record = if recorded {
+            None
+        } else {
+            self.append(vec![vec![draft(Change::Removed { removed: due.removed })]])?.into_iter().flatten().next()
+        };
+        let removed = due.paths.iter().try_for_each(|path| match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        });
+        removed.and_then(|()| File::open(&self.folder)?.sync_all()).map_err(|error| self.failed(&error))?;
+        (self.tail.first, self.tail.start) = (first, start);
+        Ok(record)
+    }
+
+    /// Tries what failed again, as far as that can be done without a record: the next segment, or the disk itself.
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.size.saturating_sub(self.tail.offset) < self.segment / RESERVE {
+            return self.rotate_for(0);
+        }
+        self.wipe()?;
+        self.file.sync_data()
     }
 
     /// Writes the batches, a line each, with one fsync: all of them, or none.
     pub(super) fn append(&mut self, batches: Vec<Vec<Draft>>) -> Result<Vec<Vec<Record>>, CoordError> {
-        let time = Timestamp::now();
-        let (mut seq, mut hash) = (self.tail.seq, self.tail.hash.clone());
-        let mut bytes = Vec::new();
-        let mut written = Vec::with_capacity(batches.len());
-        for drafts in batches {
-            let records: Vec<Record> = (seq + 1..).zip(drafts).map(|(seq, draft)| number(draft, seq, time)).collect();
-            if !records.is_empty() {
-                let (line, next) = line::of_records(&hash, &records).map_err(|error| self.failed(&error))?;
-                bytes.extend_from_slice(&line);
+        let (time, mut seq) = (Timestamp::now(), self.tail.seq);
+        let written: Vec<Vec<Record>> = batches
+            .into_iter()
+            .map(|drafts| {
+                let records: Vec<Record> =
+                    (seq + 1..).zip(drafts).map(|(seq, draft)| number(draft, seq, time)).collect();
                 seq += records.len() as u64;
-                hash = next;
-            }
-            written.push(records);
-        }
+                records
+            })
+            .collect();
+        let (mut bytes, mut hash) = self.lines(&written)?;
         let length = bytes.len() as u64;
         if self.tail.offset + length > self.size {
             self.rotate_for(length).map_err(|error| self.failed(&error))?;
+            // They continue the new segment's first line now.
+            (bytes, hash) = self.lines(&written)?;
         }
         if let Err(error) = self.put(bytes) {
             // Whether these bytes survive a crash isn't known: they are wiped now, or with the next write.
@@ -133,6 +236,17 @@ impl Writer {
         (self.tail.seq, self.tail.hash) = (seq, hash);
         self.tail.offset += length;
         Ok(written)
+    }
+
+    /// A line for each batch, and the hash of the last.
+    fn lines(&self, batches: &[Vec<Record>]) -> Result<(Vec<u8>, String), CoordError> {
+        let (mut bytes, mut hash) = (Vec::new(), self.tail.hash.clone());
+        for records in batches.iter().filter(|records| !records.is_empty()) {
+            let (line, next) = line::of_records(&hash, records).map_err(|error| self.failed(&error))?;
+            bytes.extend_from_slice(&line);
+            hash = next;
+        }
+        Ok((bytes, hash))
     }
 
     fn failed(&self, error: &dyn std::error::Error) -> CoordError {
@@ -162,18 +276,14 @@ impl Writer {
         Ok(())
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        self.rotate_for(0)
-    }
-
     /// Goes on in a new segment with room for `length` bytes.
     fn rotate_for(&mut self, length: u64) -> io::Result<()> {
         // A segment that is left must be clean: only the last one's end may be torn.
         self.wipe()?;
-        let made = make_segment_for(&self.folder, &self.tail, length)?;
+        let made = make_segment(&self.folder, &self.tail, length.max(self.segment))?;
         self.path = segment_path(&self.folder, self.tail.seq + 1);
         (self.file, self.size, self.dirty) = (made.file, made.size, 0);
-        self.tail.offset = made.header;
+        self.tail.enter(made.header, made.hash);
         Ok(())
     }
 }
@@ -188,27 +298,17 @@ struct Made {
     size: u64,
     /// Where the header ends.
     header: u64,
+    /// Its hash, which the next line continues.
+    hash: String,
 }
 
-fn header_line(tail: &Tail) -> io::Result<Vec<u8>> {
+/// A new segment with so much room appears whole or not at all: it is filled and synced under another name, then renamed.
+fn make_segment(folder: &Path, tail: &Tail, room: u64) -> io::Result<Made> {
     let state: State = tail.state.clone();
     let header = Header { format: FORMAT, first: tail.seq + 1, skipped: tail.skipped, state };
-    line::of_header(&tail.hash, &header).map_err(io::Error::other)
-}
-
-fn header_end(tail: &Tail) -> Result<u64, OpenError> {
-    header_line(tail).map(|line| line.len() as u64).map_err(|error| OpenError::io(Path::new("journal"), &error))
-}
-
-fn make_segment(folder: &Path, tail: &Tail) -> io::Result<Made> {
-    make_segment_for(folder, tail, 0)
-}
-
-/// A new segment appears whole or not at all: it is filled and synced under another name, then renamed.
-fn make_segment_for(folder: &Path, tail: &Tail, length: u64) -> io::Result<Made> {
-    let mut bytes = header_line(tail)?;
+    let (mut bytes, hash) = line::of_header(tail.before_next(), &header).map_err(io::Error::other)?;
     let header = bytes.len() as u64;
-    let size = header + length.max(SEGMENT);
+    let size = header + room;
     bytes.resize(usize::try_from(size).map_err(io::Error::other)?, 0);
     let unfinished = folder.join("next.tmp");
     let path = segment_path(folder, tail.seq + 1);
@@ -216,8 +316,13 @@ fn make_segment_for(folder: &Path, tail: &Tail, length: u64) -> io::Result<Made>
         file.write_all_at(&bytes, 0)?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
-        File::open(folder)?.sync_all()?;
-        Ok(Made { file, size, header })
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        if synced.is_err() && tail.begins.0 != tail.seq + 1 {
+            // Writing goes on in the segment before: this one would continue something older then.
+            let _ = fs::remove_file(&path);
+        }
+        synced?;
+        Ok(Made { file, size, header, hash })
     });
     if made.is_err() {
         // On a full disk the half-made file would keep its space.

@@ -84,9 +84,10 @@ impl Refusal {
         refusal(404, "search_context_missing_exception", reason)
     }
 
-    /// A compressed body that may hold the id of a cursor.
-    pub fn compressed_cursor() -> Self {
-        let reason = "ids of cursors can't be read in a compressed body; send it without Content-Encoding".to_owned();
+    /// A body that may hold the id of a cursor, in a coding that isn't known, or that isn't in the coding it says.
+    pub fn undecodable_cursor() -> Self {
+        let reason =
+            "ids of cursors can't be read in this body; send it with gzip, deflate, or no Content-Encoding".to_owned();
         refusal(415, "illegal_argument_exception", reason)
     }
 
@@ -188,7 +189,7 @@ mod tests {
             Refusal::lost("east", &write),
             Refusal::lost("east", &search),
             Refusal::cursor_gone("east"),
-            Refusal::compressed_cursor(),
+            Refusal::undecodable_cursor(),
             Refusal::cursor_body_too_long(),
             Refusal::too_slow(),
             Mixed.into(),

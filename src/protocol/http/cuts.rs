@@ -14,6 +14,7 @@ pub enum Line {
     Connection,
     Expect,
     AcceptEncoding,
+    ContentEncoding,
     /// Concerns one hop only, without being needed here.
     Hop,
 }
@@ -31,6 +32,7 @@ impl Line {
             14 if name.as_bytes()[0] | 0x20 == b'c' => ("content-length", Self::ContentLength),
             14 => ("http2-settings", Self::Hop),
             15 => ("accept-encoding", Self::AcceptEncoding),
+            16 if name.as_bytes()[0] | 0x20 == b'c' => ("content-encoding", Self::ContentEncoding),
             16 => ("proxy-connection", Self::Hop),
             17 => ("transfer-encoding", Self::TransferEncoding),
             _ => return None,

@@ -215,7 +215,7 @@ impl Facts {
             }
             Line::Expect if !value.eq_ignore_ascii_case(b"100-continue") => return Err(BadHead::Expectation),
             Line::Expect => self.expect_continue = true,
-            Line::Hop | Line::AcceptEncoding => {}
+            Line::Hop | Line::AcceptEncoding | Line::ContentEncoding => {}
         }
         Ok(())
     }

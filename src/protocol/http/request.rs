@@ -78,6 +78,8 @@ pub struct RequestChanges<'a> {
     pub target: Option<&'a str>,
     /// Leaves `Accept-Encoding` out, so that the answer can be read.
     pub drop_accept_encoding: bool,
+    /// Leaves `Content-Encoding` out: the body is sent without the coding that it came in.
+    pub drop_content_encoding: bool,
     /// The body is sent whole, with this length, and `Expect` is left out: it has been read.
     pub content_length: Option<u64>,
 }
@@ -154,6 +156,7 @@ impl<'b> RequestHead<'b> {
             Line::Connection | Line::Hop => true,
             Line::Host => false,
             Line::AcceptEncoding => changes.drop_accept_encoding,
+            Line::ContentEncoding => changes.drop_content_encoding,
             Line::Expect => whole || !self.expect_continue,
             Line::ContentLength | Line::TransferEncoding => whole,
         });

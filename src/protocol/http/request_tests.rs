@@ -2,8 +2,12 @@
 
 use super::*;
 
-const ALL_CHANGED: RequestChanges<'_> =
-    RequestChanges { target: Some("/b?c"), drop_accept_encoding: true, content_length: Some(7) };
+const ALL_CHANGED: RequestChanges<'_> = RequestChanges {
+    target: Some("/b?c"),
+    drop_accept_encoding: true,
+    drop_content_encoding: true,
+    content_length: Some(7),
+};
 
 fn parse(bytes: &[u8]) -> Result<Option<(RequestHead<'_>, usize)>, BadHead> {
     RequestHead::parse(bytes, &Limits::CLIENT)

@@ -84,7 +84,7 @@ impl<'b> ResponseHead<'b> {
         let reframed = changes.chunked || changes.content_length.is_some();
         self.cuts.copy(self.head, self.lines, out, |line| match line {
             Line::Connection | Line::Hop => true,
-            Line::Host | Line::AcceptEncoding | Line::Expect => false,
+            Line::Host | Line::AcceptEncoding | Line::ContentEncoding | Line::Expect => false,
             Line::ContentLength | Line::TransferEncoding => reframed,
         });
         if changes.chunked {

@@ -18,10 +18,11 @@ use crate::{
             cursor::{self, Mixed},
             refusal::Refusal,
         },
-        http::{Body, RequestChanges, RequestHead},
+        http::{Body, Coding, RequestChanges, RequestHead, Undecodable},
     },
 };
 use std::{
+    borrow::Cow,
     future::poll_fn,
     task::{Context, Poll, ready},
 };
@@ -37,14 +38,21 @@ impl Session {
             return Ok(());
         }
         let mut body = self.desk.pool.take();
-        let gathered = if is_compressed(head) { false } else { self.gather(head, ask, &mut body).await? };
-        if special == Special::UsesCursor && !gathered && head.body != Body::None {
-            let refusal =
-                if is_compressed(head) { Refusal::compressed_cursor() } else { Refusal::cursor_body_too_long() };
-            return Err(Stop::Refuse(refusal));
+        let gathered = self.gather(head, ask, &mut body).await?;
+        let plain = if gathered { plain(head, &body) } else { Err(Undecodable::TooLong) };
+        if let (Special::UsesCursor, Err(why)) = (special, &plain)
+            && head.body != Body::None
+        {
+            return Err(Stop::Refuse(match why {
+                Undecodable::Broken => Refusal::undecodable_cursor(),
+                Undecodable::TooLong => Refusal::cursor_body_too_long(),
+            }));
         }
         let (mut bare, mut target) = (Vec::new(), String::new());
-        let in_body = if gathered { cursor::unwrap_body(&body, &mut bare).map_err(mixed)? } else { None };
+        let in_body = match &plain {
+            Ok(plain) => cursor::unwrap_body(plain, &mut bare).map_err(mixed)?,
+            Err(_) => None,
+        };
         let in_target = match special {
             Special::UsesCursor => cursor::unwrap_target(head.target, &mut target).map_err(mixed)?,
             _ => None,
@@ -65,6 +73,7 @@ impl Session {
         let changes = RequestChanges {
             target: in_target.map(|_| target.as_str()),
             drop_accept_encoding: names,
+            drop_content_encoding: in_body.is_some(),
             content_length: gathered.then_some(sent.len() as u64),
         };
         let out = ask.out.fill(&self.desk.pool);
@@ -74,6 +83,7 @@ impl Session {
         if gathered {
             ask.expects = false;
         }
+        drop(plain);
         self.desk.pool.give(body);
         Ok(())
     }
@@ -155,8 +165,12 @@ fn has_port(host: &str) -> bool {
     host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn is_compressed(head: &RequestHead<'_>) -> bool {
-    head.header("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+/// The body without its coding; borrowed where it has none.
+fn plain<'b>(head: &RequestHead<'_>, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Undecodable> {
+    match Coding::of(head.header("content-encoding")) {
+        Coding::Plain => Ok(Cow::Borrowed(body)),
+        coding => coding.undo(body, cursor::MAX_BODY).map(Cow::Owned),
+    }
 }
 
 fn mixed(mixed: Mixed) -> Stop {
