@@ -1,8 +1,8 @@
 //! A Pointsman with people and tokens before two Redis servers, and the Python script that looks at its page.
 
 use super::common::{
-    PATIENCE, admin_rig::Token, holds_within, instance::Pointsman, ports::free_port, process::Process, redis_server::RedisServer,
-    servers_folder, wait_for,
+    PATIENCE, admin_rig::Token, holds_within, instance::Pointsman, ports::free_port, process::Process,
+    redis_server::RedisServer, servers_folder, wait_for,
 };
 use serde_json::json;
 use std::{path::Path, time::Duration};
