@@ -4,7 +4,8 @@ mod common;
 #[path = "page/rig.rs"]
 mod rig;
 
-use rig::Rig;
+use common::{mysql_server::MysqlServer, search_server::SearchCluster};
+use rig::{MARKUP, Rig};
 
 /// 0 lines in the console, nothing asked for anywhere else, nothing serious found by axe, markup stays text, live within a second, lost
 /// touch said and mended.
@@ -12,7 +13,7 @@ use rig::Rig;
 fn it_is_clean_and_live_and_says_when_it_lost_touch() {
     require_server!("redis7");
     require_server!("browser");
-    Rig::start("").check("look");
+    Rig::start(MARKUP).check("look");
 }
 
 /// From the first Tab to a completed switch without a mouse; a refusal says why; a broken connection neither doubles nor hides an order.
@@ -42,7 +43,10 @@ fn a_token_opens_it_and_a_second_person_agrees() {
 #[test]
 #[ignore = "make screens"]
 fn pictures() {
-    require_server!("redis7");
-    require_server!("browser");
-    Rig::start("").check("pictures");
+    for component in ["redis7", "mysql9", "opensearch2", "browser"] {
+        require_server!(component);
+    }
+    let (orders, search) = (MysqlServer::pair("mysql9"), SearchCluster::pair("opensearch2"));
+    let others = rig::orders(&orders) + &rig::search(&search);
+    Rig::beside(&others, "on_call = \"cache team, +86 10 0000 0000\"\n").check("pictures");
 }

@@ -65,7 +65,10 @@ export function verdict(service) {
   }
   if (service.state === 'suspect') return { level: 'warn', word: 'In doubt', more: sentence(service.note) };
   const up = state === 'reads' ? `Read only ${where}` : `Up ${where}`;
-  if (service.state === 'returning') return { level: 'warn', word: up, more: sentence(service.note) };
+  if (service.state === 'returning') {
+    const none = !service.switchover_ready.ready && !service.failover_ready.ready;
+    return { level: 'warn', word: up, more: `${none ? 'No switch would work now: ' : ''}${none ? service.note : sentence(service.note)}${none ? '.' : ''}` };
+  }
   if (service.state === 'paused') return { level: 'warn', word: up, more: sentence(service.note) };
   if (!service.switchover_ready.ready || !service.failover_ready.ready) {
     const both = !service.switchover_ready.ready && !service.failover_ready.ready;
@@ -109,7 +112,7 @@ const OUTCOMES = {
   running: ['work', 'Under way'],
   waiting: ['work', 'Waits for a second person'],
 };
-export const outcome = (name) => OUTCOMES[name] ?? ['unknown', name];
+export const outcome = (name) => OUTCOMES[name] ?? ['unknown', name ?? 'Its turn has not come'];
 
 const KINDS = { switchover: 'Planned switch', failover: 'Failover', mode: 'Mode', pause: 'Pause', resume: 'Resume', drain: 'Drain', restore: 'Restore' };
 export const kind = (operation) => `${KINDS[operation.kind] ?? operation.kind ?? 'Group'}${operation.rehearsal ? ' (rehearsal)' : ''}`;
