@@ -15,6 +15,7 @@ use crate::{
     route::Board,
     store::{Store, elastic::ElasticStore, mysql::MysqlStore, redis::RedisStore},
     telemetry::{Metrics, Traffic, start_logging},
+    tell,
 };
 use std::{
     fmt::Display,
@@ -147,8 +148,13 @@ async fn run_all(file: &Path, config: Config) -> Result<(), String> {
         metrics: metrics.clone(),
         traffic: Box::new(move |svc: &ServiceName| counted.traffic(svc, asked.held(svc))),
     };
-    let api = AdminApi::start(handle.clone(), metrics);
-    let mut serving = vec![tokio::spawn(admin.serve(api.clone())), tokio::spawn(watch.serve(sources))];
+    let api = AdminApi::start(handle.clone(), metrics.clone());
+    let mut serving = vec![
+        tokio::spawn(admin.serve(api.clone())),
+        tokio::spawn(watch.serve(sources)),
+        tokio::spawn(tell::run(handle.clone(), metrics)),
+        tokio::spawn(watchdog(handle.clone())),
+    ];
     serving.extend(tcp.map(|tcp| tokio::spawn(tcp.serve(api))));
     notify(&[sd_notify::NotifyState::Ready]);
     let (seq, hash) = handle.head();
@@ -191,6 +197,18 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     // Without systemd there is nobody to tell.
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// Tells systemd, where it asks (`WatchdogSec`), that the control loop runs: three times in the time that it gives.
+async fn watchdog(handle: Handle) {
+    let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else { return };
+    let mut beat = tokio::time::interval(limit / 3);
+    loop {
+        beat.tick().await;
+        if handle.alive(limit / 3) {
+            notify(&[sd_notify::NotifyState::Watchdog]);
+        }
     }
 }
 

@@ -16,3 +16,4 @@ pub mod proxy;
 pub mod route;
 pub mod store;
 pub mod telemetry;
+pub mod tell;

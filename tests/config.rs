@@ -81,7 +81,8 @@ fn uncommented(text: &str) -> String {
         let rest = line.strip_prefix("# ")?;
         let key = rest.split(" = ").next()?;
         let is_key = rest.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        let is_table = ["[services.", "[admin.", "[[admin."].iter().any(|start| rest.starts_with(start));
+        let is_table =
+            ["[services.", "[admin.", "[[admin.", "[[telemetry."].iter().any(|start| rest.starts_with(start));
         (is_key || is_table).then(|| rest.to_owned())
     };
     text.lines().map(|line| optional(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
@@ -110,6 +111,7 @@ fn every_optional_part_of_the_reference_is_valid_and_shows_the_default() {
         "idle_in_transaction",
         "indices",
         "journal.keep:",
+        "telemetry.webhooks",
     ];
     let different: Vec<String> = diff(&bare, &full)
         .into_iter()
@@ -127,9 +129,16 @@ fn every_optional_part_of_the_reference_is_valid_and_shows_the_default() {
 #[test]
 fn the_reference_names_every_key() {
     let reference = text_of("config/pointsman.toml");
-    for table in
-        ["", "[admin]", "[telemetry]", "[journal]", "[services.a]", "[services.a.health]", "[services.a.failover]"]
-    {
+    for table in [
+        "",
+        "[admin]",
+        "[telemetry]",
+        "[[telemetry.webhooks]]",
+        "[journal]",
+        "[services.a]",
+        "[services.a.health]",
+        "[services.a.failover]",
+    ] {
         let loaded = without_secrets(&format!("{table}\nqqqqqq = 1\n"));
         let known = loaded.problems.iter().find_map(|problem| problem.help.as_ref()?.strip_prefix("known here: "));
         for key in known.expect("an unknown key").split(", ") {

@@ -102,6 +102,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/whoami", get(people::whoami))
         .route("/v1/people", get(people::people))
         .route("/openapi.json", get(openapi::document))
+        .route("/schema.json", get(openapi::schema))
         .merge(page::router())
         .fallback(async || Problem::not_found("no such path; /openapi.json lists them"))
         .method_not_allowed_fallback(async || {

@@ -56,6 +56,11 @@ pub(super) enum Sub {
     Demo(crate::demo::Options),
     /// Print a shell's completions.
     Completions(Completions),
+    /// Print a manual page, or write all of them to a folder.
+    Man(Man),
+    /// Names of services or clusters, for completions.
+    #[command(hide = true)]
+    Names(Names),
     /// Agree, as a second person, to a switch that waits for one.
     Approve(Consent),
     /// Give up a switch that waits for a second person.
@@ -64,8 +69,6 @@ pub(super) enum Sub {
     Token(super::token::TokenFor),
     #[command(hide = true)]
     Site(Later),
-    #[command(hide = true)]
-    Man(Later),
 }
 
 /// Arguments of a command whose name is reserved; whatever they are, the answer is the same.
@@ -99,6 +102,9 @@ pub(super) struct Check {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+    /// Only print the JSON schema of the file, for editors.
+    #[arg(long, exclusive = true)]
+    pub(super) schema: bool,
 }
 
 #[derive(Debug, Args)]
@@ -108,7 +114,7 @@ pub(super) struct Status {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
-    /// Show it again each second until Ctrl-C.
+    /// Draw it again as it changes, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
 }
@@ -271,6 +277,9 @@ pub(super) struct Healthcheck {
     /// Only whether it lives, not whether it can serve.
     #[arg(long)]
     pub(super) live: bool,
+    /// How long the answer may take.
+    #[arg(long, value_name = "D", default_value = "3s", value_parser = duration)]
+    pub(super) timeout: Written,
 }
 
 #[derive(Debug, Args)]
@@ -279,15 +288,20 @@ pub(super) struct Completions {
     pub(super) shell: clap_complete::Shell,
 }
 
-impl Completions {
-    /// Prints them.
-    pub(super) fn print(&self) -> std::process::ExitCode {
-        let mut command = <Arguments as clap::CommandFactory>::command();
-        let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut command, "pointsman", &mut text);
-        super::output::show(format_args!("{}", String::from_utf8_lossy(&text)));
-        std::process::ExitCode::SUCCESS
-    }
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// The page of this command; else the main page.
+    #[arg(conflicts_with = "out")]
+    pub(super) command: Option<String>,
+    /// Write every page into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Names {
+    /// The clusters of this service; else the services.
+    pub(super) svc: Option<String>,
 }
 
 /// A duration as it was written, known to be valid: the API takes it as text.

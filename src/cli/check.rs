@@ -1,6 +1,11 @@
 //! `pointsman check`: everything that is wrong with a file, and with `--connect` with the nodes.
 
-use super::{args::Check, exit::Exit, output::say, status::colors};
+use super::{
+    args::Check,
+    exit::Exit,
+    output::{say, show},
+    status::colors,
+};
 use crate::{
     config::{self, Config, Options, Service},
     model::name::NodeAddress,
@@ -18,6 +23,10 @@ struct Asked {
 
 /// Checks. Code 2 on any error; warnings and advice alone are 0.
 pub(super) fn run(options: &Check, no_color: bool) -> ExitCode {
+    if options.schema {
+        show(format_args!("{}", config::JSON_SCHEMA));
+        return Exit::Done.into();
+    }
     let path = options.file.as_ref().unwrap_or(&options.config);
     let loaded = config::load(path, Options { secrets: !options.no_secrets });
     if !options.json {

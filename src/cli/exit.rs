@@ -24,6 +24,18 @@ pub(super) enum Exit {
     NotAllowed = 77,
 }
 
+/// Each code in words, for help and manual pages.
+pub(super) const MEANINGS: [(Exit, &str); 8] = [
+    (Exit::Done, "done, or so already"),
+    (Exit::Usage, "bad usage or configuration, unknown service or cluster"),
+    (Exit::Refused, "refused, nothing changed; also a dry run that would be"),
+    (Exit::RolledBack, "failed and rolled back, the old route serves"),
+    (Exit::Unknown, "partly done, or the outcome is unknown: look at pointsman status"),
+    (Exit::Waiting, "waits for a second person: pointsman approve ID"),
+    (Exit::NoAnswer, "no Pointsman answers there"),
+    (Exit::NotAllowed, "not allowed"),
+];
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

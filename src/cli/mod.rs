@@ -9,14 +9,20 @@ mod args;
 mod audit;
 mod check;
 mod client;
+mod completions;
 mod consent;
+#[cfg(test)]
+mod documented;
 mod drain;
+mod examples;
 mod exit;
 mod failover;
 mod healthcheck;
 mod history;
 mod history_options;
+mod man;
 mod mode;
+mod notes;
 mod operation;
 mod order;
 mod output;
@@ -33,25 +39,30 @@ mod switchover;
 mod table;
 mod timeline;
 mod token;
+mod watch;
 
 use args::{Arguments, Sub};
-use clap::Parser;
+use clap::FromArgMatches;
 use client::Client;
 use exit::Exit;
 use std::process::ExitCode;
 
 /// Parses the arguments, does what they say, and answers with the exit code. Bad usage ends with code 2.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::from_arg_matches(&examples::command().get_matches()) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     match arguments.command {
         Sub::Run(options) => run::run(&options),
         Sub::Check(options) => check::run(&options, arguments.no_color),
         Sub::Demo(options) => crate::demo::main(&options),
-        Sub::Completions(options) => options.print(),
+        Sub::Completions(options) => completions::run(&options),
+        Sub::Man(options) => man::run(&options),
         Sub::Audit(options) => audit::run(&options).into(),
         Sub::Token(options) => token::run(&options).into(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ (Sub::Site(_) | Sub::Man(_)) => reserved::refuse(sub).into(),
+        ref sub @ Sub::Site(_) => reserved::refuse(sub).into(),
         sub => {
             let client = match arguments.access.client() {
                 Ok(client) => client,
@@ -79,6 +90,7 @@ async fn remote(sub: Sub, client: &Client, no_color: bool) -> Exit {
         Sub::Operation(options) => operation::run(client, &options).await,
         Sub::Rebuild(options) => rebuild::run(client, &options).await,
         Sub::Reload(options) => reload::run(client, &options).await,
+        Sub::Names(options) => completions::names(client, &options).await,
         _ => exit::complain(Exit::Usage, "this command doesn't ask a Pointsman"),
     }
 }

@@ -9,7 +9,6 @@ use super::{
 pub(super) fn refuse(sub: &Sub) -> Exit {
     let (name, rest) = match sub {
         Sub::Site(later) => ("site", later),
-        Sub::Man(later) => ("man", later),
         _ => return complain(Exit::Usage, "no such command"),
     };
     let asked = rest.rest.iter().fold(name.to_owned(), |asked, word| asked + " " + word);

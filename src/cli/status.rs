@@ -2,41 +2,30 @@
 
 use super::{
     args::Status,
-    client::{Client, segment},
-    exit::Exit,
+    client::{Client, Lost, Reply, segment},
+    exit::{Exit, complain},
     output::show,
-    table,
+    table, watch,
 };
 use crate::model::view::ServiceView;
-use std::{io::IsTerminal, time::Duration};
-
-/// From one look to the next under `--watch`.
-const AGAIN: Duration = Duration::from_secs(1);
+use std::io::IsTerminal;
 
 /// Prints it once, or again and again.
 pub(super) async fn run(client: &Client, options: &Status, no_color: bool) -> Exit {
-    loop {
-        let views = match ask(client, options.svc.as_deref()).await {
-            Ok(views) => views,
-            Err(exit) => return exit,
-        };
-        let terminal = std::io::stdout().is_terminal();
-        if options.watch && terminal && !options.json {
-            // Clears the screen and goes to its first line.
-            show(format_args!("\x1b[2J\x1b[H"));
+    let color = std::io::stdout().is_terminal() && colors(no_color);
+    if options.watch {
+        return watch::run(client, options, color).await;
+    }
+    match ask(client, options.svc.as_deref()).await {
+        Ok(views) if options.json => {
+            show(format_args!("{}\n", serde_json::json!({ "services": views })));
+            Exit::Done
         }
-        let shown = if options.json {
-            show(format_args!("{}\n", serde_json::json!({ "services": views })))
-        } else {
-            show(format_args!("{}\n", table::render(&views, table::width(), terminal && colors(no_color))))
-        };
-        if !options.watch || !shown {
-            return Exit::Done;
+        Ok(views) => {
+            show(format_args!("{}\n", table::render(&views, table::width(), color)));
+            Exit::Done
         }
-        tokio::select! {
-            () = tokio::time::sleep(AGAIN) => {}
-            _ = tokio::signal::ctrl_c() => return Exit::Done,
-        }
+        Err(exit) => exit,
     }
 }
 
@@ -45,13 +34,26 @@ pub(super) fn colors(no_color: bool) -> bool {
     !no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-async fn ask(client: &Client, svc: Option<&str>) -> Result<Vec<ServiceView>, Exit> {
+/// Asks for all services, or for one. What isn't a success is complained about.
+pub(super) async fn ask(client: &Client, svc: Option<&str>) -> Result<Vec<ServiceView>, Exit> {
+    let complaint = |lost: Lost| complain(lost.exit(), &lost.to_string());
+    let reply = client.get(&path(svc)).await.map_err(complaint)?;
+    if reply.status.is_success() { read(&reply, svc).map_err(complaint) } else { Err(super::report::failed(&reply)) }
+}
+
+/// Where that is asked for.
+pub(super) fn path(svc: Option<&str>) -> String {
+    svc.map_or_else(|| "/v1/services".to_owned(), |svc| format!("/v1/services/{}", segment(svc)))
+}
+
+/// Reads an answer to [`path`].
+pub(super) fn read(reply: &Reply, svc: Option<&str>) -> Result<Vec<ServiceView>, Lost> {
     #[derive(serde::Deserialize)]
     struct Services {
         services: Vec<ServiceView>,
     }
     match svc {
-        Some(svc) => Ok(vec![client.get_json(&format!("/v1/services/{}", segment(svc))).await?]),
-        None => Ok(client.get_json::<Services>("/v1/services").await?.services),
+        Some(_) => Ok(vec![reply.json()?]),
+        None => Ok(reply.json::<Services>()?.services),
     }
 }

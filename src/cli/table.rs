@@ -1,7 +1,7 @@
 //! The table of `status`: one row a cluster, service-wide words in its first row, columns that don't fit left out.
 
+use super::notes::notes;
 use crate::model::{
-    operation::Outcome,
     route::Mode,
     view::{ClusterView, Health, Role, ServiceView, Standing},
 };
@@ -37,7 +37,7 @@ pub(super) fn width() -> usize {
     Table::new().width().map_or(WIDTH, usize::from)
 }
 
-/// The table, at most `width` wide as long as names allow it. Notes that don't fit stand below it.
+/// The table, at most `width` wide as long as names allow it. Notes that don't fit stand below it, and what else is to be said.
 pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String {
     let rows: Vec<[String; 9]> = views.iter().flat_map(rows).collect();
     let kept = fitting(&rows, width);
@@ -61,10 +61,9 @@ pub(super) fn render(views: &[ServiceView], width: usize, color: bool) -> String
             text += format!("{} {}: {}\n", row[0], row[1], row[NOTE]).trim_start();
         }
     }
-    for view in views {
-        for warning in &view.warnings {
-            text += &format!("{}: {warning}\n", view.name);
-        }
+    for line in notes(views) {
+        text += &line;
+        text.push('\n');
     }
     text.truncate(text.trim_end().len());
     text
@@ -131,10 +130,6 @@ fn reads(view: &ServiceView, cluster: &ClusterView) -> Option<String> {
 
 fn service_notes(view: &ServiceView) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(waiting) = view.operation.as_ref().filter(|operation| operation.outcome == Outcome::Waiting) {
-        let to = waiting.to.as_ref().map_or("", |to| to.as_str());
-        notes.push(format!("{} waits for a second person: {} to {to} by {}", waiting.id, waiting.kind, waiting.actor));
-    }
     if view.state != Standing::Steady {
         notes.push(view.state.as_str().to_owned());
     }

@@ -12,8 +12,9 @@ use super::approval::Approval;
 use super::journal::Journal;
 use super::schema::{
     Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser, Search,
-    Service, Telemetry, User,
+    Service, User,
 };
+use super::telemetry::{Telemetry, Webhook};
 use super::units::{show_duration, show_size};
 use crate::model::name::ServiceName;
 use crate::model::secret::Secret;
@@ -132,7 +133,7 @@ fn compare(service: Option<&ServiceName>, prefix: &str, old: &Items, new: &Items
 
 fn process(config: &Config) -> Items {
     let Config { state_dir, grace, workers, admin, telemetry, journal, services: _ } = config;
-    let Telemetry { listen, log, log_format } = telemetry;
+    let Telemetry { listen, log, log_format, runbook_url, webhooks } = telemetry;
     let mut all = Items::new();
     let fixed = Effect::NeedsRestart;
     put(&mut all, fixed, "state_dir", state_dir.display());
@@ -145,7 +146,30 @@ fn process(config: &Config) -> Items {
     let Journal { keep, keep_size } = journal;
     put(&mut all, Effect::Live, "journal.keep", keep.map_or_else(|| "(all)".to_owned(), show_duration));
     put(&mut all, Effect::Live, "journal.keep_size", show_size(*keep_size));
+    put(&mut all, Effect::Live, "telemetry.runbook_url", runbook_url);
+    for hook in webhooks {
+        put_webhook(&mut all, hook);
+    }
     all
+}
+
+fn put_webhook(all: &mut Items, hook: &Webhook) {
+    let Webhook { name, url, format, events, token, ca, timeout, not_ready_after } = hook;
+    let told: Vec<&str> = events.iter().map(|event| event.as_str()).collect();
+    let token_shown = if token.is_some() { ", with a token" } else { "" };
+    let shown = format!(
+        "{url} as {}: {}{token_shown}, ca {}, timeout {}, not_ready_after {}",
+        word(format),
+        told.join(", "),
+        ca.display(),
+        show_duration(*timeout),
+        show_duration(*not_ready_after)
+    );
+    // Two addresses that differ in their path alone look the same, and the token isn't shown: both are compared as a secret.
+    let token = token.as_ref().map_or(&[][..], Secret::expose);
+    let secret = Secret::new([url.path.expose(), b" ", token].concat());
+    let item = Item { shown, secret: Some(secret), effect: Effect::Live };
+    all.insert(format!("telemetry.webhooks.{name}"), item);
 }
 
 fn items(service: &Service) -> Items {

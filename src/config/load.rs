@@ -4,7 +4,7 @@
 //! Never: a panic on any bytes, a secret in a report, more than 1 MiB read.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use toml::Spanned;
@@ -19,6 +19,9 @@ use super::table::{Sink, Table};
 
 /// The largest file that is read.
 const MAX_FILE: usize = 1 << 20;
+
+/// What a file that isn't TOML should have looked like.
+const TOML: &str = "one `key = \"text\"` a line (text in quotes, numbers without), `[table]` or `[[list]]` before its keys, `#` before a remark";
 
 /// How to load.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +64,14 @@ pub fn load(path: &Path, options: Options) -> Loaded {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
-        return refused(name, Code::Unreadable, format!("can't be read: {error}"), "");
+        let help = match error.kind() {
+            ErrorKind::NotFound => {
+                "mend the path, or write the file: config/pointsman.toml of the sources names every key"
+            }
+            ErrorKind::PermissionDenied => "let the user that Pointsman runs as read it",
+            _ => "",
+        };
+        return refused(name, Code::Unreadable, format!("can't be read: {error}"), help);
     }
     load_bytes(&name, &bytes, path.parent().unwrap_or(Path::new("")), options)
 }
@@ -70,7 +80,8 @@ pub fn load(path: &Path, options: Options) -> Loaded {
 pub fn load_bytes(name: &str, bytes: &[u8], base: &Path, options: Options) -> Loaded {
     let name = name.to_owned();
     if bytes.len() > MAX_FILE {
-        return refused(name, Code::TooLarge, "the file is larger than 1 MiB".to_owned(), "");
+        let help = "is it the right file? a configuration has some kilobytes";
+        return refused(name, Code::TooLarge, "the file is larger than 1 MiB".to_owned(), help);
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     match str::from_utf8(bytes) {
@@ -129,7 +140,7 @@ fn syntax(source: &Source, faults: &[toml::de::Error], end: usize) -> Vec<Proble
     faults.sort_by_key(|(span, _)| span.start);
     faults.dedup_by_key(|(span, _)| sink.line(span.start));
     for (span, fault) in faults {
-        sink.error(span, Code::Syntax, fault.message().replace('\n', ", "), "");
+        sink.error(span, Code::Syntax, fault.message().replace('\n', ", "), TOML);
     }
     sink.finish()
 }

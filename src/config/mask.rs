@@ -58,7 +58,8 @@ pub(super) fn by_line(text: &str) -> Vec<Range<usize>> {
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     let names_one = ["pas", "secret", "token", "pwd"].iter().any(|part| key.contains(part));
-    names_one && !key.ends_with("_file") && !key.ends_with("_env")
+    // A webhook's address may hold a login or a key.
+    (names_one && !key.ends_with("_file") && !key.ends_with("_env")) || key == "url"
 }
 
 #[cfg(test)]

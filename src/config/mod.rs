@@ -15,6 +15,7 @@ mod read;
 pub mod schema;
 mod source;
 mod table;
+pub mod telemetry;
 pub mod units;
 
 pub use admin::{Admin, Person, TokenHash};
@@ -23,8 +24,12 @@ pub use diff::{Change, Effect, diff, settings};
 pub use journal::{FullJournal, Journal};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};
+
+/// The JSON schema of the file, for editors. It finds wrong keys, types and words while one writes; `load` finds more.
+pub const JSON_SCHEMA: &str = include_str!("../../config/pointsman.schema.json");
+
 pub use schema::{
-    AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, LogFormat, Node,
-    NodeIdentity, NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Telemetry, Unfenced,
-    User,
+    AfterFailover, Cluster, Config, Credentials, Failback, Failover, Health, Listen, ListenerTls, Node, NodeIdentity,
+    NodeTls, Replication, ReplicationUser, Require, Search, SecondOpinion, Service, Unfenced, User,
 };
+pub use telemetry::{LogFormat, Notice, Telemetry, Webhook, WebhookFormat, WebhookUrl};

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::admin::Admin;
 use super::approval::Approval;
 use super::journal::{FullJournal, Journal};
+use super::telemetry::Telemetry;
 use crate::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
 use crate::model::secret::Secret;
 
@@ -37,33 +38,6 @@ pub struct Config {
     pub journal: Journal,
     /// The services in the order of the file; at least one, and no name twice.
     pub services: Vec<Service>,
-}
-
-/// `[telemetry]`: metrics, health and logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Telemetry {
-    /// The listener of `/metrics`, `/livez` and `/readyz`. Default `127.0.0.1:9321`. Needs a restart to change.
-    pub listen: SocketAddr,
-    /// A level or a `tracing` filter such as `info,pointsman::control=debug`. Default `info`.
-    pub log: String,
-    /// One line of text or one JSON object a record. Default text.
-    pub log_format: LogFormat,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9321)), log: "info".to_owned(), log_format: LogFormat::Text }
-    }
-}
-
-/// `telemetry.log_format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// For log collectors: one object a line.
-    Json,
 }
 
 /// `[services.NAME]`: one name that is switched, and the listeners applications connect to.

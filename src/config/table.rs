@@ -19,6 +19,9 @@ const MAX_PROBLEMS: usize = 200;
 /// Members of any list in the file.
 const MAX_LIST: usize = 256;
 
+/// What to do about a list beyond that.
+const TOO_MANY: &str = "run a second Pointsman with a file of its own for the rest";
+
 /// Where problems are gathered.
 pub(super) struct Sink<'s> {
     source: &'s Source,
@@ -113,12 +116,24 @@ impl<'a> Field<'a> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        sink.error(
-            self.span.clone(),
-            Code::WrongType,
-            format!("`{}` must be {expected}, found {found}", self.name),
-            "",
-        );
+        let key = self.name.rsplit('.').next().unwrap_or_default();
+        let help = match (expected, self.value) {
+            ("true or false", _) => format!("write `{key} = true` or `{key} = false`, without quotes"),
+            ("a whole number", _) => format!("write digits alone, as in `{key} = 3`"),
+            ("a table", _) => format!("begin a table: `[{}]`, and its keys below", self.name),
+            ("a list of tables", _) => format!("begin each with `[[{}]]`, and its keys below", self.name),
+            (_, DeValue::Array(_) | DeValue::Table(_)) => format!("write one text in quotes: `{key} = \"…\"`"),
+            _ => format!("write it in quotes: `{key} = \"…\"`"),
+        };
+        let message = format!("`{}` must be {expected}, found {found}", self.name);
+        sink.error(self.span.clone(), Code::WrongType, message, help);
+    }
+
+    /// A value outside its bounds; the help names the bound that is nearest.
+    fn out_of_range(&self, sink: &mut Sink<'_>, low: &str, high: &str, below: bool) {
+        let message = format!("`{}` must be from {low} to {high}", self.name);
+        let (sort, nearest) = if below { ("too small", low) } else { ("too large", high) };
+        sink.error(self.span.clone(), Code::OutOfRange, message, format!("this is {sort}: {nearest} is the nearest"));
     }
 
     pub(super) fn boolean(&self, sink: &mut Sink<'_>) -> Option<bool> {
@@ -140,7 +155,8 @@ impl<'a> Field<'a> {
             None => self.wrong_type(sink, expected),
             Some(text) if text.chars().any(char::is_control) => {
                 let message = format!("`{}` has a control character or a line break", self.name);
-                sink.error(self.span.clone(), Code::BadValue, message, "");
+                let help = "it would reach terminals and logs: write it as one line of plain text";
+                sink.error(self.span.clone(), Code::BadValue, message, help);
                 return None;
             }
             Some(_) => {}
@@ -152,7 +168,13 @@ impl<'a> Field<'a> {
     pub(super) fn text(&self, sink: &mut Sink<'_>) -> Option<String> {
         let text = self.string(sink)?;
         if text.is_empty() {
-            sink.error(self.span.clone(), Code::BadValue, format!("`{}` is empty", self.name), "");
+            let message = format!("`{}` is empty", self.name);
+            sink.error(
+                self.span.clone(),
+                Code::BadValue,
+                message,
+                "write something between the quotes, or leave it out",
+            );
             return None;
         }
         Some(text.to_owned())
@@ -163,12 +185,14 @@ impl<'a> Field<'a> {
             self.wrong_type(sink, "a whole number");
             return None;
         };
-        let value = u32::from_str_radix(digits.as_str(), digits.radix()).ok().filter(|value| bounds.contains(value));
-        if value.is_none() {
-            let message = format!("`{}` must be from {} to {}", self.name, bounds.start(), bounds.end());
-            sink.error(self.span.clone(), Code::OutOfRange, message, "");
+        let value = i64::from_str_radix(digits.as_str(), digits.radix());
+        let fits = value.as_ref().ok().and_then(|value| u32::try_from(*value).ok()).filter(|v| bounds.contains(v));
+        if fits.is_none() {
+            let below =
+                value.map_or_else(|_| digits.as_str().starts_with('-'), |value| value < i64::from(*bounds.start()));
+            self.out_of_range(sink, &bounds.start().to_string(), &bounds.end().to_string(), below);
         }
-        value
+        fits
     }
 
     pub(super) fn duration(&self, sink: &mut Sink<'_>, bounds: &RangeInclusive<Duration>) -> Option<Duration> {
@@ -203,8 +227,7 @@ impl<'a> Field<'a> {
         if bounds.contains(&value) {
             return Some(value);
         }
-        let message = format!("`{}` must be from {} to {}", self.name, show(*bounds.start()), show(*bounds.end()));
-        sink.error(self.span.clone(), Code::OutOfRange, message, "");
+        self.out_of_range(sink, &show(*bounds.start()), &show(*bounds.end()), value < *bounds.start());
         None
     }
 
@@ -244,7 +267,7 @@ impl<'a> Field<'a> {
         };
         if members.len() > MAX_LIST {
             let message = format!("`{}` has {} members, {MAX_LIST} are allowed", self.name, members.len());
-            sink.error(self.span.clone(), Code::OutOfRange, message, "");
+            sink.error(self.span.clone(), Code::OutOfRange, message, TOO_MANY);
             return None;
         }
         Some(members)
@@ -336,7 +359,7 @@ impl<'a> Table<'a> {
         let mut entries: Vec<_> = self.entries.into_iter().flatten().collect();
         if entries.len() > MAX_LIST {
             let message = format!("`{}` has {} members, {MAX_LIST} are allowed", self.name, entries.len());
-            sink.error(self.span.clone(), Code::OutOfRange, message, "");
+            sink.error(self.span.clone(), Code::OutOfRange, message, TOO_MANY);
             return Vec::new();
         }
         entries.sort_by_key(|(key, _)| key.span().start);

@@ -1,7 +1,7 @@
 //! The configuration in force as JSON, with every default filled in and without secrets.
 
 use crate::config::{
-    Admin, Cluster, Config, ListenerTls, Person, Service,
+    Admin, Cluster, Config, ListenerTls, Person, Service, Webhook,
     units::{show_duration, show_size},
 };
 use serde_json::{Value, json};
@@ -19,11 +19,26 @@ pub(super) fn json(config: &Config) -> Value {
             "listen": config.telemetry.listen.to_string(),
             "log": config.telemetry.log,
             "log_format": word(&config.telemetry.log_format),
+            "runbook_url": config.telemetry.runbook_url,
+            "webhooks": config.telemetry.webhooks.iter().map(webhook).collect::<Vec<_>>(),
         },
         "journal": {
             "keep": config.journal.keep.map(show_duration), "keep_size": show_size(config.journal.keep_size),
         },
         "services": services,
+    })
+}
+
+fn webhook(hook: &Webhook) -> Value {
+    json!({
+        "name": hook.name,
+        "url": hook.url.to_string(),
+        "format": word(&hook.format),
+        "events": hook.events,
+        "token": hook.token.as_ref().map(|_| "***"),
+        "ca": hook.url.tls.then_some(&hook.ca),
+        "timeout": show_duration(hook.timeout),
+        "not_ready_after": show_duration(hook.not_ready_after),
     })
 }
 

@@ -195,9 +195,14 @@ impl Handle {
         answer.await.unwrap_or_else(|_| Err(vec![STOPPING.to_owned()]))
     }
 
-    /// The configuration in force.
+    /// The configuration in force. It holds secrets: to be shown is [`Self::config`].
     pub fn configuration(&self) -> Arc<Config> {
         self.shared.config.load_full()
+    }
+
+    /// Why the configuration file that was read last is not in force, if it isn't.
+    pub fn config_problem(&self) -> Option<Arc<String>> {
+        self.shared.config_problem.load_full()
     }
 
     /// The configuration in force, with every default, without secrets.

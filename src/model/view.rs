@@ -56,6 +56,9 @@ pub enum Standing {
 macro_rules! lower_case_names {
     ($type:ty: $($variant:ident = $name:literal),+) => {
         impl $type {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
             /// The name used in the API and in `status`.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }

@@ -4,6 +4,7 @@
 //! an error that says what the failure proves ([`ConnectError`]). It never retries, never decides, never speaks a protocol.
 
 mod connect;
+mod hyper_io;
 mod options;
 mod stream;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tls;
 mod tls_stream;
 
 pub use connect::{ConnectError, Endpoint};
+pub use hyper_io::HyperIo;
 pub use options::{tune_listener, tune_upstream};
 pub use stream::Stream;
 pub use tls::{ClientTls, ServerTls, TlsFileError};

@@ -3,7 +3,7 @@
 //! Metrics that can be read from the services' views or the workers' counts have no handle: [`super::render`] computes them
 //! when it is asked, so that nothing stale is ever shown.
 
-use super::{admin::AdminCounts, families::Family, journal::JournalGauges};
+use super::{admin::AdminCounts, families::Family, journal::JournalGauges, webhooks::WebhookMetrics};
 use crate::model::{
     guard::Guard,
     name::{Kind, ServiceName},
@@ -32,6 +32,7 @@ pub struct Metrics {
     overrides: IntCounterVec,
     pub(super) admin: AdminCounts,
     pub(super) journal: JournalGauges,
+    webhooks: WebhookMetrics,
 }
 
 impl Metrics {
@@ -86,7 +87,8 @@ impl Metrics {
         // Whoever runs has loaded a good configuration; a bad reload sets it to 0.
         reload_success.set(1);
         let admin = AdminCounts::register(&registry);
-        Self { registry, reload_success, switches, phases, last_switch, refusals, overrides, admin, journal }
+        let webhooks = WebhookMetrics::register(&registry);
+        Self { registry, reload_success, switches, phases, last_switch, refusals, overrides, admin, journal, webhooks }
     }
 
     /// Creates every series of a service at 0, so that rates and alerts work from the first event. Call it for each
@@ -142,6 +144,11 @@ impl Metrics {
         self.overrides.with_label_values(&[svc.as_str(), kind.as_str(), guard.as_str()]).inc();
     }
 
+    /// The counts of webhooks.
+    pub fn webhooks(&self) -> &WebhookMetrics {
+        &self.webhooks
+    }
+
     /// Whether the last load of the configuration succeeded.
     pub fn reloaded(&self, success: bool) {
         self.reload_success.set(i64::from(success));
@@ -161,6 +168,7 @@ pub(super) struct Scraped {
     pub(super) route_info: Family,
     pub(super) read_route_info: Family,
     pub(super) service_mode: Family,
+    pub(super) service_state: Family,
     pub(super) service_ready: Family,
     pub(super) member_up: Family,
     pub(super) member_lag: Family,
@@ -187,6 +195,7 @@ impl Scraped {
                 "1; the cluster and node that the read port leads to are labels.",
             ),
             service_mode: Family::gauge("pointsman_service_mode", "1 for the mode that is in force."),
+            service_state: Family::gauge("pointsman_service_state", "1 for what Pointsman is doing about the service."),
             service_ready: Family::gauge("pointsman_service_ready", "1 if the operation would be let through now."),
             member_up: Family::gauge("pointsman_member_up", "1 if the cluster is up."),
             member_lag: Family::gauge(
@@ -225,6 +234,7 @@ impl Scraped {
             self.route_info,
             self.read_route_info,
             self.service_mode,
+            self.service_state,
             self.service_ready,
             self.member_up,
             self.member_lag,

@@ -12,8 +12,10 @@ mod logging;
 mod metrics;
 mod process;
 mod scrape;
+mod webhooks;
 
 pub use admin::Denial;
 pub use logging::{LogError, start_logging};
 pub use metrics::Metrics;
 pub use scrape::{CONTENT_TYPE, Traffic, render};
+pub use webhooks::WebhookMetrics;

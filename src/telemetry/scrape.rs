@@ -8,7 +8,7 @@ use crate::model::{
     name::{Kind, ServiceName},
     operation::Outcome,
     route::Mode,
-    view::{ClusterView, Health, ServiceView},
+    view::{ClusterView, Health, ServiceView, Standing},
 };
 use prometheus::{Encoder, TextEncoder};
 
@@ -68,6 +68,9 @@ fn service(scraped: &mut Scraped, view: &ServiceView) {
     }
     for mode in Mode::ALL {
         scraped.service_mode.set(&[svc, store, ("mode", mode.as_str())], flag(mode == view.mode));
+    }
+    for state in Standing::ALL.iter().copied() {
+        scraped.service_state.set(&[svc, store, ("state", state.as_str())], flag(state == view.state));
     }
     for (operation, readiness) in [("switchover", &view.switchover_ready), ("failover", &view.failover_ready)] {
         scraped.service_ready.set(&[svc, store, ("operation", operation)], flag(readiness.ready));
@@ -136,7 +139,7 @@ mod tests {
         ServiceView {
             mode: Mode::Open,
             epoch: crate::model::route::Epoch(7),
-            state: crate::model::view::Standing::Steady,
+            state: Standing::Steady,
             switchover_ready: Readiness { ready: true, ..Readiness::default() },
             connections: crate::model::view::Connections { client: 50, ..Default::default() },
             ..ServiceView::unknown("cart".into(), Kind::Redis)
@@ -162,6 +165,8 @@ mod tests {
             format!(r#"pointsman_route_epoch{{{labels},store="redis"}} 7"#),
             format!(r#"pointsman_service_mode{{{labels},store="redis",mode="open"}} 1"#),
             format!(r#"pointsman_service_mode{{{labels},store="redis",mode="hold"}} 0"#),
+            format!(r#"pointsman_service_state{{{labels},store="redis",state="steady"}} 1"#),
+            format!(r#"pointsman_service_state{{{labels},store="redis",state="blocked"}} 0"#),
             format!(r#"pointsman_service_ready{{{labels},store="redis",operation="switchover"}} 1"#),
             format!(r#"pointsman_client_connections{{{labels},store="redis"}} 50"#),
             format!(r#"pointsman_commands_total{{{labels},store="redis",outcome="refused"}} 0"#),

@@ -30,6 +30,7 @@ pub mod search_service;
 pub mod skip;
 pub mod terminal;
 pub mod volume;
+pub mod yaml;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("demo", 7),
     ("app", 6),
     ("admin", 5),
+    ("tell", 5),
     ("control", 4),
     ("proxy", 3),
     ("store", 3),

@@ -5,7 +5,7 @@
 //! TLS is set up.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub(super) fn credentials(mut table: Table<'_>, kind: Option<Kind>, r: &mut Read
         && name.contains(':')
     {
         let message = format!("{} can't be sent: a colon ends the name in basic authentication", shown(name));
-        r.sink.error(field.span.clone(), Code::BadValue, message, "");
+        r.sink.error(field.span.clone(), Code::BadValue, message, "make a user without a colon in its name");
     }
     let password = password(&mut table, r);
     table.finish(&mut r.sink);
@@ -81,7 +81,8 @@ fn password_env(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {
     None
 }
 
-fn password_file(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {
+/// A secret that a file holds alone, its trailing line ends dropped.
+pub(super) fn password_file(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {
     let path = r.path(field)?;
     if !r.options.secrets {
         return None;
@@ -89,15 +90,16 @@ fn password_file(field: &Field<'_>, r: &mut Reader<'_>) -> Option<Secret> {
     let file = open(field, &path, true, r)?;
     let mut bytes = Vec::new();
     if let Err(error) = file.take(MAX_SECRET + 1).read_to_end(&mut bytes) {
-        return unusable(field, &path, &error.to_string(), r);
+        return unreadable(field, &path, &error, r);
     }
     if bytes.len() as u64 > MAX_SECRET {
-        return unusable(field, &path, &format!("it is longer than {MAX_SECRET} bytes"), r);
+        let why = format!("it is longer than {MAX_SECRET} bytes");
+        return unusable(field, &path, &why, "it must hold the password alone", r);
     }
     let kept = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     bytes.truncate(kept);
     if bytes.is_empty() {
-        return unusable(field, &path, "it is empty", r);
+        return unusable(field, &path, "it is empty", "write the password into it", r);
     }
     Some(Secret::new(bytes))
 }
@@ -108,10 +110,10 @@ fn open(field: &Field<'_>, path: &Path, secret: bool, r: &mut Reader<'_>) -> Opt
     let opened = std::fs::metadata(path).and_then(|meta| Ok((File::open(path)?, meta)));
     let (file, meta) = match opened {
         Ok(opened) => opened,
-        Err(error) => return unusable(field, path, &error.to_string(), r),
+        Err(error) => return unreadable(field, path, &error, r),
     };
     if !meta.is_file() {
-        return unusable(field, path, "it is not a regular file", r);
+        return unusable(field, path, "it is not a regular file", "name a file", r);
     }
     if secret && meta.mode() & OTHERS_READ != 0 {
         let help = format!("chmod o-rwx {}", path.to_string_lossy().escape_debug());
@@ -122,15 +124,28 @@ fn open(field: &Field<'_>, path: &Path, secret: bool, r: &mut Reader<'_>) -> Opt
     Some(file)
 }
 
-fn unusable<T>(field: &Field<'_>, path: &Path, why: &str, r: &mut Reader<'_>) -> Option<T> {
+fn unreadable<T>(field: &Field<'_>, path: &Path, error: &std::io::Error, r: &mut Reader<'_>) -> Option<T> {
+    let help = match error.kind() {
+        ErrorKind::NotFound => "write that file, or mend the path; a relative one starts from this file's folder",
+        ErrorKind::PermissionDenied => "let the user that Pointsman runs as read it",
+        _ => "name a file that can be read",
+    };
+    unusable(field, path, &error.to_string(), help, r)
+}
+
+fn unusable<T>(field: &Field<'_>, path: &Path, why: &str, help: &str, r: &mut Reader<'_>) -> Option<T> {
     let message = format!("{} can't be used: {why}", shown(&path.to_string_lossy()));
-    r.sink.error(field.span.clone(), Code::SecretMissing, message, "");
+    r.sink.error(field.span.clone(), Code::SecretMissing, message, help);
     None
 }
 
 pub(super) fn listener_tls(mut table: Table<'_>, r: &mut Reader<'_>) -> Option<ListenerTls> {
-    let certificate = table.require(&mut r.sink, "certificate", "").and_then(|field| pem(&field, false, r));
-    let key = table.require(&mut r.sink, "key", "").and_then(|field| pem(&field, true, r));
+    let certificate = table
+        .require(&mut r.sink, "certificate", "name the file of the certificate chain")
+        .and_then(|field| pem(&field, false, r));
+    let key = table
+        .require(&mut r.sink, "key", "name the file of the certificate's private key")
+        .and_then(|field| pem(&field, true, r));
     let client_ca = table.get("client_ca").and_then(|field| pem(&field, false, r));
     table.finish(&mut r.sink);
     Some(ListenerTls { certificate: certificate?, key: key?, client_ca })
@@ -153,7 +168,7 @@ pub(super) fn node_tls(mut table: Table<'_>, r: &mut Reader<'_>) -> Option<NodeT
 }
 
 /// The path of a PEM file, opened once to see that it can be.
-fn pem(field: &Field<'_>, secret: bool, r: &mut Reader<'_>) -> Option<PathBuf> {
+pub(super) fn pem(field: &Field<'_>, secret: bool, r: &mut Reader<'_>) -> Option<PathBuf> {
     let path = r.path(field)?;
     if r.options.secrets {
         open(field, &path, secret, r)?;

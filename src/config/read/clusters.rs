@@ -28,7 +28,12 @@ pub(super) fn clusters(
         r.sink.error(table.span.clone(), Code::Missing, message, help);
     } else if members.len() > MAX_CLUSTERS {
         let message = format!("`{}` has {} clusters, {MAX_CLUSTERS} are allowed", field.name, members.len());
-        r.sink.error(field.span.clone(), Code::OutOfRange, message, "");
+        r.sink.error(
+            field.span.clone(),
+            Code::OutOfRange,
+            message,
+            "each one is probed; leave out those that never serve",
+        );
     }
     let mut all: Vec<Cluster> = Vec::with_capacity(members.len());
     for member in members {

@@ -11,19 +11,18 @@ mod journal;
 mod places;
 mod search;
 mod service;
+mod telemetry;
 mod users;
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::load::Options;
 use super::problem::{Code, Problem};
-use super::schema::{Config, Listen, LogFormat, Telemetry};
+use super::schema::Config;
 use super::source::Source;
 use super::table::{Field, Sink, Table};
-use super::units::{self, Invalid, shown};
 use crate::model::person::Role;
 use places::Places;
 
@@ -74,7 +73,7 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
     let workers = root.get("workers").and_then(|field| field.integer(&mut r.sink, 1..=MAX_WORKERS));
     let admin = admin::admin(root.section(&mut r.sink, "admin"), r);
     r.roles = admin.people.iter().map(|person| person.role).collect();
-    let telemetry = telemetry(root.section(&mut r.sink, "telemetry"), r);
+    let telemetry = telemetry::telemetry(root.section(&mut r.sink, "telemetry"), r);
     let journal = journal::journal(root.section(&mut r.sink, "journal"), r);
     root.reserve(&mut r.sink, "groups");
     let services = root.get("services").map(|field| field.table(&mut r.sink));
@@ -98,41 +97,4 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
 fn default_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (cores / 4).clamp(1, MAX_WORKERS as usize)
-}
-
-fn telemetry(mut table: Table<'_>, r: &mut Reader<'_>) -> Telemetry {
-    let mut telemetry = Telemetry::default();
-    if let Some(field) = table.get("listen") {
-        let address = field.string(&mut r.sink).map(units::parse_ip_port);
-        let address: Option<SocketAddr> = address.and_then(|address| field.accept(&mut r.sink, address));
-        if let Some(address) = address {
-            r.places.listen(&mut r.sink, &field, &Listen::Tcp(address));
-            telemetry.listen = address;
-        }
-    } else {
-        r.places.default_listen("telemetry.listen", &Listen::Tcp(telemetry.listen));
-    }
-    if let Some(field) = table.get("log") {
-        let text = field.string(&mut r.sink).map(parse_log);
-        telemetry.log = text.and_then(|text| field.accept(&mut r.sink, text)).unwrap_or(telemetry.log);
-    }
-    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let format = table.get("log_format").and_then(|field| field.choice(&mut r.sink, &formats, &[]));
-    telemetry.log_format = format.unwrap_or_default();
-    table.finish(&mut r.sink);
-    telemetry
-}
-
-/// A level, or directives such as `info,pointsman::control=debug`. The filter's own parser takes any single word for the
-/// name of a module, so that a misspelt level would silence the log: here a single word must be a level.
-fn parse_log(text: &str) -> Result<String, Invalid> {
-    let help = "a level (off, error, warn, info, debug, trace) or a filter such as \"info,pointsman::control=debug\"";
-    let bad = || Invalid::new(format!("{} is no log filter", shown(text)), help);
-    let misspelt =
-        |part: &str| !part.contains(['=', ':', '[']) && !LEVELS.contains(&part.to_ascii_lowercase().as_str());
-    if text.trim().is_empty() || text.split(',').any(|part| misspelt(part.trim())) {
-        return Err(bad());
-    }
-    tracing_subscriber::EnvFilter::builder().parse(text).map_err(|_| bad())?;
-    Ok(text.to_owned())
 }

@@ -87,7 +87,7 @@ fn name(field: &Field<'_>, r: &mut Reader<'_>) -> Option<String> {
     let name = field.text(&mut r.sink)?;
     if name.chars().count() > LONGEST_NAME {
         let message = format!("`{}` is longer than {LONGEST_NAME} characters", field.name);
-        r.sink.error(field.span.clone(), Code::OutOfRange, message, "");
+        r.sink.error(field.span.clone(), Code::OutOfRange, message, "no server has such a name");
         return None;
     }
     Some(name)

@@ -3,29 +3,20 @@
 //! Input: a path. Output: a status and a body, or a [`CallError`] that says what its failure proves. It never retries, never
 //! follows a redirect, never shows a password.
 
-use crate::net::{ConnectError, Endpoint, Stream};
+use crate::net::{ConnectError, Endpoint, HyperIo};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
     Request,
     client::conn::http1::{self, SendRequest},
     header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue},
-    rt::{Read, ReadBufCursor, Write},
 };
 use serde_json::Value;
-use std::{
-    error::Error,
-    fmt, io,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::{error::Error, fmt, io};
 use tokio::{
     task::AbortHandle,
     time::{Instant, timeout_at},
 };
-
-/// How much is read from the socket at once.
-const CHUNK: usize = 16 * 1024;
 
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +98,7 @@ impl Connection {
     pub(super) async fn open(endpoint: &Endpoint, deadline: Instant) -> Result<Self, CallError> {
         let limit = deadline.saturating_duration_since(Instant::now());
         let stream = endpoint.connect(limit).await.map_err(CallError::Connect)?;
-        let handshake = http1::handshake(Socket(stream)).await;
+        let handshake = http1::handshake(HyperIo::new(stream)).await;
         let (sender, driver) = handshake.map_err(|error| call_error(&error))?;
         // The error of the connection is told to who waits for an answer on it.
         let task = tokio::spawn(async move { drop(driver.await) }).abort_handle();
@@ -157,55 +148,6 @@ fn call_error(error: &hyper::Error) -> CallError {
         source = inner.source();
     }
     if error.is_parse() { CallError::Alien(error.to_string()) } else { CallError::Closed }
-}
-
-/// Our stream in the shape that hyper reads and writes.
-struct Socket(Stream);
-
-impl Socket {
-    /// Tries, and waits for the socket where it isn't ready.
-    fn read(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            match self.0.try_read(room) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.0.poll_read_ready(cx))?,
-                done => return Poll::Ready(done),
-            }
-        }
-    }
-}
-
-impl Read for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let mut chunk = [0; CHUNK];
-        let most = buf.remaining().min(CHUNK);
-        let room = chunk.get_mut(..most).unwrap_or_default();
-        let read = ready!(self.read(cx, room))?;
-        buf.put_slice(room.get(..read).unwrap_or_default());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Write for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            match self.0.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(self.0.poll_write_ready(cx))?,
-                done => return Poll::Ready(done),
-            }
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.0.unflushed() {
-            ready!(self.0.poll_write_ready(cx))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.close_write();
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[cfg(test)]

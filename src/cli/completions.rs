@@ -1,0 +1,80 @@
+//! `pointsman completions`: a shell's completions from the grammar; bash's also ask the Pointsman that runs for names.
+
+use super::{
+    args::{Arguments, Completions, Names},
+    client::{Client, segment},
+    exit::Exit,
+    output::show,
+};
+use crate::model::view::ServiceView;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::process::ExitCode;
+
+/// Follows the generated function: puts names in place of the placeholder of a service or a cluster.
+const LIVE: &str = r#"
+# Names of services and clusters come from the Pointsman that runs, if one answers.
+_pointsman_live() {
+    _pointsman "$@"
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} sub=${COMP_WORDS[1]} names="" reply
+    [[ $word == -* ]] && return 0
+    if [[ $before == --to ]]; then
+        names=$(command "$1" names "${COMP_WORDS[2]}" 2>/dev/null)
+    elif [[ $before == -* ]]; then
+        return 0
+    elif [[ $COMP_CWORD == 2 && " SERVICE_COMMANDS " == *" $sub "* ]]; then
+        names=$(command "$1" names 2>/dev/null)
+    elif [[ $COMP_CWORD == 3 && ( $sub == drain || $sub == restore ) ]]; then
+        names=$(command "$1" names "$before" 2>/dev/null)
+    fi
+    [[ -z $names ]] && return 0
+    local kept=()
+    for reply in "${COMPREPLY[@]}"; do
+        [[ $reply == [\<\[]* ]] || kept+=("$reply")
+    done
+    mapfile -t COMPREPLY < <(compgen -W "$names" -- "$word")
+    COMPREPLY+=("${kept[@]}")
+}
+complete -F _pointsman_live -o nosort -o bashdefault -o default pointsman
+"#;
+
+/// Prints them.
+pub(super) fn run(options: &Completions) -> ExitCode {
+    let mut command = Arguments::command();
+    let mut text = Vec::new();
+    clap_complete::generate(options.shell, &mut command, "pointsman", &mut text);
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    if options.shell == Shell::Bash {
+        text += &LIVE.replace("SERVICE_COMMANDS", &of_services(&command).join(" "));
+    }
+    show(format_args!("{text}"));
+    Exit::Done.into()
+}
+
+/// The subcommands whose first word is a service.
+fn of_services(command: &clap::Command) -> Vec<&str> {
+    let takes = |sub: &&clap::Command| sub.get_positionals().next().is_some_and(|first| first.get_id() == "svc");
+    command.get_subcommands().filter(takes).map(clap::Command::get_name).collect()
+}
+
+/// The names of services, or of one service's clusters, one a line.
+pub(super) async fn names(client: &Client, options: &Names) -> Exit {
+    #[derive(serde::Deserialize)]
+    struct Services {
+        services: Vec<ServiceView>,
+    }
+    let names: Vec<String> = match &options.svc {
+        None => match client.get_json::<Services>("/v1/services").await {
+            Ok(all) => all.services.iter().map(|view| view.name.to_string()).collect(),
+            Err(exit) => return exit,
+        },
+        Some(svc) => match client.get_json::<ServiceView>(&format!("/v1/services/{}", segment(svc))).await {
+            Ok(view) => view.clusters.iter().map(|cluster| cluster.name.to_string()).collect(),
+            Err(exit) => return exit,
+        },
+    };
+    for name in names {
+        show(format_args!("{name}\n"));
+    }
+    Exit::Done
+}
