@@ -124,7 +124,7 @@ pub fn search(clusters: &(SearchCluster, SearchCluster)) -> String {
         format!("[[services.search.clusters]]\nname = \"{name}\"\nsite = \"{site}\"\nnodes = {nodes}\n")
     };
     format!(
-        "[services.search]\nkind = \"elasticsearch\"\nlisten = [\"127.0.0.1:{}\"]\nreplication = \"external\"\n\
+        "[services.search]\nkind = \"elasticsearch\"\nlisten = [\"127.0.0.1:{}\"]\nreplication = \"none\"\n\
          on_call = \"search team, +86 10 0000 0002\"\n{}{}",
         free_port(),
         cluster("main", "east", &clusters.0),
