@@ -360,8 +360,8 @@ def pictures(rig):
         for name, dark, width in (("light", False, 1280), ("dark", True, 1280), ("narrow", False, 360)):
             page.look(dark, width, 900)
             wait_for("drawn", lambda: page.js("return document.querySelector('svg.drawing').clientWidth < arguments[0]", width))
-            page.picture(folder / f"{name}.png", tall=1500)
-        page.look()
+            page.picture(folder / f"{name}.png", tall=1250)
+        page.look(height=860)
         page.js("document.querySelector('[data-act=switchover]').click()")
         wait_for("the dry run", lambda: page.all(".dry[data-state=yes]"))
         page.picture(folder / "order.png", whole=False)
