@@ -10,7 +10,8 @@ export function phases(operation) {
   const ended = operation.outcome !== 'running';
   const seen = new Set(past.map((phase) => phase.name));
   const last = past.at(-1)?.name;
-  const rest = ended ? [] : words.PLAN.slice(last ? words.PLAN.indexOf(last) + 1 : 0).filter((name) => !seen.has(name));
+  const plan = words.plan(operation);
+  const rest = ended ? [] : plan.slice(last ? plan.indexOf(last) + 1 : 0).filter((name) => !seen.has(name));
   const list = [...past.map((phase) => ({ name: phase.name, ms: phase.ms, state: 'past' })), ...rest.map((name, index) => ({ name, state: index ? 'next' : 'now' }))];
   const shapes = { past: '✓', now: '▶', next: '·' };
   return h('ol', { class: 'phases', 'aria-label': 'Phases' }, list.map((phase) => h('li', { 'data-key': phase.name, class: `phase-${phase.state}`, 'data-phase': phase.name, 'data-state': phase.state, 'aria-current': phase.state === 'now' ? 'step' : null },
