@@ -139,6 +139,9 @@ def order(page, act, reason, **more):
     wait_for("the window", lambda: page.all("dialog#order[open] form[data-phase=form]"))
     if act in ("switchover", "failover"):
         wait_for("the dry run is shown", lambda: page.all(f".dry[data-state={more.get('dry', 'yes')}]"))
+    if "tick" in more:
+        page.tab_to("the box", lambda at: at["name"] == more["tick"])
+        page.keys(Keys.SPACE)
     if "choose" in more:
         page.tab_to("the choice", lambda at: at["tag"] == "select")
         page.keys(more["choose"])
@@ -187,6 +190,7 @@ def orders(rig):
         ended(page, "done")
         rig.ready()
         once(rig, page, wire)
+        by_hand(rig, page)
         clean(page, expected=("net::ERR", "Failed to load", "422"))
 
 
@@ -236,6 +240,20 @@ def once(rig, page, wire):
     words = ended(page, "done")
     assert "cart is on main" in words, words
     assert len(rig.operations()) == before + 1, rig.operations()
+
+
+def by_hand(rig, page):
+    """Automatic failover is paused and the primary dies: a failover by hand says what it may lose and asks for that to be accepted."""
+    rig.ready()
+    order(page, "pause", "somebody is here")
+    ended(page, "done")
+    os.kill(rig.primary, signal.SIGKILL)
+    wait_for("not served, and said", lambda: page.text(".verdict .word") in ("Not served", "Requests wait", "Blocked") and page.all("[data-member=main][data-state=down]"))
+    accessible(page, "a dead primary")
+    order(page, "failover", "it is gone for good", tick="accept_loss")
+    words = ended(page, "done")
+    assert "cart is on spare" in words, words
+    wait_for("served again", lambda: "on spare" in page.text(".verdict .word"))
 
 
 def failover(rig):
