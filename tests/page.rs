@@ -4,7 +4,7 @@ mod common;
 #[path = "page/rig.rs"]
 mod rig;
 
-use common::{mysql_server::MysqlServer, search_server::SearchCluster};
+use common::{mysql_server::MysqlServer, redis_server::RedisServer, search_server::SearchCluster};
 use rig::{MARKUP, Rig};
 
 /// 0 lines in the console, nothing asked for anywhere else, nothing serious found by axe, markup stays text, live within a second, lost
@@ -38,6 +38,15 @@ fn a_token_opens_it_and_a_second_person_agrees() {
     require_server!("redis7");
     require_server!("browser");
     Rig::start("require_approval = true\n").check("people");
+}
+
+/// A group is switched as one, a split one is said, a site is evacuated.
+#[test]
+fn a_group_and_a_site_are_switched_as_one() {
+    require_server!("redis7");
+    require_server!("browser");
+    let stock = RedisServer::pair("redis7");
+    Rig::beside(&rig::stock(&stock), "").check("groups");
 }
 
 #[test]

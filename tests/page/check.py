@@ -134,10 +134,11 @@ def order(page, act, reason, **more):
     """Opens an order's window by keyboard, fills it and sends it."""
     cluster = more.get("cluster")
     page.js("document.getElementById('main').focus()")
-    page.tab_to(act, lambda at: at["act"] == act and (cluster is None or cluster in at["text"]))
+    whole = more.get("name", "cart") != "cart"
+    page.tab_to(act, lambda at: at["act"] == act and (cluster is None or cluster in at["text"]) and (not whole or not at["svc"]))
     page.keys(Keys.ENTER)
     wait_for("the window", lambda: page.all("dialog#order[open] form[data-phase=form]"))
-    if act in ("switchover", "failover"):
+    if act in ("switchover", "failover", "evacuate"):
         wait_for("the dry run is shown", lambda: page.all(f".dry[data-state={more.get('dry', 'yes')}]"))
     if "tick" in more:
         page.tab_to("the box", lambda at: at["name"] == more["tick"])
@@ -145,17 +146,17 @@ def order(page, act, reason, **more):
     if "choose" in more:
         page.tab_to("the choice", lambda at: at["tag"] == "select")
         page.keys(more["choose"])
-    fill(page, reason)
+    fill(page, reason, more.get("name", "cart"))
     more.get("meanwhile", lambda: None)()
     page.keys(Keys.ENTER)
 
 
-def fill(page, reason):
+def fill(page, reason, name):
     page.tab_to("the reason", lambda at: at["name"] == "reason")
     assert page.js("return getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus is seen"
     page.keys(reason)
     page.tab_to("the name", lambda at: at["name"] == "name")
-    page.keys("cart")
+    page.keys(name)
 
 
 def ended(page, outcome):
@@ -309,6 +310,31 @@ def people(rig):
         wait_for("nothing waits", lambda: not page.all("#waiting [data-operation]"))
         assert rig.service()["route"]["cluster"] == "spare"
         clean(page, expected=refused)
+
+
+def groups(rig):
+    Forwarder(rig.forward, rig.socket)
+    with rig.browser(rig.forward) as page:
+        page.open()
+        live(page)
+        group = "[data-group=checkout]"
+        assert page.all(f"{group}[data-state=together]"), page.text("#together")
+        assert "stock → cart" in page.text(group) and "Switches with checkout" in page.text("article[data-svc=cart]").replace("\n", " ")
+        order(page, "switchover", "both at once", name="checkout")
+        words = ended(page, "done")
+        assert "stock: Done" in words and "cart: Done" in words, words
+        wait_for("both moved", lambda: page.js("return [...document.querySelectorAll('.verdict .word')].map((one) => one.innerText).join()") == "Up on spare,Up on spare")
+        rig.ready()
+        order(page, "switchover", "only this one")
+        ended(page, "done")
+        wait_for("a split group is shown", lambda: page.all(f"{group}[data-state=split]"))
+        accessible(page, "a split group")
+        wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
+        order(page, "evacuate", "work on the power", name="west")
+        ended(page, "done")
+        assert rig.api("/v1/services/stock")[1]["route"]["cluster"] == "main"
+        wait_for("together again", lambda: page.all(f"{group}[data-state=together]"))
+        clean(page)
 
 
 def enter(page, token):

@@ -97,6 +97,20 @@ impl Rig {
     }
 }
 
+/// A service `stock` on two more servers of Redis, and the group `checkout` of it and `cart`.
+pub fn stock(servers: &(RedisServer, RedisServer)) -> String {
+    let cluster = |name: &str, site: &str, server: &RedisServer| {
+        let node = server.address();
+        format!("[[services.stock.clusters]]\nname = \"{name}\"\nsite = \"{site}\"\nnodes = [\"{node}\"]\n")
+    };
+    format!(
+        "[services.stock]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\n{}{}[groups.checkout]\nmembers = [\"stock\", \"cart\"]\n",
+        free_port(),
+        cluster("main", "east", &servers.0),
+        cluster("spare", "west", &servers.1)
+    )
+}
+
 /// A service `orders` on two servers of MySQL.
 pub fn orders(servers: &(MysqlServer, MysqlServer)) -> String {
     let login = |table: &str, key: &str, name: &str| {
