@@ -121,7 +121,7 @@ function showTouch() {
   // The words of the alert stay the same while it lasts, so that it is read out once; the count beside it isn't.
   if (lost && banner.hidden) lay(banner, h('strong', null, `Lost touch with Pointsman at ${words.clock(touch.since)}.`), ' What you see is as it was then, and may be wrong now. Trying again…', h('span', { id: 'lost-for', 'aria-hidden': 'true' }));
   banner.hidden = !lost;
-  if (lost) $('lost-for').textContent = ` (${words.span((now() - touch.since) / 1000)})`;
+  if (lost) $('lost-for').textContent = ` (${words.span((now() - touch.since) / 1000)}; ${touch.why})`;
   const worst = ['bad', 'warn', 'work', 'unknown', 'good'].find((level) => known.services.some((service) => words.verdict(service).level === level)) ?? 'unknown';
   document.title = `${lost ? '? No touch' : `${words.SHAPES[worst]} ${worst === 'good' ? 'All well' : known.services.length ? 'Look' : ''}`} – Pointsman`;
   if (known.who?.name) $('who').textContent = `${known.who.name} · ${known.who.role}`;
