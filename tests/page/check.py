@@ -330,7 +330,7 @@ def groups(rig):
         wait_for("a split group is shown", lambda: page.all(f"{group}[data-state=split]"))
         accessible(page, "a split group")
         wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
-        order(page, "evacuate", "work on the power", name="west")
+        order(page, "evacuate", "work on the power", name="west", cluster="west")
         ended(page, "done")
         assert rig.api("/v1/services/stock")[1]["route"]["cluster"] == "main"
         wait_for("together again", lambda: page.all(f"{group}[data-state=together]"))

@@ -101,7 +101,13 @@ function show() {
   lay($('verdict-list'), known.services.map((service) => verdictLine(service, list(service.name))));
   lay($('services'), known.services.length ? known.services.map((service) => card(service, context)) : h('p', { class: 'empty' }, 'No service is configured.'));
   lay($('waiting'), waiting(waits(), context));
-  lay($('together'), together(known.groups, known.sites, context));
+  lay($('together'), together(known.groups, known.sites.map(served), context));
+}
+
+/** A site with the services that are routed to it now. */
+function served(site) {
+  const here = (service) => service.clusters.some((cluster) => cluster.name === service.route?.cluster && cluster.site === site.name);
+  return { ...site, routed: known.services.filter(here).map((service) => service.name) };
 }
 
 /** Operations that wait for a second person, each once. */

@@ -44,12 +44,12 @@ function row(group, context) {
       h('p', { class: 'quiet' }, `${group.members.join(' → ')} · on an error: ${group.on_error === 'switch_back' ? 'switch back' : 'stop'}`),
       group.note ? h('p', null, words.sentence(group.note)) : null,
       operation ? h('ul', { class: 'members' }, operation.members.map((member) => h('li', { 'data-svc': member.svc, 'data-state': member.outcome }, `${member.svc}: ${words.outcome(member.outcome)[1]}${member.detail ? `, ${member.detail}` : ''}`))) : null),
-    context.may('operator') ? h('div', { class: 'buttons' }, button('switchover', 'Switch over…', true)) : null);
+    context.may('operator') ? h('div', { class: 'buttons' }, button('switchover', `Switch ${group.name} over…`, true)) : null);
 }
 
 function place(site, context) {
   const routed = site.routed ?? [];
   return h('li', { 'data-key': site.name, 'data-site': site.name }, h('span', { class: 'shape', 'aria-hidden': 'true' }, routed.length ? '●' : '○'),
     h('div', null, h('p', null, h('strong', null, site.name)), h('p', { class: 'quiet' }, routed.length ? `Serves ${routed.join(', ')}` : 'Serves nothing now')),
-    context.may('operator') && routed.length ? h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'risky', 'data-act': 'evacuate', 'data-site': site.name }, 'Evacuate…')) : null);
+    context.may('operator') && routed.length ? h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'risky', 'data-act': 'evacuate', 'data-site': site.name }, `Evacuate ${site.name}…`)) : null);
 }
