@@ -4,10 +4,11 @@ use super::{
     args::Status,
     client::{Client, Lost, Reply, segment},
     exit::{Exit, complain},
+    groups,
     output::show,
     table, watch,
 };
-use crate::model::view::ServiceView;
+use crate::model::{group::GroupView, view::ServiceView};
 use std::io::IsTerminal;
 
 /// Prints it once, or again and again.
@@ -16,17 +17,29 @@ pub(super) async fn run(client: &Client, options: &Status, no_color: bool) -> Ex
     if options.watch {
         return watch::run(client, options, color).await;
     }
-    match ask(client, options.svc.as_deref()).await {
-        Ok(views) if options.json => {
-            show(format_args!("{}\n", serde_json::json!({ "services": views })));
-            Exit::Done
-        }
-        Ok(views) => {
-            show(format_args!("{}\n", table::render(&views, table::width(), color)));
-            Exit::Done
-        }
-        Err(exit) => exit,
+    let (views, groups) = match all(client, options.svc.as_deref()).await {
+        Ok(found) => found,
+        Err(exit) => return exit,
+    };
+    if options.json {
+        show(format_args!("{}\n", serde_json::json!({ "services": views, "groups": groups })));
+    } else {
+        show(format_args!("{}\n{}", table::render(&views, table::width(), color), groups::lines(&groups)));
     }
+    Exit::Done
+}
+
+/// One service, the members of one group, or all services; and the groups that they belong to.
+async fn all(client: &Client, name: Option<&str>) -> Result<(Vec<ServiceView>, Vec<GroupView>), Exit> {
+    let mut groups = groups::all(client).await?;
+    if let Some(group) = name.and_then(|name| groups.iter().find(|group| group.name == name)).cloned() {
+        let mut views = ask(client, None).await?;
+        views.retain(|view| group.members.contains(&view.name));
+        return Ok((views, vec![group]));
+    }
+    let views = ask(client, name).await?;
+    groups.retain(|group| views.iter().any(|view| group.members.contains(&view.name)));
+    Ok((views, groups))
 }
 
 /// Whether colours are wanted: neither `--no-color` nor a non-empty `NO_COLOR`.
