@@ -90,7 +90,16 @@ mod tests {
     #[test]
     fn nothing_becomes_markup_and_nothing_is_outside() {
         for (path, _, text) in FILES {
-            let words = ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function", "style=", "onclick"];
+            let words = [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacent",
+                "document.write",
+                "eval(",
+                "new Function",
+                "style=",
+                "onclick",
+            ];
             for word in words {
                 assert!(!text.contains(word), "{path}: {word}");
             }
