@@ -6,6 +6,10 @@ mod common;
 mod rig;
 
 use common::{PATIENCE, instance::program, redis_server::RedisServer, volume::Volume, wait_for};
+use pointsman::{
+    coord::{Coordinator, local::Local},
+    model::record::{Change, Draft, RecordKind},
+};
 use rig::Rig;
 use serde_json::{Value, json};
 use std::{
@@ -77,7 +81,11 @@ fn a_journal_is_whole_while_it_is_written_and_afterwards_and_its_heads_stand_in_
     command.args(["audit", "verify", "--json", "--head", &last, "--config"]).arg(&config);
     let output = command.output().expect("the binary under test starts");
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((output.status.code(), &found["ok"], &found["running"]), (Some(0), &json!(true), &json!(false)), "{found}");
+    assert_eq!(
+        (output.status.code(), &found["ok"], &found["running"]),
+        (Some(0), &json!(true), &json!(false)),
+        "{found}"
+    );
     assert_eq!(format!("{}:{}", found["head"]["seq"], found["head"]["hash"].as_str().expect("a hash")), last);
 }
 
@@ -105,7 +113,8 @@ fn damage_is_found_at_any_place_and_named() {
         let found: Value = serde_json::from_str(&out).expect("JSON");
         let line = found["problem"]["line"].as_u64().expect("a line");
         assert!(line >= 1 && line <= lines as u64 + 1, "{found}");
-        let place = format!("{}:{line}: the journal is damaged at record {}", path.display(), found["problem"]["record"]);
+        let place =
+            format!("{}:{line}: the journal is damaged at record {}", path.display(), found["problem"]["record"]);
         assert!(err.contains(&place), "{err} {place}");
     }
     fs::write(&path, &bytes).expect("written");
@@ -124,6 +133,18 @@ fn damage_is_found_at_any_place_and_named() {
     assert_eq!(verify(&theirs, &["--head", "12"]).0, 2);
 }
 
+/// A journal of at least so many segments, as years would have left it.
+fn fill(state: &Path, many: usize) {
+    let journal = Local::open(state).expect("a journal");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    while segments(state).len() < many {
+        let change = Change::Noted { text: "x".repeat(200_000) };
+        let (kind, actor, reason) = (RecordKind::Decision, String::new(), String::new());
+        let draft = Draft { svc: None, kind, actor, reason, epoch: None, change };
+        runtime.block_on(journal.append(vec![draft])).expect("written");
+    }
+}
+
 #[test]
 fn old_segments_go_as_configured_and_what_is_left_is_proven_from_there() {
     require_server!("redis7");
@@ -132,13 +153,10 @@ fn old_segments_go_as_configured_and_what_is_left_is_proven_from_there() {
     let file = fs::read_to_string(rig.pointsman.config_file()).expect("just written");
     let with = |size: &str| file.replacen("[admin]", &format!("[journal]\nkeep_size = \"{size}\"\n[admin]"), 1);
     rig.pointsman.write_config(&with("64MiB"));
+    let state = rig.pointsman.folder().join("state");
+    fill(&state, 12);
     rig.pointsman.launch();
     rig.wait_ready();
-    let state = rig.pointsman.folder().join("state");
-    let order = json!({ "reason": "x".repeat(50_000) });
-    while segments(&state).len() < 11 {
-        assert_eq!(rig.pointsman.api("/v1/services/cart/resume", Some(&order)).0, 200);
-    }
     let before = segments(&state).len();
     rig.pointsman.write_config(&with("8MiB"));
     rig.pointsman.cli_expect(&["reload"], 0);
@@ -227,7 +245,8 @@ fn a_configuration_that_changed_while_nothing_ran_is_recorded_at_the_start_witho
     let lines = record["detail"]["changes"].to_string();
     assert!(lines.contains("services.cart.on_call: day shift -> night shift (since the last start)"), "{record:#}");
     assert!(lines.contains("services.cart.credentials.password: (none) -> (secret)"), "{record:#}");
-    let journal = segments(&rig.pointsman.folder().join("state")).into_iter().map(|path| fs::read(path).expect("a file"));
+    let journal =
+        segments(&rig.pointsman.folder().join("state")).into_iter().map(|path| fs::read(path).expect("a file"));
     let text: Vec<u8> = journal.flatten().collect();
     assert!(!String::from_utf8_lossy(&text).contains("nothing-to-see"), "a secret stands in the journal");
     rig.pointsman.kill();

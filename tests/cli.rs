@@ -87,7 +87,7 @@ fn bad_usage_is_2() {
 
 #[test]
 fn reserved_names_say_so() {
-    for line in ["site east"] {
+    for line in ["site east", "site evacuate east"] {
         let arguments: Vec<_> = line.split(' ').collect();
         expect(&pointsman("unix:/nonexistent", &arguments), 2, "the name is reserved");
     }

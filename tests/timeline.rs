@@ -134,7 +134,10 @@ fn a_refused_switch_is_told_with_its_guards() {
     assert_eq!(all.len(), 1, "{all:#?}");
     let (_, kind, words) = &all[0];
     assert_eq!(kind, "refusal");
-    assert!(words.contains("refused") && words.contains("eligible: ") && words.contains("for the night shift"), "{words}");
+    assert!(
+        words.contains("refused") && words.contains("eligible: ") && words.contains("for the night shift"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -145,7 +148,8 @@ fn history_is_filtered_turned_and_followed() {
     rig.pointsman.cli_expect(&["drain", "cart", "spare", "--reason", "disk of Rack Seven"], 0);
     let first = rig.journal("svc=cart&text=rack%20seven");
     assert!(!first.is_empty(), "letters large or small");
-    let (id, time) = (first[0]["seq"].as_u64().expect("a number"), first[0]["time"].as_str().expect("a time").to_owned());
+    let (id, time) =
+        (first[0]["seq"].as_u64().expect("a number"), first[0]["time"].as_str().expect("a time").to_owned());
     rig.pointsman.cli_expect(&["restore", "cart", "spare"], 0);
     let operation = rig.switch("spare")["id"].as_str().expect("an id").to_owned();
     let lines = |more: &[&str]| {

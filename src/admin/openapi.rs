@@ -9,20 +9,26 @@ use super::{
     body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
     journal::{Journal, JournalQuery, TimelineQuery},
     operations::{Operations, OperationsQuery},
+    orders::Taken,
     people::People,
-    problem::Problem,
+    problem::{PROBLEM, Problem},
 };
-use crate::config::JSON_SCHEMA;
-use crate::model::{
-    operation::Operation,
-    person::Caller,
-    timeline::Timeline,
-    view::{Rebuild, ServiceView},
+use crate::{
+    config::JSON_SCHEMA,
+    model::{
+        operation::Operation,
+        person::Caller,
+        timeline::Timeline,
+        view::{Rebuild, ServiceView},
+    },
 };
 use axum::{Json, http::header, response::IntoResponse};
 use utoipa::{
     OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        RefOr,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
 /// Answers with the document.
@@ -47,7 +53,7 @@ pub(super) async fn schema() -> impl IntoResponse {
         services, service, rebuild, timeline, operations, operation, approve, withdraw, journal, events, config, reload,
         switchover, failover, pause, resume, mode, drain, restore, whoami, people, this, configuration_schema
     ),
-    modifiers(&Tokens),
+    modifiers(&Tokens, &Problems),
     security((), ("token" = []))
 )]
 struct Document;
@@ -59,6 +65,23 @@ impl utoipa::Modify for Tokens {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         document.components.get_or_insert_default().add_security_scheme("token", bearer);
+    }
+}
+
+/// Gives every error its Content-Type: what isn't a success is a problem.
+struct Problems;
+
+impl utoipa::Modify for Problems {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let items = document.paths.paths.values_mut();
+        let operations = items.flat_map(|item| [&mut item.get, &mut item.post].into_iter().flatten());
+        for (status, response) in operations.flat_map(|operation| operation.responses.responses.iter_mut()) {
+            if let (false, RefOr::T(response)) = (status.starts_with('2'), response)
+                && let Some(content) = response.content.shift_remove("application/json")
+            {
+                response.content.insert(PROBLEM.to_owned(), content);
+            }
+        }
     }
 }
 
@@ -126,7 +149,7 @@ macro_rules! action {
             params(($of = String, Path), ("Idempotency-Key" = Option<String>, Header)),
             responses(
                 (status = 200, description = "Done, or a dry run that would be", body = Operation),
-                (status = 202, description = "Runs on past `wait`, or waits for a second person"),
+                (status = 202, description = "Runs on past `wait`, or waits for a second person", body = Taken),
                 (status = 400, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
                 (status = 409, description = "Another operation runs, or the epoch moved", body = Problem),
                 (status = 422, description = "Refused by guards, or the key was used for another request", body = Problem),

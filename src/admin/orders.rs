@@ -9,7 +9,7 @@ use crate::{
     control::{Key, OrderReply},
     model::{
         guard::Guard,
-        name::ServiceName,
+        name::{OperationId, ServiceName},
         operation::{Operation, Order, Outcome},
         person::{Caller, Role},
     },
@@ -21,6 +21,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{fmt::Write, sync::Arc};
 
@@ -28,6 +29,25 @@ use std::{fmt::Write, sync::Arc};
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest key.
 const LONGEST_KEY: usize = 255;
+
+/// The body of a 202: an order that was taken and has not ended.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(super) enum Taken {
+    /// It runs on; `GET /v1/operations/{id}` tells how it ends.
+    Running {
+        /// Of the operation.
+        #[schema(value_type = String)]
+        id: OperationId,
+        /// The service.
+        #[schema(value_type = String)]
+        svc: ServiceName,
+        /// `running`.
+        outcome: Outcome,
+    },
+    /// The operation as it stands: it waits for a second person.
+    Waiting(Box<Operation>),
+}
 
 /// `POST /v1/services/{svc}/{action}`.
 pub(super) async fn order(
@@ -67,8 +87,8 @@ pub(super) fn answer(svc: &ServiceName, reply: OrderReply) -> Result<Response, P
     match reply {
         OrderReply::Ended(operation) => ended(*operation),
         OrderReply::Running(id) => {
-            let body = serde_json::json!({ "id": id, "svc": svc, "outcome": Outcome::Running });
-            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+            let taken = Taken::Running { id, svc: svc.clone(), outcome: Outcome::Running };
+            Ok((StatusCode::ACCEPTED, Json(taken)).into_response())
         }
         OrderReply::UnknownService => Err(Problem::not_found(format!("no service {svc}"))),
         OrderReply::UnknownCluster(cluster) => {
@@ -95,7 +115,9 @@ fn ended(operation: Operation) -> Result<Response, Problem> {
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
     let (status, word, title) = match operation.outcome {
         Outcome::Done => return Ok(Json(operation).into_response()),
-        Outcome::Running | Outcome::Waiting => return Ok((StatusCode::ACCEPTED, Json(operation)).into_response()),
+        Outcome::Running | Outcome::Waiting => {
+            return Ok((StatusCode::ACCEPTED, Json(Taken::Waiting(Box::new(operation)))).into_response());
+        }
         Outcome::Refused if operation.guards.iter().any(conflict) => {
             (StatusCode::CONFLICT, "conflict", "Refused: another operation runs or waits, or the epoch moved")
         }

@@ -16,11 +16,6 @@ const FILES: [(&str, &str); 3] = [
     ("/run/pointsman/admin.sock", "The socket that commands ask. Root and Pointsman's own user may."),
 ];
 
-const ENVIRONMENT: [(&str, &str); 2] = [
-    ("POINTSMAN_ADMIN", "Where the admin API is, in place of --admin."),
-    ("NO_COLOR", "Not empty: no colours, as by --no-color."),
-];
-
 /// Prints one page, or writes all of them to a folder.
 pub(super) fn run(options: &Man) -> ExitCode {
     let mut root = Arguments::command();
@@ -87,9 +82,10 @@ fn own_sections(command: &Command) -> Roff {
     let main = command.get_name() == "pointsman";
     let exits = MEANINGS.map(|(exit, means)| ((exit as u8).to_string(), means));
     terms(&mut roff, "EXIT STATUS", exits.iter().map(|(code, means)| (vec![bold(code.as_str())], *means)));
-    terms(&mut roff, "ENVIRONMENT", ENVIRONMENT.map(|(name, means)| (vec![bold(name)], means)));
+    let variables = environment(command);
+    terms(&mut roff, "ENVIRONMENT", variables.iter().map(|(name, means)| (vec![bold(name.as_str())], means.as_str())));
     terms(&mut roff, "FILES", FILES.map(|(path, means)| (vec![italic(path)], means)));
-    let of = |sub: &Command| examples::of(sub.get_name()).collect::<Vec<_>>();
+    let of = |sub: &Command| examples::of(sub.get_bin_name().unwrap_or_default()).collect::<Vec<_>>();
     let examples =
         if main { shown(command).flat_map(|sub| of(sub).into_iter().take(1)).collect() } else { of(command) };
     terms(&mut roff, "EXAMPLES", examples.into_iter().map(|(line, does)| (vec![bold(line)], does)));
@@ -101,6 +97,17 @@ fn own_sections(command: &Command) -> Roff {
     };
     roff.text([roman(others.join(", "))]);
     roff
+}
+
+/// The variables that stand for options, as the grammar has them, and the one that everybody knows.
+fn environment(command: &Command) -> Vec<(String, String)> {
+    let of = |argument: &clap::Arg| {
+        let (name, option) = (argument.get_env()?.to_str()?.to_owned(), argument.get_long()?);
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        Some((name, format!("As --{option}: {help}")))
+    };
+    let colors = ("NO_COLOR".to_owned(), "Not empty: no colours, as by --no-color.".to_owned());
+    command.get_arguments().filter_map(of).chain([colors]).collect()
 }
 
 /// A section of terms with their meanings; none at all where there are no terms.

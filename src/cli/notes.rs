@@ -37,7 +37,7 @@ fn standing(operation: &Operation) -> String {
     let asked = format!("{kind}{to} by {actor}{why}");
     if operation.outcome == Outcome::Waiting {
         let until = operation.expires.map(|time| format!(" until {}", time.strftime("%H:%M:%SZ"))).unwrap_or_default();
-        return format!("{asked} waits for a second person{until}: pointsman approve {id}");
+        return format!("{id} waits for a second person{until}: {asked}; to agree: pointsman approve {id}");
     }
     let step = operation.phases.last().map(|phase| format!(", {} {}", phase.name.as_str(), ms(phase.ms)));
     format!("{asked} runs as {id}{}", step.unwrap_or_default())
@@ -92,7 +92,7 @@ mod tests {
             ..ServiceView::unknown("cart".into(), Kind::Redis)
         };
         let expected = [
-            "cart: switchover to spare by ann (\"disk swap\") waits for a second person until 00:15:00Z: pointsman approve cart-17",
+            "cart: cart-17 waits for a second person until 00:15:00Z: switchover to spare by ann (\"disk swap\"); to agree: pointsman approve cart-17",
             "cart: switches together with the group checkout",
             "cart: warning: all clusters are in one site",
         ];

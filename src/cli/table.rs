@@ -2,7 +2,6 @@
 
 use super::notes::notes;
 use crate::model::{
-    operation::Outcome,
     route::Mode,
     view::{ClusterView, Health, Role, ServiceView, Standing},
 };
@@ -131,10 +130,6 @@ fn reads(view: &ServiceView, cluster: &ClusterView) -> Option<String> {
 
 fn service_notes(view: &ServiceView) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(waiting) = view.operation.as_ref().filter(|operation| operation.outcome == Outcome::Waiting) {
-        let to = waiting.to.as_ref().map_or("", |to| to.as_str());
-        notes.push(format!("{} waits for a second person: {} to {to} by {}", waiting.id, waiting.kind, waiting.actor));
-    }
     if view.state != Standing::Steady {
         notes.push(view.state.as_str().to_owned());
     }

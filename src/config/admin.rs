@@ -58,10 +58,12 @@ impl Person {
     /// A name that the journal can know a person by.
     pub fn parse_name(text: &str) -> Result<String, Invalid> {
         if text.is_empty() || text.trim() != text || text.chars().any(char::is_control) {
-            return Err(Invalid::new(format!("{} is empty, or begins or ends with a blank", shown(text)), ""));
+            let message = format!("{} is empty, or begins or ends with a blank", shown(text));
+            return Err(Invalid::new(message, "a name as the journal shall tell it, as in \"ann\""));
         }
         if text.chars().count() > Self::LONGEST_NAME {
-            return Err(Invalid::new(format!("a name has at most {} characters", Self::LONGEST_NAME), ""));
+            let message = format!("a name has at most {} characters", Self::LONGEST_NAME);
+            return Err(Invalid::new(message, "take a short one: it stands in each line of the journal"));
         }
         let folded = text.to_lowercase();
         if Self::TAKEN.contains(&folded.as_str()) || folded.starts_with("uid:") {

@@ -115,11 +115,8 @@ impl Handle {
         let (mut records, mut looked) = (Vec::new(), 0);
         loop {
             let coordinator = &self.shared.coordinator;
-            let page = match filter.newest {
-                true => coordinator.newest(before, PAGE).await,
-                false => coordinator.records(after, PAGE).await,
-            };
-            let page = page.map_err(|error| error.detail)?;
+            let asked = if filter.newest { coordinator.newest(before, PAGE) } else { coordinator.records(after, PAGE) };
+            let page = asked.await.map_err(|error| error.detail)?;
             let whole = page.len() == PAGE;
             looked += page.len();
             for record in page {

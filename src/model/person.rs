@@ -9,6 +9,8 @@ use std::fmt;
 /// What a person may do. Each role may do what the ones before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+// A node has a role too, and the API's description knows types by their names.
+#[schema(as = PersonRole)]
 pub enum Role {
     /// Look at everything, change nothing.
     Viewer,

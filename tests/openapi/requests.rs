@@ -1,10 +1,17 @@
 //! The requests that lead to every answer that is described: one line each.
 
-use super::common::{PATIENCE, instance::Pointsman, ports::free_port, redis_server::RedisServer, wait_for};
+use super::common::{
+    PATIENCE,
+    instance::{Pointsman, program},
+    ports::free_port,
+    redis_server::RedisServer,
+    wait_for,
+};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 /// Every word that the core takes as a command, whether a service's path has it or not.
 pub const ACTIONS: [&str; 9] =
@@ -31,6 +38,11 @@ pub const UNREACHED: &[(&str, u16, &str)] = &[
     ("/v1/services/{svc}/drain", 202, "it is done at once"),
     ("/v1/services/{svc}/restore", 202, "it is done at once"),
     ("/v1/services/{svc}/failover", 202, "as switchover"),
+    ("/v1/operations/{id}/approve", 202, "as switchover"),
+    ("/v1/operations/{id}/withdraw", 202, "it is done at once"),
+    ("/v1/operations/{id}/approve", 409, "the route moved meanwhile: tests/approval.rs"),
+    ("/v1/operations/{id}/withdraw", 409, "as approve"),
+    ("*", 403, "who may do what: tests/admin_people.rs"),
 ];
 
 /// An answer.
@@ -57,6 +69,8 @@ pub struct Rig {
     pub pointsman: Pointsman,
     services: String,
     nodes: [String; 2],
+    /// The header by which somebody is ann, who may approve.
+    approver: String,
     servers: RefCell<(RedisServer, RedisServer)>,
 }
 
@@ -65,16 +79,22 @@ impl Rig {
     pub fn start() -> Self {
         let (primary, replica) = RedisServer::pair("redis7");
         let nodes = [primary.address(), replica.address()];
+        let made =
+            Command::new(program()).args(["token", "ann", "--json"]).output().expect("the binary under test starts");
+        let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
+        let approver = format!("Authorization: Bearer {}\r\n", made["token"].as_str().expect("a token"));
         let services = format!(
-            "[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\non_call = \"cache team\"\n\
+            "[[admin.people]]\nname = \"ann\"\nrole = \"approver\"\ntoken_hash = \"{}\"\n\
+             [services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\non_call = \"cache team\"\n\
              [[services.cart.clusters]]\nname = \"main\"\nsite = \"east\"\nnodes = [\"{}\"]\n\
              [[services.cart.clusters]]\nname = \"spare\"\nsite = \"west\"\nnodes = [\"{}\"]\n",
+            made["token_hash"].as_str().expect("a hash"),
             free_port(),
             nodes[0],
             nodes[1]
         );
         let pointsman = Pointsman::start(&services);
-        let rig = Self { pointsman, services, nodes, servers: RefCell::new((primary, replica)) };
+        let rig = Self { pointsman, services, nodes, approver, servers: RefCell::new((primary, replica)) };
         rig.ready();
         rig
     }
@@ -91,6 +111,7 @@ impl Rig {
         talk.switches();
         talk.other_orders();
         talk.reloads();
+        talk.two_people();
         talk.a_primary_is_gone();
         talk.said
     }
@@ -178,9 +199,9 @@ impl Talk<'_> {
         json
     }
 
-    /// An order to `svc`, with more headers.
-    fn order(&mut self, path: &'static str, svc: &str, headers: &str, body: Value, expected: u16) -> Value {
-        let asked = path.replace("{svc}", svc);
+    /// An order to what `name` names in the path, with more headers.
+    fn order(&mut self, path: &'static str, name: &str, headers: &str, body: Value, expected: u16) -> Value {
+        let asked = path.replace("{svc}", name).replace("{id}", name);
         let answer = self.rig.exchange("POST", &asked, headers, &body.to_string());
         let json = serde_json::from_str(&answer.body).unwrap_or_default();
         self.said.push(Said { method: "POST", path, asked, body: Some(body), expected, answer });
@@ -191,6 +212,8 @@ impl Talk<'_> {
         self.get("/openapi.json", "/openapi.json", 200);
         self.get("/schema.json", "/schema.json", 200);
         self.get("/v1/config", "/v1/config", 200);
+        self.get("/v1/whoami", "/v1/whoami", 200);
+        self.get("/v1/people", "/v1/people", 200);
         self.get("/v1/services", "/v1/services", 200);
         self.get("/v1/services/{svc}", "/v1/services/cart", 200);
         self.get("/v1/services/{svc}", "/v1/services/nobody", 404);
@@ -202,7 +225,15 @@ impl Talk<'_> {
         self.get("/v1/journal", "/v1/journal?svc=cart&kind=decision&after=1&limit=2", 200);
         self.get("/v1/journal", "/v1/journal?limit=many", 400);
         self.get("/v1/journal", "/v1/journal?sevice=cart", 400);
+        self.get("/v1/journal", "/v1/journal?order=newest&actor=pointsman&text=route&limit=3", 200);
         self.get("/v1/operations/{id}", "/v1/operations/cart-999", 404);
+        self.get("/v1/operations", "/v1/operations", 200);
+        self.get("/v1/operations", "/v1/operations?svc=nobody", 404);
+        self.get("/v1/operations", "/v1/operations?limit=many", 400);
+        let timeline = "/v1/services/{svc}/timeline";
+        self.get(timeline, "/v1/services/cart/timeline", 200);
+        self.get(timeline, "/v1/services/cart/timeline?operation=cart-999", 404);
+        self.get(timeline, "/v1/services/cart/timeline?operatio=cart-1", 400);
     }
 
     fn switches(&mut self) {
@@ -219,6 +250,7 @@ impl Talk<'_> {
         self.order(switchover, "cart", key, json!({ "to": "main" }), 422);
         let id = done["id"].as_str().unwrap_or_default();
         self.get("/v1/operations/{id}", &format!("/v1/operations/{id}"), 200);
+        self.get("/v1/services/{svc}/timeline", &format!("/v1/services/cart/timeline?operation={id}"), 200);
         self.rig.ready();
         let runs = self.order(switchover, "cart", "", json!({ "to": "main", "wait": "0s" }), 202);
         let id = runs["id"].as_str().unwrap_or_default().to_owned();
@@ -250,11 +282,36 @@ impl Talk<'_> {
         }
     }
 
+    /// A switch that waits for a second person: given up by the one who asked, then agreed to by another.
+    fn two_people(&mut self) {
+        self.rig.pointsman.write_services(&self.rig.services.replace("kind =", "require_approval = true\nkind ="));
+        self.reload(200);
+        let (switchover, approve) = ("/v1/services/{svc}/switchover", "/v1/operations/{id}/approve");
+        let withdraw = "/v1/operations/{id}/withdraw";
+        let (rig, none) = (self.rig, json!({}));
+        let id = |waits: &Value| waits["id"].as_str().unwrap_or_default().to_owned();
+        let first = id(&self.order(switchover, "cart", "", json!({ "to": "spare" }), 202));
+        self.get("/v1/services/{svc}", "/v1/services/cart", 200);
+        self.get("/v1/operations", "/v1/operations?svc=cart&limit=5", 200);
+        self.order(approve, &first, "", none.clone(), 403);
+        self.order(withdraw, &first, "", json!({ "reason": "not now" }), 200);
+        for path in [approve, withdraw] {
+            self.order(path, &first, &rig.approver, none.clone(), 422);
+            self.order(path, "cart-999", &rig.approver, none.clone(), 404);
+            self.order(path, &first, &rig.approver, json!({ "reason": 5 }), 400);
+        }
+        let second = id(&self.order(switchover, "cart", "", json!({ "to": "spare" }), 202));
+        self.order(approve, &second, &rig.approver, json!({ "reason": "agreed" }), 200);
+        rig.ready();
+        self.order(switchover, "cart", "", json!({ "to": "main", "override": ["approval"], "reason": "urgent" }), 200);
+        rig.ready();
+    }
+
     /// The end of the conversation, since nothing is as before.
     fn a_primary_is_gone(&mut self) {
         self.order("/v1/services/{svc}/pause", "cart", "", json!({ "for": "1h" }), 200);
         self.rig.servers.borrow_mut().0.kill();
-        let body = json!({ "accept_loss": true, "override": ["evidence"], "reason": "it was killed" });
+        let body = json!({ "accept_loss": true, "override": ["evidence", "approval"], "reason": "killed" });
         wait_for("the primary is missed", PATIENCE, || {
             self.rig.pointsman.api("/v1/services/cart", None).1["clusters"][0]["health"] == "down"
         });
@@ -264,14 +321,15 @@ impl Talk<'_> {
     }
 
     fn reloads(&mut self) {
-        let reload = "/v1/reload";
-        let post = |talk: &mut Self, expected| {
-            let answer = talk.rig.exchange("POST", reload, "", "");
-            talk.said.push(Said { method: "POST", path: reload, asked: reload.into(), body: None, expected, answer });
-        };
         self.rig.pointsman.write_services(&self.rig.services.replace("cache team", "night shift"));
-        post(self, 200);
+        self.reload(200);
         self.rig.pointsman.write_services(&self.rig.services.replace("kind", "kinds"));
-        post(self, 422);
+        self.reload(422);
+    }
+
+    fn reload(&mut self, expected: u16) {
+        let path = "/v1/reload";
+        let answer = self.rig.exchange("POST", path, "", "");
+        self.said.push(Said { method: "POST", path, asked: path.into(), body: None, expected, answer });
     }
 }

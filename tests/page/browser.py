@@ -1,7 +1,9 @@
 """What the page's tests and pictures share: a Chromium that talks to nobody but us, a way to the admin socket, waiting, axe."""
 
 import base64
+import ctypes
 import json
+import signal
 import socket
 import tempfile
 import threading
@@ -31,6 +33,11 @@ def wait_for(what, condition, limit=PATIENCE):
         if time.monotonic() > end:
             raise AssertionError(f"not within {limit} s: {what}")
         time.sleep(0.02)
+
+
+def ends_with_us():
+    """In a child: it is told to end when this process ends, however that happens."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 class Forwarder:
@@ -97,12 +104,16 @@ class Browser:
         self.axe = (Path(tools) / "axe.min.js").read_text()
         self.folder = tempfile.TemporaryDirectory(prefix="pointsman-chromium-")
         options = Options()
-        options.binary_location = str(Path(tools) / "chromium")
+        # It ends with the driver, also when that one is killed.
+        starter = Path(self.folder.name) / "chromium"
+        starter.write_text(f'#!/bin/sh\nexec setpriv --pdeathsig TERM -- "{tools}/chromium" "$@"\n')
+        starter.chmod(0o755)
+        options.binary_location = str(starter)
         for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update",
-                     "disable-sync", "disable-dev-shm-usage", "hide-scrollbars", f"user-data-dir={self.folder.name}", f"window-size={width},{height}"):
+                     "disable-sync", "disable-dev-shm-usage", "hide-scrollbars", f"user-data-dir={self.folder.name}/data", f"window-size={width},{height}"):
             options.add_argument(f"--{word}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(str(Path(tools) / "chromedriver")))
+        self.driver = webdriver.Chrome(options=options, service=Service(str(Path(tools) / "chromedriver"), popen_kw={"preexec_fn": ends_with_us}))
         self.console, self.requests = [], []
         self.look(dark, width, height)
 

@@ -142,6 +142,7 @@ def order(page, act, reason, **more):
         page.tab_to("the choice", lambda at: at["tag"] == "select")
         page.keys(more["choose"])
     fill(page, reason)
+    more.get("meanwhile", lambda: None)()
     page.keys(Keys.ENTER)
 
 
@@ -227,8 +228,7 @@ def refused(rig, page):
 def once(rig, page, wire):
     """The answer to an order is lost on its way: the page says so, asks again under the same key, and tells the one end."""
     before = len(rig.operations())
-    wire.deaf = True
-    order(page, "switchover", "the wire breaks")
+    order(page, "switchover", "the wire breaks", meanwhile=lambda: setattr(wire, "deaf", True))
     wait_for("it was done", lambda: rig.service()["route"]["cluster"] == "main")
     wait_for("the break is said", lambda: "The connection broke" in page.text("#order"))
     wire.deaf = False

@@ -1,11 +1,11 @@
 //! A Pointsman with people and tokens before two Redis servers, and the Python script that looks at its page.
 
 use super::common::{
-    PATIENCE, admin_rig::Token, instance::Pointsman, ports::free_port, process::Process, redis_server::RedisServer,
+    PATIENCE, admin_rig::Token, holds_within, instance::Pointsman, ports::free_port, process::Process, redis_server::RedisServer,
     servers_folder, wait_for,
 };
 use serde_json::json;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// One name a role, each with a token.
 const PEOPLE: [(&str, &str); 3] = [("vic", "viewer"), ("ann", "operator"), ("bob", "approver")];
@@ -72,6 +72,8 @@ impl Rig {
         let arguments = ["-B".to_owned(), script, scenario.to_owned(), about.to_string()];
         let log = self.pointsman.folder().join(format!("{scenario}.log"));
         let mut process = Process::start(&tools.join("venv/bin/python"), &arguments, &[], &log);
+        // The script has a limit for each of its waits; this one is for all of them.
+        holds_within(Duration::from_mins(5), || process.ended().is_some());
         let status = process.wait();
         assert!(status.success(), "{scenario}: {}\nPointsman's log:\n{}", process.log(), self.pointsman.log());
     }

@@ -154,6 +154,8 @@ function login(why, free = false) {
       } catch (error) {
         if (before) token.set(before);
         else token.drop();
+        field.value = '';
+        field.focus();
         return shown(error instanceof Refused ? error.message : 'No answer: try again.');
       }
       dialog.close();

@@ -128,7 +128,7 @@ fn tokens(field: &Field<'_>, before: &[(Person, usize)], r: &mut Reader<'_>) -> 
             r,
         );
         if all.contains(&hash) {
-            r.sink.error(member.span.clone(), Code::Duplicate, "the same hash stands here twice", "");
+            r.sink.error(member.span.clone(), Code::Duplicate, "the same hash stands here twice", "once is enough");
         }
         all.push(hash);
     }
