@@ -1,13 +1,13 @@
 //! `pointsman completions`: a shell's completions from the grammar; bash's also ask the Pointsman that runs for names.
 
 use super::{
-    args::{Arguments, Completions, Names},
+    args::{Completions, Names},
     client::{Client, segment},
+    examples,
     exit::Exit,
     output::show,
 };
 use crate::model::view::ServiceView;
-use clap::CommandFactory;
 use clap_complete::Shell;
 use std::process::ExitCode;
 
@@ -40,7 +40,7 @@ complete -F _pointsman_live -o nosort -o bashdefault -o default pointsman
 
 /// Prints them.
 pub(super) fn run(options: &Completions) -> ExitCode {
-    let mut command = Arguments::command();
+    let mut command = examples::grammar();
     let mut text = Vec::new();
     clap_complete::generate(options.shell, &mut command, "pointsman", &mut text);
     let mut text = String::from_utf8_lossy(&text).into_owned();

@@ -7,8 +7,11 @@ use super::{
     output::show,
     table, watch,
 };
-use crate::model::view::ServiceView;
-use std::io::IsTerminal;
+use crate::{config::units::parse_duration, model::view::ServiceView};
+use std::{io::IsTerminal, time::Duration};
+
+/// From one look to the next, where somebody waits for it to be ready.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Prints it once, or again and again.
 pub(super) async fn run(client: &Client, options: &Status, no_color: bool) -> Exit {
@@ -16,16 +19,37 @@ pub(super) async fn run(client: &Client, options: &Status, no_color: bool) -> Ex
     if options.watch {
         return watch::run(client, options, color).await;
     }
+    let mut exit = Exit::Done;
+    if let Some(patience) = &options.until_ready {
+        // The grammar let only durations through.
+        let patience = parse_duration(&patience.0).unwrap_or_default();
+        if tokio::time::timeout(patience, ready(client, options.svc.as_deref())).await.is_err() {
+            exit = Exit::Refused;
+        }
+    }
     match ask(client, options.svc.as_deref()).await {
         Ok(views) if options.json => {
             show(format_args!("{}\n", serde_json::json!({ "services": views })));
-            Exit::Done
+            exit
         }
         Ok(views) => {
             show(format_args!("{}\n", table::render(&views, table::width(), color)));
-            Exit::Done
+            if exit == Exit::Done { exit } else { complain(exit, "not ready for a switchover within that time") }
         }
         Err(exit) => exit,
+    }
+}
+
+/// Comes back when every service that is asked for is ready for a switchover. Nobody there yet is waited for too.
+async fn ready(client: &Client, svc: Option<&str>) {
+    loop {
+        if let Ok(reply) = client.get(&path(svc)).await
+            && let Ok(views) = read(&reply, svc)
+            && views.iter().all(|view| view.switchover_ready.ready)
+        {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
