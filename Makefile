@@ -9,7 +9,7 @@ BENCH ?=
 FUZZ_SECONDS ?= 60
 SEEDS ?= 10000
 
-.PHONY: demo test faults simulate lint bench bench-mysql bench-elastic sysbench fuzz suites suites-mysql suites-elastic clean-servers
+.PHONY: demo test faults simulate lint screens bench bench-mysql bench-elastic sysbench fuzz suites suites-mysql suites-elastic clean-servers
 
 # `make demo STORES="redis mysql elasticsearch"`, `make demo STORES=mysql MYSQL=mariadb`, `make demo STORES=elasticsearch SEARCH=elasticsearch7`.
 demo:
@@ -34,6 +34,11 @@ faults:
 # The decision core in virtual time, SEEDS storms of it; `make test` runs 256. POINTSMAN_SEED=n replays one (see its message).
 simulate:
 	POINTSMAN_SEEDS=$(SEEDS) cargo test --release --lib --quiet storm::tests::every_seed -- --nocapture
+
+# The pictures of docs/screens, from real servers in a real Chromium.
+screens:
+	tests/servers/install redis7 browser
+	cargo test --test page --quiet -- --ignored pictures
 
 lint:
 	cargo fmt --check

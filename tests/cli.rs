@@ -86,14 +86,6 @@ fn bad_usage_is_2() {
 }
 
 #[test]
-fn reserved_names_say_so() {
-    for line in ["site east", "site evacuate east"] {
-        let arguments: Vec<_> = line.split(' ').collect();
-        expect(&pointsman("unix:/nonexistent", &arguments), 2, "the name is reserved");
-    }
-}
-
-#[test]
 fn check_names_every_error_at_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("bad.toml");

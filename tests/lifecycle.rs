@@ -95,7 +95,7 @@ fn a_bad_configuration_is_code_2_with_its_place() {
     let mut pointsman = Pointsman::prepare("[services.cart]\nkind = \"redis\"\nlistn = [\"127.0.0.1:1\"]\n");
     pointsman.launch_only();
     assert_eq!(pointsman.wait().code(), Some(2));
-    let place = format!("{}:9:1: error:", pointsman.config_file().display());
+    let place = format!("{}:10:1: error:", pointsman.config_file().display());
     assert!(pointsman.log().contains(&place), "no {place} in\n{}", pointsman.log());
 }
 
@@ -108,12 +108,12 @@ fn an_unknown_command_in_deny_is_code_2_with_its_place() {
     rig.pointsman.launch_only();
     assert_eq!(rig.pointsman.wait().code(), Some(2), "{}", rig.pointsman.log());
     let log = rig.pointsman.log();
-    let place = format!("{}:10:21: error:", rig.pointsman.config_file().display());
+    let place = format!("{}:11:21: error:", rig.pointsman.config_file().display());
     assert!(log.contains(&place) && log.contains("SHUTDOWM"), "no {place} in\n{log}");
     let file = rig.pointsman.config_file().display().to_string();
     let checked: serde_json::Value =
         serde_json::from_str(&rig.pointsman.cli_expect(&["check", &file, "--json"], 2)).expect("JSON");
-    assert_eq!((&checked["problems"][0]["line"], &checked["problems"][0]["column"]), (&10.into(), &21.into()));
+    assert_eq!((&checked["problems"][0]["line"], &checked["problems"][0]["column"]), (&11.into(), &21.into()));
 }
 
 /// Nodes that are down at the start: an honest error in Redis's own form, the reason in the status, and service as soon as

@@ -262,6 +262,37 @@ fn a_webhook_comes_and_goes_by_a_reload() {
     wait_for("it is gone", PATIENCE, || rig.pointsman.metric(&["pointsman_webhook_behind_records{"]).is_none());
 }
 
+#[test]
+fn a_switch_that_waits_for_a_second_person_is_told_and_one_that_did_not_wait_too() {
+    require_server!("redis7");
+    let receiver = Receiver::start(free_port());
+    // Who runs the test is ann.
+    let people = format!(
+        "[[admin.people]]\nname = \"ann\"\nrole = \"approver\"\nuid = {}\n\
+         [[admin.people]]\nname = \"ben\"\nrole = \"approver\"\nuid = 64999\n",
+        rustix::process::geteuid().as_raw()
+    );
+    let hooks = hook("pager", &format!("http://127.0.0.1:{}/", receiver.port()), "");
+    let (rig, _main, _spare) = start(&format!("{people}{hooks}"), "require_approval = true");
+    rig.pointsman.cli_expect(&["switchover", "cart", "--reason", "the sale"], 6);
+    receiver.wait_for("PointsmanApprovalWaiting", "firing", || rig.pointsman.log());
+    let message = receiver.taken().remove(0);
+    let alert = &message["alerts"][0];
+    let summary = alert["annotations"]["summary"].as_str().expect("a summary");
+    assert!(summary.contains("ann") && summary.contains("second person"), "{summary}");
+    let id = rig.service()["operation"]["id"].as_str().expect("an id").to_owned();
+    assert!(
+        alert["annotations"]["description"]
+            .as_str()
+            .is_some_and(|words| words.contains(&id) && words.contains("the sale"))
+    );
+    rig.pointsman.cli_expect(&["withdraw", &id, "--reason", "not today"], 0);
+    receiver.wait_for("PointsmanApprovalWaiting", "resolved", || rig.pointsman.log());
+    let urgent = ["switchover", "cart", "--override", "approval", "--reason", "it burns"];
+    rig.pointsman.cli_expect(&urgent, 0);
+    receiver.wait_for("PointsmanOverrideUsed", "firing", || rig.pointsman.log());
+}
+
 /// One body that is never taken must not keep the rest waiting for ever; that it is given up after a while is a unit test.
 #[test]
 fn a_body_that_is_refused_is_made_smaller() {

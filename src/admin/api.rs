@@ -3,8 +3,9 @@
 use super::{
     events::{self, Watchers},
     gate::{self, Peer, WRONG_AT_ONCE},
+    groups,
     identity::{self, Proof},
-    journal, openapi, operations, orders, people,
+    journal, openapi, operations, orders, page, people,
     problem::Problem,
     visitors::Visitors,
 };
@@ -91,6 +92,10 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/services/{svc}", get(service))
         .route("/v1/services/{svc}/{action}", post(orders::order))
         .route("/v1/services/{svc}/nodes/{node}/rebuild", get(rebuild))
+        .route("/v1/groups", get(groups::groups))
+        .route("/v1/groups/{group}/{action}", post(groups::order))
+        .route("/v1/sites", get(groups::sites))
+        .route("/v1/sites/{site}/evacuate", post(groups::evacuate))
         .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{id}", get(operations::one))
         .route("/v1/operations/{id}/{action}", post(operations::consented))
@@ -103,6 +108,7 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/people", get(people::people))
         .route("/openapi.json", get(openapi::document))
         .route("/schema.json", get(openapi::schema))
+        .merge(page::router())
         .fallback(async || Problem::not_found("no such path; /openapi.json lists them"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -114,6 +120,7 @@ fn router(api: Arc<Api>) -> Router {
         })
         .layer(middleware::from_fn(bounded))
         .layer(middleware::from_fn_with_state(api.clone(), gate::gate))
+        .layer(middleware::map_response(page::guarded))
         .with_state(api)
 }
 

@@ -8,6 +8,7 @@ use super::{
     api::Api,
     hosts::{self, Wrong},
     identity::{self, Proof},
+    page,
     problem::Problem,
 };
 use crate::{
@@ -25,8 +26,8 @@ use axum::{
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// What anybody may read over TCP: the page itself and what describes the API. The data behind them takes a token.
-const OPEN: [&str; 6] = ["/", "/page.css", "/page.js", "/openapi.json", "/schema.json", "/favicon.ico"];
+/// What anybody may read over TCP beside the page's files: what describes the API. The data behind them takes a token.
+const OPEN: [&str; 3] = ["/openapi.json", "/schema.json", "/favicon.ico"];
 /// How long the answer to a wrong token is kept back.
 const WRONG: Duration = Duration::from_millis(500);
 /// How many such answers may be kept back at once; more are sent away at once.
@@ -135,6 +136,10 @@ fn guard(headers: &mut HeaderMap) {
     set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
 }
 
+fn is_open(path: &str) -> bool {
+    OPEN.contains(&path) || page::is_file(path)
+}
+
 async fn admit(api: &Api, peer: Peer, request: Request) -> Result<Request, Denied> {
     let config = api.handle.configuration();
     let admin = &config.admin;
@@ -146,7 +151,7 @@ async fn admit(api: &Api, peer: Peer, request: Request) -> Result<Request, Denie
     hosts::check(&head, own, &admin.allowed_hosts).map_err(foreign)?;
     let changes = !matches!(head.method, Method::GET | Method::HEAD);
     let Some(proof) = proof(peer, &head.headers)? else {
-        if !changes && OPEN.contains(&head.uri.path()) {
+        if !changes && is_open(head.uri.path()) {
             return Ok(Request::from_parts(head, body));
         }
         let detail = "send the header `Authorization: Bearer TOKEN`; `pointsman token NAME` makes a token";

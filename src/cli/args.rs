@@ -26,7 +26,7 @@ pub(super) enum Sub {
     Check(Check),
     /// Show services, clusters, roles, health and readiness.
     Status(Status),
-    /// Move a service as planned; refuses rather than lose.
+    /// Move a service, or a group, as planned; refuses rather than lose.
     Switchover(Switchover),
     /// Move a service by hand when its primary is gone.
     Failover(Failover),
@@ -67,15 +67,9 @@ pub(super) enum Sub {
     Withdraw(Consent),
     /// Make a token for a person, and the lines of the configuration that let it in.
     Token(super::token::TokenFor),
-    #[command(hide = true)]
-    Site(Later),
-}
-
-/// Arguments of a command whose name is reserved; whatever they are, the answer is the same.
-#[derive(Debug, Args)]
-pub(super) struct Later {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) rest: Vec<String>,
+    /// Act on everything in one site.
+    #[command(subcommand)]
+    Site(Site),
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +155,9 @@ pub(super) struct Switch {
 pub(super) struct Switchover {
     #[command(flatten)]
     pub(super) switch: Switch,
+    /// Of a group: the site to go to, instead of a cluster.
+    #[arg(long, value_name = "SITE", conflicts_with = "to")]
+    pub(super) to_site: Option<String>,
     /// How long to wait for sessions that can't move and for the candidate, e.g. 30s.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(super) timeout: Option<Written>,
@@ -179,6 +176,32 @@ pub(super) struct Switchover {
 pub(super) struct Consent {
     /// The operation's id, as cart-17; `pointsman status` shows what waits.
     pub(super) id: String,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Site {
+    /// Move every service that is routed there to its best cluster elsewhere, groups together.
+    Evacuate(Evacuate),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Evacuate {
+    /// The site.
+    pub(super) site: String,
+    /// Only say whether it would be let through.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// How long each service may wait for sessions that can't move and for its candidate, e.g. 30s.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(super) timeout: Option<Written>,
+    /// Cut sessions that can't move instead of refusing.
+    #[arg(long)]
+    pub(super) cut_sessions: bool,
+    /// Pass this guard of every service by name; needs a reason, is recorded.
+    #[arg(long = "override", value_name = "GUARD", requires = "reason")]
+    pub(super) overrides: Vec<String>,
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -366,6 +389,7 @@ mod tests {
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
             "pointsman approve cart-17 --reason seen",
+            "pointsman site evacuate east --dry-run",
             "pointsman switchover cart --rehearsal",
             "pointsman token ann --role approver --json",
             "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",

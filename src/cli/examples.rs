@@ -21,6 +21,10 @@ const EXAMPLES: &[Example] = &[
     ("pointsman status cart --until-ready 1m", "wait until it could be switched; exit code 3 if it can't be by then"),
     ("pointsman switchover cart --dry-run", "would it be let through, and if not, why"),
     ("pointsman switchover cart --to spare --reason \"kernel update of main\"", "move it"),
+    ("pointsman switchover checkout --to-site west", "a group of services, one after the other"),
+    ("pointsman switchover cart --rehearsal", "for practice: it is shown who has"),
+    ("pointsman site evacuate east --dry-run", "could everything leave"),
+    ("pointsman site evacuate east --reason \"power cut at 04:00\"", "everything that is routed there goes elsewhere"),
     ("pointsman failover cart --dry-run", "would it be let through"),
     ("pointsman failover cart --accept-loss --reason \"main burns\"", "the primary is gone: move it"),
     ("pointsman pause cart --for 30m --reason \"network work\"", "no automatic failover for half an hour"),
@@ -66,13 +70,15 @@ pub(super) fn grammar() -> Command {
     plain(Arguments::command())
 }
 
-fn plain(command: Command) -> Command {
-    let about = command.get_about().map(|about| about.to_string().replace('`', ""));
-    let argument = |argument: clap::Arg| {
-        let help = argument.get_help().map(|help| help.to_string().replace('`', ""));
-        argument.help(help)
+fn plain(mut command: Command) -> Command {
+    if let Some(about) = command.get_about().map(|about| about.to_string().replace('`', "")) {
+        command = command.about(about);
+    }
+    let argument = |argument: clap::Arg| match argument.get_help().map(|help| help.to_string().replace('`', "")) {
+        Some(help) => argument.help(help),
+        None => argument,
     };
-    command.about(about).mut_args(argument).mut_subcommands(plain)
+    command.mut_args(argument).mut_subcommands(plain)
 }
 
 fn with_examples(mut command: Command, path: &str) -> Command {

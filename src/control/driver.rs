@@ -332,7 +332,8 @@ impl Driver {
         if changed {
             said::changes(&before, &view);
             self.shown_at = now.mono;
-            self.feed.publish(Shown::Service(view));
+            // With the workers' counts, as whoever asks for the service gets it.
+            self.feed.publish(Shown::Service(Arc::new(self.desk.view())));
         }
     }
 }

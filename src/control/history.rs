@@ -115,11 +115,8 @@ impl Handle {
         let (mut records, mut looked) = (Vec::new(), 0);
         loop {
             let coordinator = &self.shared.coordinator;
-            let page = match filter.newest {
-                true => coordinator.newest(before, PAGE).await,
-                false => coordinator.records(after, PAGE).await,
-            };
-            let page = page.map_err(|error| error.detail)?;
+            let asked = if filter.newest { coordinator.newest(before, PAGE) } else { coordinator.records(after, PAGE) };
+            let page = asked.await.map_err(|error| error.detail)?;
             let whole = page.len() == PAGE;
             looked += page.len();
             for record in page {
@@ -214,7 +211,11 @@ fn fits(filter: &JournalFilter, services: Option<&[ServiceName]>, text: Option<&
         Change::Began { operation, .. } | Change::Ended { operation } => operation.group.as_ref() == Some(id),
         _ => false,
     };
-    services.is_none_or(of_service)
+    let of_group = |name: &ServiceName| match &record.detail {
+        Change::Group { operation, .. } => operation.group == name.as_str(),
+        _ => false,
+    };
+    (services.is_none_or(of_service) || filter.svc.as_ref().is_some_and(of_group))
         && filter.kind.is_none_or(|kind| record.kind == kind)
         && filter.actor.as_ref().is_none_or(|actor| record.actor == *actor)
         && filter.since.is_none_or(|since| record.time >= since)

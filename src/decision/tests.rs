@@ -4,6 +4,7 @@ mod admission;
 mod approval;
 mod crash;
 mod fitness;
+mod inquiry;
 mod reading;
 mod seeds;
 mod sets;

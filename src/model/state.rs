@@ -1,6 +1,7 @@
 //! The durable state: the fold of the journal.
 
 use super::{
+    group::Groups,
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
     operation::{Operation, Outcome, Step, Terms},
@@ -153,6 +154,8 @@ pub struct ServiceState {
 pub struct State {
     /// Each service that was ever written about.
     pub services: BTreeMap<ServiceName, ServiceState>,
+    /// Operations of groups and sites.
+    pub groups: Groups,
     /// What was removed of the journal last.
     pub removed: Option<Removed>,
     /// The configuration in force last, one entry a setting; secrets are only named.
@@ -162,6 +165,9 @@ pub struct State {
 impl State {
     /// Folds one more record in.
     pub fn apply(&mut self, record: &Record) {
+        if let Change::Group { operation, key } = &record.detail {
+            self.groups.apply(operation, key.as_ref(), record.time);
+        }
         if let Some(svc) = &record.svc {
             self.services.entry(svc.clone()).or_default().apply(record);
         }
@@ -248,7 +254,8 @@ impl ServiceState {
             | Change::Departed { .. }
             | Change::Strayed { .. }
             | Change::Gathered { .. } => self.node_changed(&record.detail, record.time),
-            Change::Refused { .. }
+            Change::Group { .. }
+            | Change::Refused { .. }
             | Change::Suspected { .. }
             | Change::Removed { .. }
             | Change::Approved { .. }

@@ -125,7 +125,8 @@ fn alert(event: &Event, sender: &Sender<'_>) -> Alert {
 
 /// What all have alike.
 fn common(all: &[&Texts]) -> Texts {
-    let mut common = all.first().map(|first| Texts::clone(first)).unwrap_or_default();
+    let Some(&first) = all.first() else { return Texts::new() };
+    let mut common = first.clone();
     common.retain(|name, text| all.iter().all(|other| other.get(name) == Some(text)));
     common
 }

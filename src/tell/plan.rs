@@ -190,15 +190,13 @@ fn of_record(record: &Record) -> Vec<(Notice, Words)> {
         Change::Refused { intent, guards } => {
             news.push((Notice::Refused, (format!("{svc}: not done: {intent}"), words::listed(guards))));
         }
+        Change::Overridden { id, guard } => {
+            let why = if record.reason.is_empty() { "no reason given" } else { &record.reason };
+            let summary = format!("{svc}: {} passed the guard {}: {why}", record.actor, guard.name.as_str());
+            let found = words::listed(std::slice::from_ref(guard));
+            news.push((Notice::Override, (summary, format!("Operation {id}. The guard had found: {found}"))));
+        }
         _ => {}
-    }
-    if record.kind == RecordKind::Override {
-        let text = match &record.detail {
-            Change::Noted { text } => words::cut(text.clone()),
-            _ => String::new(),
-        };
-        let why = if record.reason.is_empty() { "no reason given" } else { &record.reason };
-        news.push((Notice::Override, (format!("{svc}: {} passed a guard: {why}", record.actor), text)));
     }
     if record.kind == RecordKind::Start
         && let Change::Noted { text } = &record.detail

@@ -148,8 +148,9 @@ fn a_failed_switch_is_over_with_the_next_one_that_is_done_or_after_an_hour() {
 fn overrides_refusals_and_starts_are_told() {
     let noted = |text: &str| Change::Noted { text: text.to_owned() };
     let refused = Change::Refused { intent: "failover".into(), guards: vec![Refusal::new(Guard::Lag, "9 s")] };
+    let overridden = Change::Overridden { id: "cart-18".into(), guard: Refusal::new(Guard::Lag, "9 s") };
     let page = vec![
-        record(1, 0, RecordKind::Override, noted("guard lag overridden: 9 s")),
+        record(1, 0, RecordKind::Override, overridden),
         record(2, 0, RecordKind::Refusal, refused),
         record(3, 0, RecordKind::Start, noted("pointsman 1 started")),
         record(4, 0, RecordKind::Decision, noted("nothing to tell")),
@@ -158,8 +159,8 @@ fn overrides_refusals_and_starts_are_told() {
     let plan = plan(&Book::default(), page, &Seen::default(), now(&views, 0));
     assert_eq!(told(&plan), ["override", "refused", "start"]);
     let overridden = &plan.events[1];
-    assert_eq!(overridden.summary, "cart: ann passed a guard: sale");
-    assert_eq!(overridden.description, "guard lag overridden: 9 s");
+    assert_eq!(overridden.summary, "cart: ann passed the guard lag: sale");
+    assert_eq!(overridden.description, "Operation cart-18. The guard had found: lag: 9 s");
 }
 
 #[test]

@@ -217,7 +217,10 @@ pub fn is_root() -> bool {
 #[track_caller]
 pub fn until(stream: &mut impl Read, found: &str) -> String {
     let (mut text, mut bytes) = (String::new(), [0; 8192]);
+    // The stream's signs of life would keep a limit of one read from ever passing.
+    let end = std::time::Instant::now() + PATIENCE;
     while !text.contains(found) {
+        assert!(std::time::Instant::now() < end, "no {found:?}: {text}");
         match stream.read(&mut bytes) {
             Ok(0) => panic!("closed before {found:?}: {text}"),
             Ok(read) => text += &String::from_utf8_lossy(&bytes[..read]),

@@ -11,10 +11,8 @@ const SIZES: RangeInclusive<u64> = (8 << 20)..=(64 << 30);
 
 /// The table, or what holds without it.
 pub(super) fn journal(mut table: Table<'_>, r: &mut Reader<'_>) -> Journal {
-    let mut journal = Journal::default();
-    journal.keep = table.get("keep").and_then(|field| field.duration(&mut r.sink, &AGES));
+    let keep = table.get("keep").and_then(|field| field.duration(&mut r.sink, &AGES));
     let size = table.get("keep_size").and_then(|field| field.size(&mut r.sink, &SIZES));
-    journal.keep_size = size.unwrap_or(journal.keep_size);
     table.finish(&mut r.sink);
-    journal
+    Journal { keep, keep_size: size.unwrap_or(Journal::default().keep_size) }
 }

@@ -66,7 +66,7 @@ fn webhooks(field: &Field<'_>, r: &mut Reader<'_>) -> Vec<Webhook> {
     let members = field.list(&mut r.sink, "a list of tables").unwrap_or_default();
     if members.len() > MOST_WEBHOOKS {
         let message = format!("`{}` has {} members, {MOST_WEBHOOKS} are allowed", field.name, members.len());
-        r.sink.error(field.span.clone(), Code::OutOfRange, message, "let one of them tell the others");
+        r.sink.error(field.span.clone(), Code::OutOfRange, message, "let one endpoint pass on what others must know");
         return Vec::new();
     }
     let (mut all, mut names) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));

@@ -183,7 +183,7 @@ fn retention_removes_whole_old_segments_and_records_their_last_head() {
     // The two newest are kept, whatever they are; the record may have opened another one.
     let left = segments(folder.path()).len();
     assert!((2..=3).contains(&left), "{left} of {before}");
-    assert_eq!(removed.segments as usize, before - 2);
+    assert_eq!(usize::try_from(removed.segments).unwrap(), before - 2);
     let first = local.condition().first;
     assert_eq!((removed.seq + 1, record.seq), (first, 13));
     assert!(heads.iter().any(|head| head.seq == removed.seq), "{removed:?}");

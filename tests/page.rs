@@ -1,0 +1,48 @@
+//! The page in a real Chromium: `page/check.py` drives it, one scenario a test. `make screens` writes the pictures of docs/screens.
+
+mod common;
+#[path = "page/rig.rs"]
+mod rig;
+
+use rig::Rig;
+
+/// 0 lines in the console, nothing asked for anywhere else, nothing serious found by axe, markup stays text, live within a second, lost
+/// touch said and mended.
+#[test]
+fn it_is_clean_and_live_and_says_when_it_lost_touch() {
+    require_server!("redis7");
+    require_server!("browser");
+    Rig::start("").check("look");
+}
+
+/// From the first Tab to a completed switch without a mouse; a refusal says why; a broken connection neither doubles nor hides an order.
+#[test]
+fn orders_by_keyboard_only_act_once_and_tell_the_truth() {
+    require_server!("redis7");
+    require_server!("browser");
+    Rig::start("").check("orders");
+}
+
+/// A primary that is killed is seen, with what it cost.
+#[test]
+fn a_failover_is_seen_with_its_cause_and_cost() {
+    require_server!("redis7");
+    require_server!("browser");
+    Rig::start("").check("failover");
+}
+
+/// Over TCP: the page is open, its data isn't; a role says what is offered; a second person agrees.
+#[test]
+fn a_token_opens_it_and_a_second_person_agrees() {
+    require_server!("redis7");
+    require_server!("browser");
+    Rig::start("require_approval = true\n").check("people");
+}
+
+#[test]
+#[ignore = "make screens"]
+fn pictures() {
+    require_server!("redis7");
+    require_server!("browser");
+    Rig::start("").check("pictures");
+}

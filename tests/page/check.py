@@ -1,0 +1,344 @@
+"""Scenarios of the page in a real Chromium. `check.py SCENARIO JSON`; tests/page/rig.rs says what the JSON holds."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from browser import Browser, Forwarder, wait_for
+from selenium.webdriver.common.keys import Keys
+
+SECOND = 1.0
+
+
+class Rig:
+    def __init__(self, about):
+        self.__dict__.update(about)
+
+    def api(self, path, body=None):
+        """A request on the admin socket, as root: the status and the JSON."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(self.socket)
+        text = None if body is None else json.dumps(body)
+        connection.request("GET" if body is None else "POST", path, text, {"Content-Type": "application/json"} if text else {})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def service(self):
+        return self.api("/v1/services/cart")[1]
+
+    def operations(self):
+        return self.api("/v1/operations?svc=cart&limit=100")[1]["operations"]
+
+    def ready(self):
+        wait_for("ready for a switch", lambda: self.service()["switchover_ready"]["ready"])
+
+    def browser(self, port, **look):
+        return Browser(self.tools, port, **look)
+
+
+def live(page):
+    wait_for("the page is live", lambda: page.js("return document.body.dataset.touch") == "live" and page.all("article.card"))
+
+
+def state(page):
+    return page.js("return document.querySelector('article.card')?.dataset.state")
+
+
+def clean(page, expected=()):
+    """Nothing in the console but what is expected, nothing asked for elsewhere."""
+    assert page.outside() == [], page.outside()
+    rest = [entry for entry in page.console if not any(word in entry["message"] for word in expected)]
+    assert rest == [], rest
+
+
+def accessible(page, what):
+    found = page.findings()
+    assert found == [], f"{what}: {found}"
+
+
+def look(rig):
+    wire = Forwarder(rig.forward, rig.socket)
+    with rig.browser(rig.forward) as page:
+        page.open()
+        live(page)
+        assert page.text(".verdict .word") == "Up on main", page.text("#verdicts")
+        assert "to spare would work" in page.text("#verdicts")
+        assert "uid:0 · operator" in page.text("#who")
+        for selector in ('[data-svc=cart][data-state=steady]', '[data-svc=cart][data-member=main][data-role=primary][data-state=up]',
+                         '[data-member=spare][data-role=standby]', '[data-ready=switchover][data-state=yes]', 'svg[role=img][aria-label*="goes to main"]'):
+            assert page.all(selector), selector
+        # Markup in what people configured is text, and the page stays what it is.
+        assert "<img src=x onerror='window.hit=1'>" in page.text(".on-call"), page.text(".on-call")
+        assert page.js("return window.hit === undefined && document.querySelectorAll('main img').length === 0")
+        clean(page)
+        for dark in (False, True):
+            for width in (1280, 360):
+                page.look(dark, width, 900)
+                wait_for("drawn to that width", lambda: page.js("return document.documentElement.scrollWidth <= arguments[0] && document.querySelector('svg.drawing').clientWidth < arguments[0]", width))
+                accessible(page, f"dark={dark} width={width}")
+        # Twice as large on a usual window is half as wide.
+        page.look(width=640, height=450, scale=2)
+        wait_for("no sideways scrolling at 200 %", lambda: page.js("return document.documentElement.scrollWidth <= 640"))
+        page.look()
+        soon(rig, page)
+        lost_and_mended(rig, page, wire)
+        clean(page, expected=("net::ERR", "Failed to load"))
+
+
+def soon(rig, page):
+    """A change is on the screen within a second of the answer to whoever made it."""
+    took = []
+    for order, body, shown in (("pause", {"for": "10m"}, "paused"), ("resume", {}, "steady"), ("pause", {"for": "10m"}, "paused"), ("resume", {}, "steady")):
+        assert rig.api(f"/v1/services/cart/{order}", body)[0] == 200
+        begun = time.monotonic()
+        wait_for(f"{shown} on the screen", lambda: state(page) == shown)
+        took.append(time.monotonic() - begun)
+    print("on the screen after", [f"{one * 1000:.0f} ms" for one in took])
+    assert statistics.median(took) < SECOND, took
+
+
+def lost_and_mended(rig, page, wire):
+    os.kill(rig.pointsman, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        wait_for("it says that it lost touch", lambda: page.js("return document.body.dataset.touch") == "lost", 15)
+        print(f"lost touch said after {time.monotonic() - begun:.1f} s")
+        words = page.text("#banner")
+        assert "Lost touch with Pointsman at " in words and "may be wrong now" in words, words
+        assert "As it was" in page.js("return getComputedStyle(document.querySelector('.card-head'), '::before').content")
+        assert page.driver.title.startswith("? No touch"), page.driver.title
+        accessible(page, "lost touch")
+    finally:
+        os.kill(rig.pointsman, signal.SIGCONT)
+    live(page)
+    wait_for("the banner is gone", lambda: page.js("return document.getElementById('banner').hidden"))
+    wire.break_off()
+    wait_for("a broken connection is said", lambda: page.js("return document.body.dataset.touch") == "lost", 15)
+    # What happens meanwhile is there afterwards.
+    assert rig.api("/v1/services/cart/pause", {"for": "10m"})[0] == 200
+    wire.mend()
+    live(page)
+    wait_for("what happened meanwhile", lambda: state(page) == "paused")
+    assert rig.api("/v1/services/cart/resume", {})[0] == 200
+
+
+def order(page, act, reason, **more):
+    """Opens an order's window by keyboard, fills it and sends it."""
+    cluster = more.get("cluster")
+    page.js("document.getElementById('main').focus()")
+    page.tab_to(act, lambda at: at["act"] == act and (cluster is None or cluster in at["text"]))
+    page.keys(Keys.ENTER)
+    wait_for("the window", lambda: page.all("dialog#order[open] form[data-phase=form]"))
+    if act in ("switchover", "failover"):
+        wait_for("the dry run is shown", lambda: page.all(f".dry[data-state={more.get('dry', 'yes')}]"))
+    if "choose" in more:
+        page.tab_to("the choice", lambda at: at["tag"] == "select")
+        page.keys(more["choose"])
+    fill(page, reason)
+    more.get("meanwhile", lambda: None)()
+    page.keys(Keys.ENTER)
+
+
+def fill(page, reason):
+    page.tab_to("the reason", lambda at: at["name"] == "reason")
+    assert page.js("return getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus is seen"
+    page.keys(reason)
+    page.tab_to("the name", lambda at: at["name"] == "name")
+    page.keys("cart")
+
+
+def ended(page, outcome):
+    wait_for(f"the end: {outcome}", lambda: page.all(f"#order form[data-phase=end] .ending[data-state={outcome}]"))
+    words = page.text("#order")
+    page.keys(Keys.ESCAPE)
+    wait_for("the window is closed", lambda: not page.all("dialog[open]"))
+    return words
+
+
+def orders(rig):
+    wire = Forwarder(rig.forward, rig.socket)
+    with rig.browser(rig.forward) as page:
+        page.open()
+        live(page)
+        guarded(page)
+        order(page, "switchover", "drill <b onmouseover=hit()>one</b>")
+        words = ended(page, "done")
+        assert "cart is on spare" in words and "nothing lost" in words and "Promote" in words, words
+        assert page.focus()["act"] == "switchover", "the focus is where it was"
+        assert rig.service()["route"]["cluster"] == "spare"
+        wait_for("the verdict follows", lambda: page.text(".verdict .word") == "Up on spare")
+        wait_for("the reason is text", lambda: "drill <b onmouseover=hit()>one</b>" in page.text(".history"))
+        assert not page.all(".history b")
+        timeline(page)
+        rig.ready()
+        refused(rig, page)
+        order(page, "mode", "look out", choose="r")
+        ended(page, "done")
+        wait_for("it is said", lambda: page.text(".verdict .word") == "Read only on spare")
+        order(page, "mode", "all is well", choose="o")
+        ended(page, "done")
+        rig.ready()
+        once(rig, page, wire)
+        clean(page, expected=("net::ERR", "Failed to load", "422"))
+
+
+def guarded(page):
+    """Nothing is sent before the name is typed and a reason given; Esc gives it up."""
+    order(page, "switchover", "")
+    assert page.text("#order-missing") == "Give a reason.", page.text("#order-missing")
+    assert page.all("#order [data-send][aria-disabled=true]") and page.all("#order form[data-phase=form]")
+    accessible(page, "the window of an order")
+    page.keys(Keys.ESCAPE)
+    wait_for("given up", lambda: not page.all("dialog[open]"))
+
+
+def timeline(page):
+    page.tab_to("the timeline", lambda at: at["act"] == "about")
+    page.keys(Keys.ENTER)
+    wait_for("the timeline", lambda: page.all("dialog#about[open] .timeline li"))
+    accessible(page, "an operation")
+    page.keys(Keys.ESCAPE)
+    wait_for("the window is closed", lambda: not page.all("dialog[open]"))
+
+
+def refused(rig, page):
+    """With the only other cluster drained: the guard, what it says, and what to do about it; nothing can be sent."""
+    order(page, "drain", "repair", cluster="main")
+    ended(page, "done")
+    wait_for("not ready, and why", lambda: page.all("[data-ready=switchover][data-state=no] [data-guard=eligible]"))
+    assert "A planned switch" in page.text("#verdicts") or "No switch would work" in page.text("#verdicts"), page.text("#verdicts")
+    accessible(page, "not ready")
+    order(page, "switchover", "try", dry="no")
+    assert page.all("#order .dry [data-guard=eligible]") and page.text("#order-missing") == "The guards say no."
+    accessible(page, "a refused dry run")
+    page.keys(Keys.ESCAPE)
+    wait_for("given up", lambda: not page.all("dialog[open]"))
+    order(page, "restore", "repaired", cluster="main")
+    ended(page, "done")
+    rig.ready()
+
+
+def once(rig, page, wire):
+    """The answer to an order is lost on its way: the page says so, asks again under the same key, and tells the one end."""
+    before = len(rig.operations())
+    order(page, "switchover", "the wire breaks", meanwhile=lambda: setattr(wire, "deaf", True))
+    wait_for("it was done", lambda: rig.service()["route"]["cluster"] == "main")
+    wait_for("the break is said", lambda: "The connection broke" in page.text("#order"))
+    wire.deaf = False
+    words = ended(page, "done")
+    assert "cart is on main" in words, words
+    assert len(rig.operations()) == before + 1, rig.operations()
+
+
+def failover(rig):
+    Forwarder(rig.forward, rig.socket)
+    with rig.browser(rig.forward) as page:
+        page.open()
+        live(page)
+        os.kill(rig.primary, signal.SIGKILL)
+        wait_for("another verdict", lambda: page.text(".verdict .word") not in ("Up on main", ""))
+        wait_for("served from spare", lambda: "on spare" in page.text(".verdict .word"))
+        wait_for("the failover among the last operations", lambda: "Failover main → spare" in page.text(".history"))
+        words = page.text(".history")
+        assert "Pointsman itself" in words and "longest wait" in words and "lost" in words, words
+        wait_for("the dead one is shown dead", lambda: page.all("[data-member=main][data-state=down]"))
+        assert page.all("[data-ready=switchover][data-state=no] .advice")
+        accessible(page, "after a failover")
+        clean(page)
+
+
+def people(rig):
+    refused = ("401",)
+    with rig.browser(rig.listen) as page:
+        page.open()
+        enter(page, "wrong")
+        wait_for("a wrong token is refused", lambda: page.all("#login [role=alert]"))
+        accessible(page, "the window of the token")
+        assert not page.all("article.card"), "no data without a token"
+        enter(page, rig.tokens["vic"])
+        live(page)
+        assert "vic · viewer" in page.text("#who")
+        assert page.js("return sessionStorage.length === 1 && localStorage.length === 0 && document.cookie === ''")
+        assert not page.all("article [data-act=switchover]") and "viewer" in page.text("article"), "a viewer is offered nothing"
+        become(page, rig.tokens["ann"])
+        wait_for("ann", lambda: "ann · operator" in page.text("#who"))
+        order(page, "switchover", "the sale")
+        words = ended(page, "waiting")
+        assert "pointsman approve cart-1" in words, words
+        wait_for("it waits on the page", lambda: page.all("#waiting [data-operation=cart-1]"))
+        assert not page.all("#waiting [data-act=approve]"), "not offered to who asked"
+        accessible(page, "something waits")
+        become(page, rig.tokens["bob"])
+        wait_for("bob may agree", lambda: page.all("#waiting [data-act=approve]"))
+        order(page, "approve", "seen")
+        words = ended(page, "done")
+        assert "cart is on spare" in words, words
+        wait_for("both are named", lambda: "agreed by bob" in page.text(".history"))
+        rig.ready()
+        order(page, "switchover", "and back")
+        ended(page, "waiting")
+        order(page, "withdraw", "not today")
+        wait_for("an end", lambda: page.all("#order form[data-phase=end]"))
+        page.keys(Keys.ESCAPE)
+        wait_for("nothing waits", lambda: not page.all("#waiting [data-operation]"))
+        assert rig.service()["route"]["cluster"] == "spare"
+        clean(page, expected=refused)
+
+
+def enter(page, token):
+    wait_for("it asks for a token", lambda: page.all("dialog#login[open]"))
+    page.js("document.querySelector('#login [name=token]').focus()")
+    page.keys(token, Keys.ENTER)
+
+
+def become(page, token):
+    """Somebody else at the same screen."""
+    page.js("document.getElementById('me').focus()")
+    page.keys(Keys.ENTER)
+    enter(page, token)
+    wait_for("taken", lambda: not page.all("dialog#login[open]"))
+
+
+def pictures(rig):
+    Forwarder(rig.forward, rig.socket)
+    folder = Path(rig.pictures)
+    folder.mkdir(parents=True, exist_ok=True)
+    talk = [socket.create_connection(("127.0.0.1", rig.port)) for _ in range(24)]
+    with rig.browser(rig.forward) as page:
+        page.open()
+        live(page)
+        order(page, "switchover", "rehearsal before the sale")
+        ended(page, "done")
+        rig.ready()
+        wait_for("well again", lambda: page.all(".verdict.is-good"))
+        for name, dark, width in (("light", False, 1280), ("dark", True, 1280), ("narrow", False, 360)):
+            page.look(dark, width, 900)
+            wait_for("drawn", lambda: page.js("return document.querySelector('svg.drawing').clientWidth < arguments[0]", width))
+            page.picture(folder / f"{name}.png")
+        page.look()
+        page.js("document.querySelector('[data-act=switchover]').click()")
+        wait_for("the dry run", lambda: page.all(".dry[data-state=yes]"))
+        page.picture(folder / "order.png", whole=False)
+        page.keys(Keys.ESCAPE)
+        os.kill(rig.standby, signal.SIGKILL)
+        wait_for("in the middle", lambda: page.text(".verdict .word") != "Up on spare")
+        page.picture(folder / "failover.png")
+        wait_for("served from main", lambda: "on main" in page.text(".verdict .word") and "Failover" in page.text(".history"))
+        page.picture(folder / "after-failover.png")
+        page.js("document.querySelector('[data-act=about]').click()")
+        wait_for("the timeline", lambda: page.all("dialog#about[open] .timeline li"))
+        page.picture(folder / "timeline.png", whole=False)
+    del talk
+    for file in folder.glob("*.png"):
+        assert file.stat().st_size < 200_000, f"{file}: {file.stat().st_size} bytes"
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](Rig(json.loads(sys.argv[2])))

@@ -1,0 +1,80 @@
+//! A Pointsman with people and tokens before two Redis servers, and the Python script that looks at its page.
+
+use super::common::{
+    PATIENCE, admin_rig::Token, holds_within, instance::Pointsman, ports::free_port, process::Process,
+    redis_server::RedisServer, servers_folder, wait_for,
+};
+use serde_json::json;
+use std::{path::Path, time::Duration};
+
+/// One name a role, each with a token.
+const PEOPLE: [(&str, &str); 3] = [("vic", "viewer"), ("ann", "operator"), ("bob", "approver")];
+/// Markup that must never become any.
+const ON_CALL: &str = "cache team <img src=x onerror='window.hit=1'>, +86 10 0000 0000";
+
+pub struct Rig {
+    pointsman: Pointsman,
+    servers: (RedisServer, RedisServer),
+    listen: u16,
+    tokens: Vec<(&'static str, Token)>,
+    port: u16,
+}
+
+impl Rig {
+    /// Its one service is `cart` with these further keys; ready for a switch.
+    #[track_caller]
+    pub fn start(keys: &str) -> Self {
+        let servers = RedisServer::pair("redis7");
+        let (port, listen) = (free_port(), free_port());
+        let tokens: Vec<_> = PEOPLE.iter().map(|(name, _)| (*name, Token::fresh())).collect();
+        let people = PEOPLE.iter().zip(&tokens).map(|((name, role), (_, token))| {
+            format!("[[admin.people]]\nname = \"{name}\"\nrole = \"{role}\"\ntoken_hash = \"{}\"\n", token.hash)
+        });
+        let cluster = |name: &str, site: &str, server: &RedisServer| {
+            let node = server.address();
+            format!("[[services.cart.clusters]]\nname = \"{name}\"\nsite = \"{site}\"\nnodes = [\"{node}\"]\n")
+        };
+        let service = format!(
+            "[services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\non_call = \"{ON_CALL}\"\n{keys}{}{}",
+            cluster("main", "east", &servers.0),
+            cluster("spare", "west", &servers.1)
+        );
+        let mut pointsman = Pointsman::prepare(&service);
+        let head = format!("listen = \"127.0.0.1:{listen}\"\n{}", people.collect::<String>());
+        pointsman.write_admin(&head, &service);
+        pointsman.launch();
+        let rig = Self { pointsman, servers, listen, tokens, port };
+        let ready = || rig.pointsman.api("/v1/services/cart", None).1["switchover_ready"]["ready"] == true;
+        wait_for("ready for a switch", PATIENCE, ready);
+        rig
+    }
+
+    /// Plays one scenario of `check.py` in a browser of its own; panics with what it said if it fails.
+    #[track_caller]
+    pub fn check(self, scenario: &str) {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let tools = servers_folder().join("browser");
+        let tokens: serde_json::Map<_, _> =
+            self.tokens.iter().map(|(name, token)| ((*name).to_owned(), json!(token.text))).collect();
+        let about = json!({
+            "tools": tools,
+            "socket": self.pointsman.folder().join("admin.sock"),
+            "listen": self.listen,
+            "forward": free_port(),
+            "port": self.port,
+            "pointsman": self.pointsman.id(),
+            "primary": self.servers.0.id(),
+            "standby": self.servers.1.id(),
+            "tokens": tokens,
+            "pictures": here.join("docs/screens"),
+        });
+        let script = here.join("tests/page/check.py").display().to_string();
+        let arguments = ["-B".to_owned(), script, scenario.to_owned(), about.to_string()];
+        let log = self.pointsman.folder().join(format!("{scenario}.log"));
+        let mut process = Process::start(&tools.join("venv/bin/python"), &arguments, &[], &log);
+        // The script has a limit for each of its waits; this one is for all of them.
+        holds_within(Duration::from_mins(5), || process.ended().is_some());
+        let status = process.wait();
+        assert!(status.success(), "{scenario}: {}\nPointsman's log:\n{}", process.log(), self.pointsman.log());
+    }
+}
