@@ -1,7 +1,8 @@
 //! The commands that the documentation tells are commands that there are: each `pointsman …` in a code block or between backquotes is
 //! parsed by the grammar itself. Test code alone.
 
-use super::args::Arguments;
+use super::{args::Arguments, exit::MEANINGS};
+use crate::model::{guard::Guard, view::Standing};
 use clap::{CommandFactory, Parser};
 use std::path::{Path, PathBuf};
 
@@ -143,6 +144,17 @@ fn every_command_of_the_documentation_parses() {
     }
     assert!(seen >= 60, "only {seen} commands found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What an operator may see at night stands on the page for the night.
+#[test]
+fn the_page_for_an_incident_tells_every_state_guard_and_exit_code() {
+    let page = include_str!("../../docs/incident.md");
+    let states = Standing::ALL.iter().map(|state| format!("`{}`", state.as_str()));
+    let guards = Guard::ALL.iter().map(|guard| format!("| `{}` |", guard.as_str()));
+    let codes = MEANINGS.iter().map(|(exit, _)| format!("| {} |", *exit as u8));
+    let lacking: Vec<String> = states.chain(guards).chain(codes).filter(|word| !page.contains(word.as_str())).collect();
+    assert_eq!(lacking, [""; 0]);
 }
 
 #[test]
