@@ -83,9 +83,8 @@ fn path(operation: &Operation) -> String {
     }
 }
 
-/// One line a guard, and one with what can be done about it.
-pub(super) /// Each refusal once, and what can be done about its guard behind the last of that guard's.
-fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool) {
+/// Each refusal once, in one line, and what can be done about its guard behind the last of that guard's.
+pub(super) fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool) {
     let mut said: Vec<&Refusal> = Vec::new();
     for refusal in guards {
         if !said.contains(&refusal) {
