@@ -94,7 +94,8 @@ fn commands(text: &str) -> Vec<(usize, String)> {
                 whole.pop();
                 whole += lines.next().map_or("", |(_, next)| next.trim());
             }
-            found.extend(command(&whole).map(|command| (number + 1, command)));
+            let whole = command(&whole).filter(|command| is_whole(command));
+            found.extend(whole.map(|command| (number + 1, command)));
         } else {
             paragraph += line.trim();
             paragraph.push(' ');
@@ -115,9 +116,13 @@ fn command(line: &str) -> Option<String> {
     called.starts_with("pointsman ").then(|| called.to_owned())
 }
 
-/// In running text a command is often named only in part, or several at once.
+/// A command is often named only in part, or several at once.
 fn is_whole(piece: &str) -> bool {
-    piece.starts_with("pointsman ") && !piece.contains(['…', '|', '[', '<']) && piece.split(' ').count() > 1
+    piece.starts_with("pointsman ")
+        && !piece.contains(['…', '['])
+        && !piece.contains(" | ")
+        && !piece.contains(" <")
+        && piece.split(' ').count() > 1
 }
 
 fn pages() -> Vec<PathBuf> {

@@ -26,6 +26,12 @@ pub(super) struct Picture {
 }
 
 impl Picture {
+    /// Of the services and of the groups.
+    pub(super) fn names(&self) -> Vec<String> {
+        let services = self.views.iter().map(|view| view.name.to_string());
+        services.chain(self.groups.iter().map(|group| group.name.clone())).collect()
+    }
+
     /// For people.
     pub(super) fn text(&self, width: usize, color: bool) -> String {
         format!("{}\n{}", table::render(&self.views, width, color), groups::lines(&self.groups))

@@ -355,8 +355,7 @@ impl Talk<'_> {
         self.rig.ready();
         self.get("/v1/groups", "/v1/groups", 200);
         self.get("/v1/sites", "/v1/sites", 200);
-        let key = "Idempotency-Key: one\r\n";
-        for (path, name, good) in [
+        let orders = [
             ("/v1/groups/{group}/switchover", "checkout", json!({ "dry_run": true })),
             ("/v1/groups/{group}/switchover", "checkout", json!({ "to": "spare", "reason": "test" })),
             ("/v1/groups/{group}/pause", "checkout", json!({ "for": "1m" })),
@@ -364,13 +363,20 @@ impl Talk<'_> {
             ("/v1/groups/{group}/mode", "checkout", json!({ "mode": "open" })),
             ("/v1/sites/{site}/evacuate", "west", json!({ "dry_run": true })),
             ("/v1/sites/{site}/evacuate", "west", json!({ "reason": "test" })),
-        ] {
-            let done = self.order(path, name, "", good.clone(), 200);
+        ];
+        for (number, (path, name, good)) in orders.into_iter().enumerate() {
+            let key = format!("Idempotency-Key: group-{number}\r\n");
+            let done = self.order(path, name, &key, good.clone(), 200);
             if let Some(id) = done["id"].as_str().filter(|id| !id.ends_with("dry-run")) {
                 self.get("/v1/operations/{id}", &format!("/v1/operations/{id}"), 200);
             }
             self.order(path, "nobody", "", good.clone(), 404);
-            self.order(path, name, key, good, 422);
+            // A dry run's key is not kept: it did nothing that could be done twice.
+            if good["dry_run"] != true {
+                let mut other = good;
+                other["reason"] = "another".into();
+                self.order(path, name, &key, other, 422);
+            }
             self.order(path, name, "", json!({ "reason": 5 }), 400);
             self.rig.ready();
         }
