@@ -5,14 +5,14 @@ use crate::{config::units::parse_duration, model::record::RecordKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Carries applications' connections to Redis to the cluster that holds the route, and moves the route.
+/// Carries applications' connections to Redis, MySQL or Elasticsearch to the cluster that holds the route, and moves the route.
 #[derive(Debug, Parser)]
 #[command(name = "pointsman", version, propagate_version = true, arg_required_else_help = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) access: super::access::Access,
     /// No colours (also: the variable `NO_COLOR`).
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = super::access::REACHING)]
     pub(super) no_color: bool,
     #[command(subcommand)]
     pub(super) command: Sub,
@@ -111,6 +111,9 @@ pub(super) struct Status {
     /// Draw it again as it changes, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
+    /// Wait at most so long for a Pointsman that answers and is ready for a switchover, e.g. 30s.
+    #[arg(long, value_name = "D", value_parser = duration, conflicts_with = "watch")]
+    pub(super) until_ready: Option<Written>,
 }
 
 /// What every order has.

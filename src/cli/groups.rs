@@ -58,7 +58,7 @@ struct Groups {
 }
 
 /// Every group; none where the Pointsman knows of none.
-pub(super) async fn all(client: &Client) -> Result<Vec<GroupView>, Exit> {
+async fn all(client: &Client) -> Result<Vec<GroupView>, Exit> {
     Ok(client.get_json::<Groups>("/v1/groups").await?.groups)
 }
 
