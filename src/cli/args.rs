@@ -55,12 +55,12 @@ pub(super) enum Sub {
     /// Start real servers and feel a planned switch.
     Demo(crate::demo::Options),
     /// Print a shell's completions.
-    Completions(Completions),
+    Completions(super::completions::Completions),
     /// Print a manual page, or write all of them to a folder.
-    Man(Man),
+    Man(super::man::Man),
     /// Names of services or clusters, for completions.
     #[command(hide = true)]
-    Names(Names),
+    Names(super::completions::Names),
     /// Agree, as a second person, to a switch that waits for one.
     Approve(super::consent::Consent),
     /// Give up a switch that waits for a second person.
@@ -272,28 +272,6 @@ pub(super) struct Healthcheck {
     /// How long the answer may take.
     #[arg(long, value_name = "D", default_value = "3s", value_parser = duration)]
     pub(super) timeout: Written,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Completions {
-    /// The shell.
-    pub(super) shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Man {
-    /// The page of this command; else the main page.
-    #[arg(conflicts_with = "out")]
-    pub(super) command: Option<String>,
-    /// Write every page into this folder.
-    #[arg(long, value_name = "DIR")]
-    pub(super) out: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Names {
-    /// The clusters of this service; else the services.
-    pub(super) svc: Option<String>,
 }
 
 /// A duration as it was written, known to be valid: the API takes it as text.

@@ -1,15 +1,23 @@
 //! `pointsman completions`: a shell's completions from the grammar; bash's also ask the Pointsman that runs for names.
 
-use super::{
-    args::{Completions, Names},
-    client::Client,
-    examples,
-    exit::Exit,
-    output::show,
-    status,
-};
+use super::{client::Client, examples, exit::Exit, output::show, status};
+use clap::Args;
 use clap_complete::Shell;
 use std::{collections::BTreeSet, process::ExitCode};
+
+/// Its arguments.
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+/// Of the hidden command that completions ask.
+#[derive(Debug, Args)]
+pub(super) struct Names {
+    /// The clusters of this service; else the services.
+    svc: Option<String>,
+}
 
 /// Follows the generated function: puts names in place of the placeholder of a service or a cluster.
 const LIVE: &str = r#"

@@ -67,7 +67,7 @@ impl<'s> Sink<'s> {
     }
 
     fn push(&mut self, severity: Severity, span: Option<Range<usize>>, code: Code, message: String, help: String) {
-        if self.problems.len() >= MAX_PROBLEMS {
+        if self.is_full() {
             self.dropped += 1;
             self.refused |= severity == Severity::Error;
             return;
@@ -76,6 +76,11 @@ impl<'s> Sink<'s> {
         let help = (!help.is_empty()).then_some(help);
         let file = self.source.name().to_owned();
         self.problems.push(Problem { severity, file, line, column, code, message, help, span });
+    }
+
+    /// Whether further problems are only counted.
+    fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
     }
 
     /// Every problem in the order of the file.
@@ -372,7 +377,9 @@ impl<'a> Table<'a> {
             return;
         }
         let place = if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
-        let help = closest(name, &self.asked)
+        // Looking for a like word takes its time, and nobody reads what is only counted.
+        let like = if sink.is_full() { None } else { closest(name, &self.asked) };
+        let help = like
             .map_or_else(|| format!("known here: {}", self.asked.join(", ")), |word| format!("did you mean `{word}`?"));
         sink.error(key.span(), Code::UnknownKey, format!("unknown key {}{place}", shown(name)), help);
     }
