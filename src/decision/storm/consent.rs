@@ -35,7 +35,7 @@ pub(super) fn approval(seed: u64) -> Approval {
 
 impl Storm {
     /// An order was answered: if it waits, somebody may say something to it.
-    pub(super) fn hears_of(&mut self, operation: &Operation) {
+    pub(super) fn hear_of(&mut self, operation: &Operation) {
         if operation.outcome == Outcome::Waiting {
             let after = self.people.dice.below(8 * SECOND) + MS;
             self.at(after, Item::Consent(operation.id.clone()));
