@@ -32,8 +32,6 @@ const OPEN: [&str; 3] = ["/openapi.json", "/schema.json", "/favicon.ico"];
 const WRONG: Duration = Duration::from_millis(500);
 /// How many such answers may be kept back at once; more are sent away at once.
 pub(super) const WRONG_AT_ONCE: usize = 64;
-/// So many at once are worth a line each; a flood is only counted.
-const WORTH_A_LINE: usize = 4;
 /// No token is longer.
 const LONGEST_TOKEN: usize = 256;
 
@@ -117,12 +115,23 @@ pub(super) async fn gate(
         Ok(request) => next.run(request).await,
         Err(denied) => {
             api.metrics.denied(denied.why);
-            tracing::debug!(%peer, why = denied.why.as_str(), detail = denied.problem.detail, "a request was denied");
+            said(&api, peer, &denied);
             denied.into_response()
         }
     };
     guard(response.headers_mut());
     response
+}
+
+/// Logs what somebody should look at. Whoever forgot their token, or is only in a hurry, isn't that.
+fn said(api: &Api, peer: Peer, denied: &Denied) {
+    let (why, detail) = (denied.why.as_str(), denied.problem.detail.as_str());
+    let grave = matches!(denied.why, Denial::Host | Denial::Origin | Denial::Peer | Denial::BadToken | Denial::Role);
+    if grave && api.visitors.worth_a_line(Instant::now()) {
+        tracing::warn!(%peer, why, detail, "a request to the admin API was denied");
+    } else {
+        tracing::debug!(%peer, why, detail, "a request to the admin API was denied");
+    }
 }
 
 /// What keeps an answer from being used for something else than it is.
@@ -144,7 +153,7 @@ async fn admit(api: &Api, peer: Peer, request: Request) -> Result<Request, Denie
     let config = api.handle.configuration();
     let admin = &config.admin;
     let own = match peer {
-        Peer::Tcp { own, .. } => Some(own.ip()),
+        Peer::Tcp { own, .. } => Some(own.ip().to_canonical()),
         Peer::Socket { .. } => None,
     };
     let (mut head, body) = request.into_parts();
@@ -157,7 +166,7 @@ async fn admit(api: &Api, peer: Peer, request: Request) -> Result<Request, Denie
         let detail = "send the header `Authorization: Bearer TOKEN`; `pointsman token NAME` makes a token";
         return Err(Denied::unknown(Denial::NoToken, detail));
     };
-    let caller = known(api, admin, peer, &proof).await?;
+    let caller = known(api, admin, &proof).await?;
     if !is_exempt(&caller, &proof, api.own) {
         let pace = api.visitors.pace(&caller.name, Instant::now());
         pace.map_err(|wait| Denied::too_often(Denial::Rate, wait))?;
@@ -205,12 +214,14 @@ fn proof(peer: Peer, headers: &HeaderMap) -> Result<Option<Proof>, Denied> {
     }
 }
 
-async fn known(api: &Api, admin: &Admin, peer: Peer, proof: &Proof) -> Result<Caller, Denied> {
+async fn known(api: &Api, admin: &Admin, proof: &Proof) -> Result<Caller, Denied> {
     if let Some(caller) = identity::who(admin, proof, api.own) {
         return Ok(caller);
     }
     match proof {
         Proof::Peer { uid, gid } => {
+            let pace = api.visitors.pace(&format!("uid:{uid}"), Instant::now());
+            pace.map_err(|wait| Denied::too_often(Denial::Peer, wait))?;
             let own = api.own;
             let detail = format!(
                 "uid {uid} may not: root and uid {own} are operators here, others what [[admin.people]] says, which has neither \
@@ -218,16 +229,13 @@ async fn known(api: &Api, admin: &Admin, peer: Peer, proof: &Proof) -> Result<Ca
             );
             Err(Denied::new(Denial::Peer, Problem::forbidden(detail)))
         }
-        Proof::Token(_) => Err(wrong_token(api, peer).await),
+        Proof::Token(_) => Err(wrong_token(api).await),
     }
 }
 
 /// Guessing is slow, and costs nobody else anything: the right token of another connection is let through meanwhile.
-async fn wrong_token(api: &Api, peer: Peer) -> Denied {
+async fn wrong_token(api: &Api) -> Denied {
     let Ok(_place) = api.wrong.try_acquire() else { return Denied::too_often(Denial::BadToken, WRONG) };
-    if api.wrong.available_permits() + WORTH_A_LINE >= WRONG_AT_ONCE {
-        tracing::warn!(%peer, "a token came that nobody has: the request was denied");
-    }
     tokio::time::sleep(WRONG).await;
     Denied::unknown(Denial::BadToken, "nobody has this token; it may have been replaced")
 }

@@ -60,7 +60,7 @@ fn absolute(uri: &Uri) -> Option<&str> {
 
 /// Loopback by name or address, the address that the connection came in on, or what the configuration allows.
 fn is_ours(host: &str, own: Option<IpAddr>, allowed: &[String]) -> bool {
-    let literal = host.parse::<IpAddr>().ok();
+    let literal = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
     let here = literal.is_some_and(|address| address.is_loopback() || Some(address) == own);
     here || host == "localhost" || allowed.iter().any(|one| one == host)
 }
@@ -121,9 +121,16 @@ mod tests {
 
     #[test]
     fn loopback_names_the_own_address_and_allowed_hosts_are_ours() {
-        for host in
-            ["localhost", "LOCALHOST:8080", "127.0.0.1:9320", "127.9.9.9", "[::1]:1", "10.1.2.3:9320", "ops.example"]
-        {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:9320",
+            "127.9.9.9",
+            "[::1]:1",
+            "[::ffff:127.0.0.1]",
+            "10.1.2.3:9320",
+            "ops.example",
+        ] {
             assert_eq!(ask("/", &[("host", host)]), Ok(()), "{host}");
         }
         for host in

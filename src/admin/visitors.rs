@@ -19,6 +19,11 @@ use tokio::time::Instant;
 const EACH: Duration = Duration::from_millis(20);
 /// How far ahead of that somebody may be: 200 requests at once.
 const BURST: Duration = Duration::from_secs(4);
+/// One line of the log for what was denied, each second; ten at once.
+const LINE_EACH: Duration = Duration::from_secs(1);
+const LINE_BURST: Duration = Duration::from_secs(10);
+/// The account of the log's lines; no person has an empty name.
+const LINES: &str = "";
 /// How many event streams one person may have: never all of them.
 pub(super) const STREAMS_OF_ONE: usize = 1000;
 /// The most names that are remembered; the people of the configuration are fewer.
@@ -62,9 +67,18 @@ impl Visitors {
 
     /// Takes one request into the account of a name. The error is how long to wait.
     pub(super) fn pace(&self, name: &str, now: Instant) -> Result<(), Duration> {
+        self.take(name, now, EACH, BURST)
+    }
+
+    /// Whether one more denial is logged: a flood of them is only counted.
+    pub(super) fn worth_a_line(&self, now: Instant) -> bool {
+        self.take(LINES, now, LINE_EACH, LINE_BURST).is_ok()
+    }
+
+    fn take(&self, name: &str, now: Instant, each: Duration, burst: Duration) -> Result<(), Duration> {
         self.with(name, now, |seen| {
-            let done = seen.done.max(now) + EACH;
-            match done.checked_duration_since(now + BURST) {
+            let done = seen.done.max(now) + each;
+            match done.checked_duration_since(now + burst) {
                 Some(late) if !late.is_zero() => Err(late),
                 _ => {
                     seen.done = done;
@@ -115,6 +129,13 @@ mod tests {
         assert!(visitors.pace("ann", later).is_err(), "a refused request costs nothing, and gives nothing");
         let rested = now + Duration::from_hours(1);
         assert_eq!((0..300).filter(|_| visitors.pace("ann", rested).is_ok()).count(), 200);
+    }
+
+    #[test]
+    fn a_flood_of_denials_is_a_few_lines() {
+        let (visitors, now) = (Visitors::default(), Instant::now());
+        assert_eq!((0..1000).filter(|_| visitors.worth_a_line(now)).count(), 10);
+        assert!(visitors.worth_a_line(now + LINE_EACH));
     }
 
     #[test]

@@ -5,14 +5,14 @@ use crate::{config::units::parse_duration, model::record::RecordKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Carries applications' connections to Redis to the cluster that holds the route, and moves the route.
+/// Carries applications' connections to Redis, MySQL or Elasticsearch to the cluster that holds the route, and moves the route.
 #[derive(Debug, Parser)]
 #[command(name = "pointsman", version, propagate_version = true, arg_required_else_help = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) access: super::access::Access,
     /// No colours (also: the variable `NO_COLOR`).
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = super::access::REACHING)]
     pub(super) no_color: bool,
     #[command(subcommand)]
     pub(super) command: Sub,
@@ -62,14 +62,14 @@ pub(super) enum Sub {
     #[command(hide = true)]
     Names(Names),
     /// Agree, as a second person, to a switch that waits for one.
-    Approve(Consent),
+    Approve(super::consent::Consent),
     /// Give up a switch that waits for a second person.
-    Withdraw(Consent),
+    Withdraw(super::consent::Consent),
     /// Make a token for a person, and the lines of the configuration that let it in.
     Token(super::token::TokenFor),
     /// Act on everything in one site.
     #[command(subcommand)]
-    Site(Site),
+    Site(super::groups::Site),
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +111,9 @@ pub(super) struct Status {
     /// Draw it again as it changes, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
+    /// Wait at most so long for a Pointsman that answers and is ready for a switchover, e.g. 30s.
+    #[arg(long, value_name = "D", value_parser = duration, conflicts_with = "watch")]
+    pub(super) until_ready: Option<Written>,
 }
 
 /// What every order has.
@@ -167,40 +170,6 @@ pub(super) struct Switchover {
     /// Accept what `--dry-run` lists as different in the target (Elasticsearch): indices, mappings, templates.
     #[arg(long)]
     pub(super) accept_difference: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Consent {
-    /// The operation's id, as cart-17; `pointsman status` shows what waits.
-    pub(super) id: String,
-    #[command(flatten)]
-    pub(super) common: Common,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Site {
-    /// Move every service that is routed there to its best cluster elsewhere, groups together.
-    Evacuate(Evacuate),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Evacuate {
-    /// The site.
-    pub(super) site: String,
-    /// Only say whether it would be let through.
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// How long each service may wait for sessions that can't move and for its candidate, e.g. 30s.
-    #[arg(long, value_name = "D", value_parser = duration)]
-    pub(super) timeout: Option<Written>,
-    /// Cut sessions that can't move instead of refusing.
-    #[arg(long)]
-    pub(super) cut_sessions: bool,
-    /// Pass this guard of every service by name; needs a reason, is recorded.
-    #[arg(long = "override", value_name = "GUARD", requires = "reason")]
-    pub(super) overrides: Vec<String>,
-    #[command(flatten)]
-    pub(super) common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -331,7 +300,8 @@ pub(super) struct Names {
 #[derive(Clone, Debug)]
 pub(super) struct Written(pub(super) String);
 
-fn duration(text: &str) -> Result<Written, String> {
+/// A duration that is more than nothing.
+pub(super) fn duration(text: &str) -> Result<Written, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
         Ok(_) => Ok(Written(text.to_owned())),

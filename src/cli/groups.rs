@@ -3,7 +3,7 @@
 //! Inputs: the API's groups, operations of several services. Outputs: words, and where an order goes. It decides nothing.
 
 use super::{
-    args::{Evacuate, Site},
+    args::{Common, Written, duration},
     client::{Client, segment},
     exit::{Exit, code, complain},
     order::{self, Place},
@@ -18,9 +18,38 @@ use crate::{
         operation::Outcome,
     },
 };
+use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::Value;
 use std::fmt::Write;
+
+/// `pointsman site …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Site {
+    /// Move every service that is routed there to its best cluster elsewhere, groups together.
+    Evacuate(Evacuate),
+}
+
+/// Arguments of `site evacuate`.
+#[derive(Debug, Args)]
+pub(super) struct Evacuate {
+    /// The site.
+    pub(super) site: String,
+    /// Only say whether it would be let through.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// How long each service may wait for sessions that can't move and for its candidate, e.g. 30s.
+    #[arg(long, value_name = "D", value_parser = duration)]
+    pub(super) timeout: Option<Written>,
+    /// Cut sessions that can't move instead of refusing.
+    #[arg(long)]
+    pub(super) cut_sessions: bool,
+    /// Pass this guard of every service by name; needs a reason, is recorded.
+    #[arg(long = "override", value_name = "GUARD", requires = "reason")]
+    pub(super) overrides: Vec<String>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
 
 /// What is asked of `GET /v1/groups`.
 #[derive(Debug, Deserialize)]
@@ -29,7 +58,7 @@ struct Groups {
 }
 
 /// Every group; none where the Pointsman knows of none.
-pub(super) async fn all(client: &Client) -> Result<Vec<GroupView>, Exit> {
+async fn all(client: &Client) -> Result<Vec<GroupView>, Exit> {
     Ok(client.get_json::<Groups>("/v1/groups").await?.groups)
 }
 

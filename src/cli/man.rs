@@ -1,12 +1,12 @@
 //! `pointsman man`: manual pages from the grammar itself, with exit codes, files, environment and examples.
 
 use super::{
-    args::{Arguments, Man},
+    args::Man,
     examples,
     exit::{Exit, MEANINGS, complain},
     output::show,
 };
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use std::{io, path::Path, process::ExitCode};
 
@@ -18,7 +18,7 @@ const FILES: [(&str, &str); 3] = [
 
 /// Prints one page, or writes all of them to a folder.
 pub(super) fn run(options: &Man) -> ExitCode {
-    let mut root = Arguments::command();
+    let mut root = examples::grammar();
     root.build();
     if let Some(folder) = &options.out {
         return match write_all(&root, folder) {

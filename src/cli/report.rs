@@ -83,11 +83,21 @@ fn path(operation: &Operation) -> String {
     }
 }
 
-/// One line a guard, and one with what can be done about it.
+/// Each refusal once, in one line, and what can be done about its guard behind the last of that guard's.
 pub(super) fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool) {
+    let mut said: Vec<&Refusal> = Vec::new();
     for refusal in guards {
+        if !said.contains(&refusal) {
+            said.push(refusal);
+        }
+    }
+    // The order in which guards came first is kept; those of one name stand together.
+    let place = |name: Guard| guards.iter().position(|refusal| refusal.name == name);
+    said.sort_by_key(|refusal| place(refusal.name));
+    for (index, refusal) in said.iter().enumerate() {
         let _ = write!(text, "\n  {}: {}", refusal.name.as_str(), refusal.detail);
-        if with_advice {
+        let last = said.get(index + 1).is_none_or(|next| next.name != refusal.name);
+        if with_advice && last {
             let _ = write!(text, "\n      -> {}", advice(refusal.name));
         }
     }

@@ -177,7 +177,7 @@ impl Handle {
             return TimelineReply::UnknownOperation;
         }
         let running = gathering.operation().and_then(|id| desk.operation(id));
-        let running = running.filter(|operation| operation.outcome == Outcome::Running);
+        let running = running.filter(|operation| matches!(operation.outcome, Outcome::Running | Outcome::Waiting));
         TimelineReply::Told(Box::new(gathering.timeline(svc.clone(), running)))
     }
 

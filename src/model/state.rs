@@ -211,10 +211,7 @@ impl ServiceState {
                 (self.lineage, self.process, self.estranged) = (Some(lineage.clone()), process.clone(), None);
             }
             Change::Estranged { process, text } => self.estranged = Some((process.clone(), text.clone())),
-            Change::Asked { operation, terms } => {
-                self.number(operation);
-                self.waiting = Some(Waiting { operation: (**operation).clone(), terms: terms.clone() });
-            }
+            Change::Asked { operation, terms } => self.asked(operation, terms),
             Change::Began { operation, from, to } => {
                 self.number(operation);
                 self.waiting.take_if(|waiting| waiting.operation.id == operation.id);
@@ -306,6 +303,11 @@ impl ServiceState {
             }
             _ => {}
         }
+    }
+
+    fn asked(&mut self, operation: &Operation, terms: &Terms) {
+        self.number(operation);
+        self.waiting = Some(Waiting { operation: operation.clone(), terms: terms.clone() });
     }
 
     /// An older epoch never replaces a newer one, whatever order the records come in.

@@ -2,7 +2,7 @@
 //!
 //! Inputs: orders for a group or a site, the members' own answers. Outputs: ordinary orders to the members, one after the other, each
 //! bound to its own epoch, and a record of how far it came. `runner` takes orders up and lets no two meet, `judge` asks every member's
-//! guards first, `work` carries out, `restart` tells what a stopped process left, `show` is what is shown. Nothing here moves a route:
+//! guards first, `work` carries out, `waiting` is a second person's, `restart` tells what a stopped process left, `show` is what is shown. Nothing here moves a route:
 //! a member's core does, or refuses.
 
 mod ask;
@@ -10,6 +10,7 @@ mod judge;
 mod restart;
 mod runner;
 mod show;
+mod waiting;
 mod work;
 
 pub(super) use runner::{Request, Runner};

@@ -18,7 +18,6 @@ use crate::{
         name::{OperationId, ServiceName},
         operation::Outcome,
         route::Epoch,
-        view::Standing,
     },
 };
 use jiff::Timestamp;
@@ -59,7 +58,7 @@ pub(in crate::control) enum Request {
 }
 
 /// An operation that has a task.
-struct Running {
+pub(super) struct Running {
     operation: GroupOperation,
     key: Option<GroupKey>,
     callers: Vec<oneshot::Sender<GroupReply>>,
@@ -67,12 +66,12 @@ struct Running {
 
 /// The runner of all groups and sites.
 pub(in crate::control) struct Runner {
-    handle: Handle,
+    pub(super) handle: Handle,
     recorder: Recorder,
     reports: mpsc::Sender<GroupOperation>,
     inbox: mpsc::Receiver<GroupOperation>,
     tasks: JoinSet<GroupOperation>,
-    running: BTreeMap<OperationId, Running>,
+    pub(super) running: BTreeMap<OperationId, Running>,
     /// What was shown last.
     shown: Vec<GroupView>,
     dry_runs: u64,
@@ -90,7 +89,7 @@ impl Runner {
     pub async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let open = self.handle.group_operations();
         for operation in open.into_iter().filter(was_interrupted) {
-            self.start(operation, None, |work| work.settle());
+            self.start(operation, None, Work::settle);
         }
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -158,7 +157,7 @@ impl Runner {
     }
 
     /// Lets a caller wait for what was started.
-    fn wait_for(
+    pub(super) fn wait_for(
         &mut self,
         id: OperationId,
         reply: oneshot::Sender<GroupReply>,
@@ -171,80 +170,8 @@ impl Runner {
         }
     }
 
-    fn consented(
-        &mut self,
-        consent: GroupConsent,
-        reply: oneshot::Sender<GroupReply>,
-        accepted: oneshot::Sender<OperationId>,
-    ) {
-        let GroupConsent { id, approve, actor, reason } = consent;
-        let Some(mut operation) = self.handle.group_operation(&id) else {
-            return drop(reply.send(GroupReply::Unknown(format!("no operation {id}"))));
-        };
-        let waits = operation.outcome == Outcome::Waiting && !self.running.contains_key(&id);
-        let refusal = if !waits {
-            let by = operation.approver.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
-            let known = operation.outcome.as_str();
-            Some(Refusal::new(Guard::Approval, format!("{id} doesn't wait for a second person any more: {known}{by}")))
-        } else if approve && operation.actor == actor {
-            Some(Refusal::new(Guard::Approval, format!("{actor} asked for {id}: another person must approve it")))
-        } else {
-            self.busy(&operation, true).filter(|_| approve)
-        };
-        if let Some(refusal) = refusal {
-            // What waits goes on waiting.
-            (operation.outcome, operation.guards) = (Outcome::Refused, vec![refusal]);
-            return drop(reply.send(GroupReply::Ended(Box::new(operation))));
-        }
-        if approve {
-            operation.outcome = Outcome::Running;
-            operation.started = Timestamp::now();
-            self.start(operation, None, async move |work| work.approved(actor, reason).await);
-            return self.wait_for(id, reply, accepted);
-        }
-        self.give_up(operation, format!("withdrawn by {actor}"), Some(reply));
-    }
-
-    /// Ends what waits, and tells a caller who asked for that that it is done.
-    fn give_up(&mut self, operation: GroupOperation, words: String, reply: Option<oneshot::Sender<GroupReply>>) {
-        self.start(operation, None, async move |mut work| {
-            work.refuse(vec![Refusal::new(Guard::Approval, words)]).await;
-            if let Some(reply) = reply {
-                // What was asked for, that it is given up, is done.
-                let detail = format!("{} is withdrawn", work.operation.id);
-                let answer = GroupOperation { outcome: Outcome::Done, detail, ..work.operation.clone() };
-                let _ = reply.send(GroupReply::Ended(Box::new(answer)));
-            }
-            work.operation
-        });
-    }
-
-    /// What was asked for ends when its time is over, or a route moved from where it was.
-    fn look_at_waiting(&mut self) {
-        let now = Timestamp::now();
-        for operation in self.handle.group_operations() {
-            if operation.outcome != Outcome::Waiting || self.running.contains_key(&operation.id) {
-                continue;
-            }
-            let moved = operation.members.iter().find_map(|member| {
-                let view = self.handle.service(&member.svc).filter(|view| view.state != Standing::Starting)?;
-                (view.epoch != member.epoch).then_some((&member.svc, view.epoch, member.epoch))
-            });
-            let words = match moved {
-                Some((svc, is, was)) => {
-                    format!("the route of {svc} moved since it was asked for: the epoch is {is}, it was {was}")
-                }
-                None if operation.expires.is_none_or(|expires| now >= expires) => {
-                    format!("nobody approved it since {:.0}", operation.started)
-                }
-                None => continue,
-            };
-            self.give_up(operation, words, None);
-        }
-    }
-
     /// Another operation of a group or a site has one of these services, or waits for the same.
-    fn busy(&self, wanted: &GroupOperation, may_wait: bool) -> Option<Refusal> {
+    pub(super) fn busy(&self, wanted: &GroupOperation, may_wait: bool) -> Option<Refusal> {
         let has =
             |operation: &GroupOperation, svc: &ServiceName| operation.members.iter().any(|member| member.svc == *svc);
         let meets = |operation: &&GroupOperation| wanted.members.iter().any(|member| has(operation, &member.svc));
@@ -340,7 +267,7 @@ impl Runner {
     }
 
     /// Gives an operation a task.
-    fn start<F>(&mut self, operation: GroupOperation, key: Option<GroupKey>, work: impl FnOnce(Work) -> F)
+    pub(super) fn start<F>(&mut self, operation: GroupOperation, key: Option<GroupKey>, work: impl FnOnce(Work) -> F)
     where
         F: Future<Output = GroupOperation> + Send + 'static,
     {
