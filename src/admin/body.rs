@@ -229,7 +229,7 @@ mod tests {
     use crate::model::route::Mode;
 
     fn refused(action: &str, body: &str) -> String {
-        wish(action, body.as_bytes()).expect_err("must be refused").detail
+        wish(action, body.as_bytes()).expect_err("must be refused").detail.into_string()
     }
 
     #[test]

@@ -66,14 +66,14 @@ impl fmt::Display for Peer {
 /// A request that is not let through.
 struct Denied {
     why: Denial,
-    problem: Problem,
+    problem: Box<Problem>,
     /// When to come again.
     wait: Option<Duration>,
 }
 
 impl Denied {
     fn new(why: Denial, problem: impl Into<Problem>) -> Self {
-        Self { why, problem: problem.into(), wait: None }
+        Self { why, problem: Box::new(problem.into()), wait: None }
     }
 
     fn unknown(why: Denial, detail: &str) -> Self {
@@ -125,7 +125,7 @@ pub(super) async fn gate(
 
 /// Logs what somebody should look at. Whoever forgot their token, or is only in a hurry, isn't that.
 fn said(api: &Api, peer: Peer, denied: &Denied) {
-    let (why, detail) = (denied.why.as_str(), denied.problem.detail.as_str());
+    let (why, detail) = (denied.why.as_str(), &*denied.problem.detail);
     let grave = matches!(denied.why, Denial::Host | Denial::Origin | Denial::Peer | Denial::BadToken | Denial::Role);
     if grave && api.visitors.worth_a_line(Instant::now()) {
         tracing::warn!(%peer, why, detail, "a request to the admin API was denied");

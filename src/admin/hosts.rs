@@ -78,30 +78,26 @@ fn is_same(origin: &str, host: &Authority, allowed: &[String]) -> bool {
 }
 
 fn authority(text: &str) -> Option<Authority> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            // One spelling for each address.
-            let host: std::net::Ipv6Addr = host.parse().ok()?;
-            (host.to_string(), port)
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        // One spelling for each address.
+        let host: std::net::Ipv6Addr = host.parse().ok()?;
+        (host.to_string(), port)
+    } else {
+        let cut = text.find(':').unwrap_or(text.len());
+        let (host, port) = text.split_at_checked(cut)?;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        if host.is_empty() || !host.bytes().all(fits) {
+            return None;
         }
-        None => {
-            let cut = text.find(':').unwrap_or(text.len());
-            let (host, port) = text.split_at_checked(cut)?;
-            let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-            if host.is_empty() || !host.bytes().all(fits) {
-                return None;
-            }
-            (host.to_ascii_lowercase(), port)
-        }
+        (host.to_ascii_lowercase(), port)
     };
     let port = match port.strip_prefix(':') {
         Some(digits) if !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()) => {
             Some(digits.parse().ok()?)
         }
-        Some(_) => return None,
         None if port.is_empty() => None,
-        None => return None,
+        Some(_) | None => return None,
     };
     Some(Authority { host, port })
 }

@@ -23,7 +23,8 @@ pub struct Problem {
     /// The HTTP status again.
     pub status: u16,
     /// What happened this time and what can be done.
-    pub detail: String,
+    #[schema(value_type = String)]
+    pub detail: Box<str>,
     /// The guards that refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<Refusal>,
@@ -45,7 +46,7 @@ impl Problem {
             kind: format!("urn:pointsman:{word}").into(),
             title: title.into(),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail: detail.into().into(),
             guards: Vec::new(),
             problems: Vec::new(),
             operation: None,

@@ -80,6 +80,7 @@ pub(super) struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 pub(super) struct Check {
     /// The configuration file.
     #[arg(long, short, default_value = "/etc/pointsman/pointsman.toml")]

@@ -78,13 +78,11 @@ fn folder(options: &Verify) -> Result<PathBuf, Exit> {
         return Ok(folder.clone());
     }
     let loaded = config::load(&options.config, Options { secrets: false });
-    match loaded.config {
-        Some(config) => Ok(config.state_dir),
-        None => {
-            eprint!("{}", loaded.render_all(false));
-            Err(complain(Exit::Usage, "no journal was looked at: name its folder's parent with --state-dir"))
-        }
+    if let Some(config) = loaded.config {
+        return Ok(config.state_dir);
     }
+    eprint!("{}", loaded.render_all(false));
+    Err(complain(Exit::Usage, "no journal was looked at: name its folder's parent with --state-dir"))
 }
 
 fn whole(audit: &local::Audit, options: &Verify) {

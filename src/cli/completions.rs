@@ -71,13 +71,12 @@ pub(super) async fn names(client: &Client, options: &Names) -> Exit {
         Ok(picture) => picture,
         Err(blind) => return blind.complain(),
     };
-    let names: Vec<String> = match &options.svc {
-        // A group's name stands where a service's may.
-        None => picture.names(),
-        Some(_) => {
-            let clusters = picture.views.iter().flat_map(|view| &view.clusters);
-            clusters.map(|cluster| cluster.name.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
-        }
+    // A group's name stands where a service's may.
+    let names: Vec<String> = if options.svc.is_none() {
+        picture.names()
+    } else {
+        let clusters = picture.views.iter().flat_map(|view| &view.clusters);
+        clusters.map(|cluster| cluster.name.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
     };
     for name in names {
         show(format_args!("{name}\n"));

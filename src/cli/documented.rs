@@ -50,7 +50,6 @@ fn words(line: &str) -> Option<Vec<String>> {
     for c in line.chars() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (Some(_), c) => word.push(c),
             (None, '"' | '\'') => (quote, begun) = (Some(c), true),
             (None, '|' | '>' | '<' | ';' | '&') => {
                 // `2>`: the number belongs to the redirection.
@@ -66,7 +65,7 @@ fn words(line: &str) -> Option<Vec<String>> {
                 }
                 begun = false;
             }
-            (None, c) => word.push(c),
+            (_, c) => word.push(c),
         }
     }
     if begun || !word.is_empty() {

@@ -77,7 +77,7 @@ fn filters(options: &History) -> Result<String, String> {
     }
     for (name, value) in [("since", &options.since), ("until", &options.until)] {
         if let Some(Moment(time)) = value {
-            query += &format!("&{name}={}", segment(&time.to_string()));
+            query = query + "&" + name + "=" + &segment(&time.to_string());
         }
     }
     if options.follow && (options.newest || options.until.is_some()) {

@@ -264,9 +264,8 @@ impl NodeState {
     /// What the last failed probe found, in words; empty after a good one, and before the first.
     pub(super) fn trouble(&self) -> String {
         match self.last.as_ref().map(|last| &last.reach) {
-            None => String::new(),
             Some(Reach::Answered(answer)) if answer.loading => "is loading its data".to_owned(),
-            Some(Reach::Answered(_)) => String::new(),
+            None | Some(Reach::Answered(_)) => String::new(),
             Some(Reach::Refused) => "refuses connections".to_owned(),
             Some(Reach::Silent) => "gives no answer".to_owned(),
             Some(Reach::Unreachable(why)) => format!("can't be reached ({why})"),

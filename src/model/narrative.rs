@@ -9,6 +9,7 @@ use super::{
     timeline::{Entry, EntryKind, kind_of},
 };
 use jiff::SignedDuration;
+use std::fmt::Write as _;
 
 /// A change in words: one line, and more for its details.
 pub fn words(change: &Change) -> String {
@@ -88,20 +89,21 @@ fn ended(operation: &Operation) -> String {
         _ => String::new(),
     };
     let outcome = operation.outcome.as_str().replace('_', " ");
+    // Writing to a String can't fail.
     let mut text = format!("{} {route}{outcome}", operation.kind);
     let total: f64 = operation.phases.iter().map(|phase| phase.ms).sum();
     if !operation.phases.is_empty() {
-        text += &format!(" in {total:.1} ms");
+        let _ = write!(text, " in {total:.1} ms");
     }
     if let Some(stall) = operation.client_stall_ms {
-        text += &format!(" (stall {stall:.1} ms)");
+        let _ = write!(text, " (stall {stall:.1} ms)");
     }
     if operation.lost.count > 0 || !operation.lost.known {
         let bound = if operation.lost.known { "" } else { "at most " };
-        text += &format!(", lost {bound}{} {}", operation.lost.count, operation.lost.unit);
+        let _ = write!(text, ", lost {bound}{} {}", operation.lost.count, operation.lost.unit);
     }
     if !operation.detail.is_empty() {
-        text += &format!("; {}", operation.detail);
+        let _ = write!(text, "; {}", operation.detail);
     }
     text + &refusals(&operation.guards)
 }

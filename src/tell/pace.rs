@@ -69,7 +69,7 @@ impl Pace {
 /// Doubles with each failure; `random` takes away up to half of it.
 fn wait(failures: u32, random: u8) -> Duration {
     let whole = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(CAP);
-    whole - whole / 2 * u32::from(random) / 255
+    whole.saturating_sub(whole / 2 * u32::from(random) / 255)
 }
 
 fn random() -> u8 {

@@ -43,7 +43,7 @@ fn journal(folder: &Path, records: usize) -> (Local, Vec<Head>) {
 }
 
 fn broken(result: Result<Audit, OpenError>) -> OpenError {
-    let error = result.err().expect("it is broken");
+    let error = result.expect_err("it is broken");
     assert_eq!(error.kind, OpenErrorKind::Broken, "{error}");
     error
 }
@@ -215,7 +215,7 @@ fn what_a_crash_left_of_a_removal_goes_without_a_second_record() {
     assert!(!gone.exists());
     drop(local);
     fs::write(&gone, kept).unwrap();
-    assert_eq!(audit(folder.path(), &[end.clone()]).unwrap().first, 1, "not gone yet is no damage");
+    assert_eq!(audit(folder.path(), std::slice::from_ref(&end)).unwrap().first, 1, "not gone yet is no damage");
     let local = Local::open_with(folder.path(), SMALL).unwrap();
     assert_eq!((wait(local.retain(one(total()))).unwrap(), head(&local)), (None, end));
     assert_eq!(segments(folder.path()), others);

@@ -143,9 +143,9 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                replies.into_iter().for_each(|reply| {
+                for reply in replies {
                     let _ = reply.send(Err(error.clone()));
-                });
+                }
                 Err(error)
             }
         };

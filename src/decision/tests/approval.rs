@@ -115,7 +115,7 @@ fn it_ends_when_its_time_is_over_a_full_disk_or_not() {
     for full in [false, true] {
         let mut world = careful(3);
         let id = ask(&mut world, 1);
-        world.run(TIMEOUT - Duration::from_secs(10));
+        world.run(TIMEOUT.saturating_sub(Duration::from_secs(10)));
         assert!(world.machine.view(world.now()).operation.is_some());
         world.faults.write_fails = if full { 100 } else { 0 };
         world.run(Duration::from_secs(20));
