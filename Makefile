@@ -37,7 +37,7 @@ simulate:
 
 # The pictures of docs/screens, from real servers in a real Chromium.
 screens:
-	tests/servers/install redis7 browser
+	tests/servers/install redis7 mysql9 opensearch2 browser
 	cargo test --test page --quiet -- --ignored pictures
 
 lint:

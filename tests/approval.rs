@@ -49,7 +49,8 @@ fn it_waits_over_a_kill_and_runs_when_somebody_else_agrees() {
     rig.wait_ready();
     let service = rig.service();
     assert_eq!((text(&service["operation"], "outcome"), text(&service["route"], "cluster")), ("waiting", "main"));
-    assert!(rig.pointsman.cli_expect(&["status"], 0).contains("cart-1 waits for a second person"));
+    let status = rig.pointsman.cli_expect(&["status"], 0);
+    assert!(status.contains("waits for a second person") && status.contains("pointsman approve cart-1"), "{status}");
     assert_eq!(waits(&rig), Some(1.0));
     let (_, list) = rig.pointsman.api("/v1/operations?svc=cart", None);
     assert_eq!(text(&list["operations"][0], "id"), "cart-1", "{list}");

@@ -10,7 +10,7 @@ use pointsman::{
     coord::{Coordinator, local::Local},
     model::record::{Change, Draft, RecordKind},
 };
-use rig::Rig;
+use rig::{Rig, wait_role};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -189,15 +189,14 @@ fn old_segments_go_as_configured_and_what_is_left_is_proven_from_there() {
     assert!(code == 5 && err.contains("nothing says that Pointsman removed them"), "{err}");
 }
 
-#[test]
-fn a_full_disk_is_said_everywhere_and_its_end_is_found_without_an_order() {
-    require_server!("redis7");
+/// A pair whose Pointsman can't write its journal any more; none where no disk may be mounted.
+fn on_a_full_disk(settings: &str) -> Option<(Rig, RedisServer, RedisServer, Volume)> {
     let Some(volume) = Volume::new(24) else {
         eprintln!("skipped: no loop mount here");
-        return;
+        return None;
     };
     let (main, spare) = RedisServer::pair("redis7");
-    let mut rig = Rig::prepare(&[("main", vec![&main]), ("spare", vec![&spare])], "");
+    let mut rig = Rig::prepare(&[("main", vec![&main]), ("spare", vec![&spare])], settings);
     symlink(volume.path(), rig.pointsman.folder().join("state")).expect("its state folder is that disk");
     rig.pointsman.launch();
     rig.wait_ready();
@@ -209,6 +208,35 @@ fn a_full_disk_is_said_everywhere_and_its_end_is_found_without_an_order() {
             rig.pointsman.api("/v1/services/cart/resume", Some(&order)).0 == 422
         });
     }
+    Some((rig, main, spare, volume))
+}
+
+#[test]
+fn a_service_may_fail_over_although_its_journal_is_full_and_it_is_written_later() {
+    require_server!("redis7");
+    let policy = "[services.cart.health]\ninterval = \"100ms\"\nfall = 2\n\
+                  [services.cart.failover]\nfull_journal = \"promote\"";
+    let Some((mut rig, mut main, spare, volume)) = on_a_full_disk(policy) else { return };
+    main.kill();
+    wait_role(&spare, "master");
+    rig.wait("served there", |service| service["route"]["node"] == spare.address() && service["mode"] == "open");
+    assert_eq!(rig.raw().command(&["SET", "k", "v"]).text(), "OK");
+    let epoch = rig.service()["epoch"].clone();
+    volume.empty();
+    let ended = || rig.journal("svc=cart&kind=operation&text=failover&order=newest&limit=50");
+    wait_for("it is written late", PATIENCE, || ended().iter().any(|record| record["detail"]["what"] == "ended"));
+    let ended = ended().into_iter().find(|record| record["detail"]["what"] == "ended").expect("just seen");
+    assert_eq!(Rig::guards(&ended["detail"]["operation"]), ["journal"], "what was passed is named: {ended:#}");
+    rig.pointsman.kill();
+    rig.pointsman.launch();
+    rig.wait("served there", |service| service["route"]["node"] == spare.address() && service["mode"] == "open");
+    assert_eq!(rig.service()["epoch"], epoch, "no older epoch after a restart");
+}
+
+#[test]
+fn a_full_disk_is_said_everywhere_and_its_end_is_found_without_an_order() {
+    require_server!("redis7");
+    let Some((rig, _main, _spare, volume)) = on_a_full_disk("") else { return };
     rig.wait("said in its note", |service| service["note"].as_str().is_some_and(|note| note.contains("No space left")));
     wait_for("said as a metric", PATIENCE, || rig.pointsman.metric(&["pointsman_journal_writable"]) == Some(0.0));
     let (_, journal) = rig.pointsman.api("/v1/journal?limit=1", None);

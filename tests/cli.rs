@@ -55,6 +55,11 @@ fn answer(status: &str, kind: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
+/// The answer to the first question of each order: whether its name is a service's or a group's.
+fn a_service() -> String {
+    answer("200 OK", "application/json", "{}")
+}
+
 fn operation(outcome: &str) -> String {
     serde_json::json!({
         "id": "cart-17", "svc": "cart", "kind": "switchover", "from": "main", "to": "spare", "epoch_before": 3,
@@ -86,14 +91,6 @@ fn bad_usage_is_2() {
 }
 
 #[test]
-fn reserved_names_say_so() {
-    for line in ["site east", "site evacuate east"] {
-        let arguments: Vec<_> = line.split(' ').collect();
-        expect(&pointsman("unix:/nonexistent", &arguments), 2, "the name is reserved");
-    }
-}
-
-#[test]
 fn check_names_every_error_at_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("bad.toml");
@@ -114,12 +111,12 @@ fn check_names_every_error_at_its_place() {
 fn an_order_whose_answer_is_lost_is_5_and_tells_how_to_look() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("s");
-    let server = scripted(&socket, vec![String::new()]);
+    let server = scripted(&socket, vec![a_service(), String::new()]);
     let admin = format!("unix:{}", socket.display());
     let output = pointsman(&admin, &["switchover", "cart", "--key", "night-1"]);
     expect(&output, 5, "pointsman history cart");
     expect(&output, 5, "--key night-1");
-    let asked = server.join().expect("the server ends").remove(0);
+    let asked = server.join().expect("the server ends").remove(1);
     assert!(asked.starts_with("POST /v1/services/cart/switchover HTTP/1.1\r\n"), "{asked}");
     assert!(asked.to_ascii_lowercase().contains("idempotency-key: night-1\r\n"), "{asked}");
 }
@@ -129,6 +126,7 @@ fn a_long_operation_is_followed_by_its_id() {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("s");
     let answers = vec![
+        a_service(),
         answer("202 Accepted", "application/json", r#"{"id":"cart-17","svc":"cart","outcome":"running"}"#),
         answer("200 OK", "application/json", &operation("running")),
         answer("200 OK", "application/json", &operation("done")),
@@ -139,7 +137,7 @@ fn a_long_operation_is_followed_by_its_id() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(said, "switchover cart: main -> spare done in 0.4 ms (stall 3.1 ms), epoch 3 -> 5\n");
     let asked = server.join().expect("the server ends");
-    assert!(asked[1].starts_with("GET /v1/operations/cart-17 "), "{asked:?}");
+    assert!(asked[2].starts_with("GET /v1/operations/cart-17 "), "{asked:?}");
 }
 
 #[test]
@@ -167,7 +165,7 @@ fn outcomes_and_problems_have_their_codes() {
     for (status, body, code, complaint) in table {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("s");
-        let server = scripted(&socket, vec![answer(status, "application/json", &body)]);
+        let server = scripted(&socket, vec![a_service(), answer(status, "application/json", &body)]);
         expect(&pointsman(&format!("unix:{}", socket.display()), &["switchover", "cart"]), code, complaint);
         server.join().expect("the server ends");
     }

@@ -97,6 +97,7 @@ fn events_are_as_described() {
             "service" => "ServiceView",
             "operation" => "Operation",
             "journal" => "Record",
+            "group" => "GroupView",
             other => panic!("an event that nothing describes: {other}"),
         };
         assert_eq!(document.component(component, &data), None, "{name}");

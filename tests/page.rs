@@ -4,7 +4,8 @@ mod common;
 #[path = "page/rig.rs"]
 mod rig;
 
-use rig::Rig;
+use common::{mysql_server::MysqlServer, redis_server::RedisServer, search_server::SearchCluster};
+use rig::{MARKUP, Rig};
 
 /// 0 lines in the console, nothing asked for anywhere else, nothing serious found by axe, markup stays text, live within a second, lost
 /// touch said and mended.
@@ -12,7 +13,7 @@ use rig::Rig;
 fn it_is_clean_and_live_and_says_when_it_lost_touch() {
     require_server!("redis7");
     require_server!("browser");
-    Rig::start("").check("look");
+    Rig::start(MARKUP).check("look");
 }
 
 /// From the first Tab to a completed switch without a mouse; a refusal says why; a broken connection neither doubles nor hides an order.
@@ -39,10 +40,22 @@ fn a_token_opens_it_and_a_second_person_agrees() {
     Rig::start("require_approval = true\n").check("people");
 }
 
+/// A group is switched as one, a split one is said, a site is evacuated.
+#[test]
+fn a_group_and_a_site_are_switched_as_one() {
+    require_server!("redis7");
+    require_server!("browser");
+    let stock = RedisServer::pair("redis7");
+    Rig::beside(&rig::stock(&stock), "").check("groups");
+}
+
 #[test]
 #[ignore = "make screens"]
 fn pictures() {
-    require_server!("redis7");
-    require_server!("browser");
-    Rig::start("").check("pictures");
+    for component in ["redis7", "mysql9", "opensearch2", "browser"] {
+        require_server!(component);
+    }
+    let (orders, search) = (MysqlServer::pair("mysql9"), SearchCluster::pair("opensearch2"));
+    let others = rig::orders(&orders) + &rig::search(&search);
+    Rig::beside(&others, "on_call = \"cache team, +86 10 0000 0000\"\n").check("pictures");
 }

@@ -3,6 +3,7 @@
 use super::{
     events::{self, Watchers},
     gate::{self, Peer, WRONG_AT_ONCE},
+    groups,
     identity::{self, Proof},
     journal, openapi, operations, orders, page, people,
     problem::Problem,
@@ -91,6 +92,10 @@ fn router(api: Arc<Api>) -> Router {
         .route("/v1/services/{svc}", get(service))
         .route("/v1/services/{svc}/{action}", post(orders::order))
         .route("/v1/services/{svc}/nodes/{node}/rebuild", get(rebuild))
+        .route("/v1/groups", get(groups::groups))
+        .route("/v1/groups/{group}/{action}", post(groups::order))
+        .route("/v1/sites", get(groups::sites))
+        .route("/v1/sites/{site}/evacuate", post(groups::evacuate))
         .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{id}", get(operations::one))
         .route("/v1/operations/{id}/{action}", post(operations::consented))

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 /// How long the approach of a planned switch may take when the request doesn't say.
-const APPROACH: Duration = Duration::from_secs(30);
+pub(super) const APPROACH: Duration = Duration::from_secs(30);
 /// A pause always ends: within a week.
 const LONGEST_PAUSE: Duration = Duration::from_hours(168);
 /// The longest reason that is kept.
@@ -120,7 +120,8 @@ impl Wish {
     }
 }
 
-fn short_enough(reason: &str) -> Result<(), Problem> {
+/// A reason that can be kept.
+pub(super) fn short_enough(reason: &str) -> Result<(), Problem> {
     if reason.len() > LONGEST_REASON {
         return Err(Problem::bad_request(format!("reason: at most {LONGEST_REASON} bytes")));
     }
@@ -188,29 +189,36 @@ fn switch(action: &str, body: SwitchBody) -> Result<Wish, Problem> {
     wish.if_epoch = body.if_epoch.map(Epoch);
     wish.rehearsal = body.rehearsal;
     wish.wait = body.wait.as_deref().map(|text| duration("wait", text)).transpose()?;
-    for name in &body.overrides {
-        let guard = Guard::parse(name).ok_or_else(|| {
-            let known: Vec<_> = Guard::ALL.iter().map(|guard| guard.as_str()).collect();
-            Problem::bad_request(format!("override: no guard {name:?}; there are {}", known.join(", ")))
-        })?;
-        wish.overrides.push(guard);
-    }
-    if !wish.overrides.is_empty() && wish.reason.is_empty() {
-        return Err(Problem::bad_request("override: needs a reason, which is recorded"));
-    }
+    wish.overrides = guards(&body.overrides, &wish.reason)?;
     if body.accept_difference && !wish.overrides.contains(&Guard::Difference) {
         wish.overrides.push(Guard::Difference);
     }
     Ok(wish)
 }
 
+/// Guards that are passed by name, which takes a reason.
+pub(super) fn guards(names: &[String], reason: &str) -> Result<Vec<Guard>, Problem> {
+    let guard = |name: &String| {
+        Guard::parse(name).ok_or_else(|| {
+            let known: Vec<_> = Guard::ALL.iter().map(|guard| guard.as_str()).collect();
+            Problem::bad_request(format!("override: no guard {name:?}; there are {}", known.join(", ")))
+        })
+    };
+    let guards = names.iter().map(guard).collect::<Result<Vec<_>, _>>()?;
+    if !guards.is_empty() && reason.is_empty() {
+        return Err(Problem::bad_request("override: needs a reason, which is recorded"));
+    }
+    Ok(guards)
+}
+
 /// An absent body is an empty object, so that only what is needed must be there.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Problem::bad_request(format!("body: {error}")))
 }
 
-fn duration(field: &str, text: &str) -> Result<Duration, Problem> {
+/// A duration with its unit.
+pub(super) fn duration(field: &str, text: &str) -> Result<Duration, Problem> {
     parse_duration(text)
         .map_err(|invalid| Problem::bad_request(format!("{field}: {}; {}", invalid.message, invalid.help)))
 }

@@ -93,7 +93,7 @@ struct Watcher {
     _places: (OwnedSemaphorePermit, Stream),
 }
 
-/// Streams events: `service`, `operation` and `journal`, and `gap` where some are lost.
+/// Streams events: `service`, `operation`, `group` and `journal`, and `gap` where some are lost.
 pub(super) async fn stream(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
@@ -191,6 +191,7 @@ fn write(numbered: &Numbered) -> Bytes {
     let (name, json) = match &numbered.event {
         Event::Service(view) => ("service", serde_json::to_string(&**view)),
         Event::Operation(operation) => ("operation", serde_json::to_string(&**operation)),
+        Event::Group(view) => ("group", serde_json::to_string(&**view)),
         Event::Journal(record) => ("journal", serde_json::to_string(&**record)),
     };
     match json {

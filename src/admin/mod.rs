@@ -8,6 +8,7 @@ mod api;
 mod body;
 mod events;
 mod gate;
+mod groups;
 mod hosts;
 mod identity;
 mod journal;
@@ -26,6 +27,7 @@ mod watch;
 
 pub use api::AdminApi;
 pub use body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody};
+pub use groups::GroupSwitchBody;
 pub use listener::AdminSocket;
 pub use problem::{PROBLEM, Problem};
 pub use tcp::{AdminTcp, AdminTls};

@@ -7,6 +7,7 @@
 use super::{
     api::Services,
     body::{ConsentBody, ModeBody, NamedBody, PauseBody, ResumeBody, SwitchBody},
+    groups::{GroupSwitchBody, Groups, Sites},
     journal::{Journal, JournalQuery, TimelineQuery},
     operations::{Operations, OperationsQuery},
     orders::Taken,
@@ -16,6 +17,7 @@ use super::{
 use crate::{
     config::JSON_SCHEMA,
     model::{
+        group::GroupOperation,
         operation::Operation,
         person::Caller,
         timeline::Timeline,
@@ -50,8 +52,9 @@ pub(super) async fn schema() -> impl IntoResponse {
                        (not allowed), 421 (a host that isn't ours) and 429 (too often)."
     ),
     paths(
-        services, service, rebuild, timeline, operations, operation, approve, withdraw, journal, events, config, reload,
-        switchover, failover, pause, resume, mode, drain, restore, whoami, people, this, configuration_schema
+        services, service, rebuild, timeline, operations, operation, approve, withdraw, groups, sites, group_switchover,
+        group_pause, group_resume, group_mode, evacuate, journal, events, config, reload, switchover, failover, pause,
+        resume, mode, drain, restore, whoami, people, this, configuration_schema
     ),
     modifiers(&Tokens, &Problems),
     security((), ("token" = []))
@@ -114,15 +117,32 @@ fn timeline() {}
 fn operations() {}
 
 #[utoipa::path(get, path = "/v1/operations/{id}", params(("id" = String, Path)),
-    responses((status = 200, body = Operation), (status = 404, body = Problem)))]
+    responses((status = 200, description = "Of one service, or of several (with `members`)", body = AnyOperation),
+        (status = 404, body = Problem)))]
 fn operation() {}
+
+/// What one id may name.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+enum AnyOperation {
+    #[schema(title = "of one service")]
+    One(Box<Operation>),
+    #[schema(title = "of several services")]
+    Several(Box<GroupOperation>),
+}
+
+#[utoipa::path(get, path = "/v1/groups", responses((status = 200, body = Groups)))]
+fn groups() {}
+
+#[utoipa::path(get, path = "/v1/sites", responses((status = 200, body = Sites)))]
+fn sites() {}
 
 #[utoipa::path(get, path = "/v1/journal", params(JournalQuery),
     responses((status = 200, body = Journal), (status = 400, body = Problem)))]
 fn journal() {}
 
 #[utoipa::path(get, path = "/v1/events", params(("Last-Event-ID" = Option<u64>, Header)),
-    responses((status = 200, description = "Server-Sent Events: service, operation, journal; gap where some are lost",
+    responses((status = 200, description = "Server-Sent Events: service, operation, group, journal; gap where some are lost",
         content_type = "text/event-stream", body = String)))]
 fn events() {}
 
@@ -142,13 +162,13 @@ fn reload() {}
 /// Declares one action of a service.
 macro_rules! action {
     ($name:ident, $path:literal, $body:ty) => {
-        action!($name, $path, $body, "svc");
+        action!($name, $path, $body, "svc", Operation);
     };
-    ($name:ident, $path:literal, $body:ty, $of:literal) => {
+    ($name:ident, $path:literal, $body:ty, $of:literal, $answer:ty) => {
         #[utoipa::path(post, path = $path, request_body = $body,
             params(($of = String, Path), ("Idempotency-Key" = Option<String>, Header)),
             responses(
-                (status = 200, description = "Done, or a dry run that would be", body = Operation),
+                (status = 200, description = "Done, or a dry run that would be", body = $answer),
                 (status = 202, description = "Runs on past `wait`, or waits for a second person", body = Taken),
                 (status = 400, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
                 (status = 409, description = "Another operation runs, or the epoch moved", body = Problem),
@@ -166,8 +186,13 @@ action!(resume, "/v1/services/{svc}/resume", ResumeBody);
 action!(mode, "/v1/services/{svc}/mode", ModeBody);
 action!(drain, "/v1/services/{svc}/drain", NamedBody);
 action!(restore, "/v1/services/{svc}/restore", NamedBody);
-action!(approve, "/v1/operations/{id}/approve", ConsentBody, "id");
-action!(withdraw, "/v1/operations/{id}/withdraw", ConsentBody, "id");
+action!(approve, "/v1/operations/{id}/approve", ConsentBody, "id", AnyOperation);
+action!(withdraw, "/v1/operations/{id}/withdraw", ConsentBody, "id", AnyOperation);
+action!(group_switchover, "/v1/groups/{group}/switchover", GroupSwitchBody, "group", GroupOperation);
+action!(group_pause, "/v1/groups/{group}/pause", PauseBody, "group", GroupOperation);
+action!(group_resume, "/v1/groups/{group}/resume", ResumeBody, "group", GroupOperation);
+action!(group_mode, "/v1/groups/{group}/mode", ModeBody, "group", GroupOperation);
+action!(evacuate, "/v1/sites/{site}/evacuate", GroupSwitchBody, "site", GroupOperation);
 
 #[cfg(test)]
 mod tests {
@@ -177,7 +202,7 @@ mod tests {
     fn the_document_has_every_path_and_the_contracts_fields() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");
         let paths = document["paths"].as_object().expect("paths");
-        assert_eq!(paths.len(), 23, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 30, "{:?}", paths.keys());
         for action in ["switchover", "failover", "pause", "resume", "mode", "drain", "restore"] {
             assert!(paths[&format!("/v1/services/{{svc}}/{action}")]["post"]["requestBody"].is_object(), "{action}");
         }

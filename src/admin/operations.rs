@@ -3,20 +3,24 @@
 use super::{
     api::Api,
     body::{ConsentBody, consent},
-    orders,
+    groups, orders,
     problem::Problem,
 };
-use crate::model::{
-    name::{OperationId, ServiceName},
-    operation::{Command, Operation, Order},
-    person::{Caller, Role},
+use crate::{
+    control::GroupConsent,
+    model::{
+        group::GroupOperation,
+        name::{OperationId, ServiceName},
+        operation::{Command, Operation, Order},
+        person::{Caller, Role},
+    },
 };
 use axum::{
     Extension, Json,
     body::Bytes,
     extract::{Path, Query, State, rejection::QueryRejection},
     http::HeaderMap,
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -42,6 +46,8 @@ pub(super) struct OperationsQuery {
 pub(super) struct Operations {
     /// What runs or waits first, then what ended, each newest first.
     operations: Vec<Operation>,
+    /// Those of groups and sites, in the same order; none where one service is asked for.
+    group_operations: Vec<GroupOperation>,
 }
 
 /// `GET /v1/operations`.
@@ -55,13 +61,19 @@ pub(super) async fn list(
         return Err(Problem::not_found(format!("no service {name}")));
     }
     let limit = query.limit.unwrap_or(OPERATIONS).min(MOST);
-    Ok(Json(Operations { operations: api.handle.operations(svc.as_ref(), limit) }))
+    let mut group_operations = if svc.is_none() { api.handle.group_operations() } else { Vec::new() };
+    group_operations.truncate(limit);
+    Ok(Json(Operations { operations: api.handle.operations(svc.as_ref(), limit), group_operations }))
 }
 
-/// `GET /v1/operations/{id}`.
-pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Operation>, Problem> {
+/// `GET /v1/operations/{id}`: of one service, or of several.
+pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let id = OperationId::from(id);
-    api.handle.operation(&id).await.map(Json).ok_or_else(|| unknown(&id))
+    if let Some(operation) = api.handle.group_operation(&id) {
+        return Ok(Json(operation).into_response());
+    }
+    let operation = api.handle.operation(&id).await.ok_or_else(|| unknown(&id))?;
+    Ok(Json(operation).into_response())
 }
 
 /// `POST /v1/operations/{id}/approve` and `/withdraw`. The one who asked may withdraw, and whoever may approve.
@@ -77,15 +89,16 @@ pub(super) async fn consented(
     let (ConsentBody { reason, .. }, wait) = consent(&action, &body)?;
     let key = orders::key(&headers, &id, &action, &body)?;
     let id = OperationId::from(id);
+    let may_withdraw = |actor: &str| if actor == caller.name { Ok(()) } else { caller.may(Role::Approver) };
+    let approve = action == "approve";
+    if let Some(operation) = api.handle.group_operation(&id) {
+        may_withdraw(&operation.actor)?;
+        let consent = GroupConsent { id, approve, actor: caller.name, reason };
+        return groups::consented(&api, consent, wait).await;
+    }
     let Some(operation) = api.handle.operation(&id).await else { return Err(unknown(&id)) };
-    let command = if action == "approve" {
-        Command::Approve(id)
-    } else {
-        if operation.actor != caller.name {
-            caller.may(Role::Approver)?;
-        }
-        Command::Withdraw(id)
-    };
+    may_withdraw(&operation.actor)?;
+    let command = if approve { Command::Approve(id) } else { Command::Withdraw(id) };
     let order = Order::new(command, caller.name, reason);
     orders::answer(&operation.svc, api.handle.order(&operation.svc, order, wait, key).await)
 }

@@ -94,18 +94,8 @@ pub(super) fn answer(svc: &ServiceName, reply: OrderReply) -> Result<Response, P
         OrderReply::UnknownCluster(cluster) => {
             Err(Problem::not_found(format!("the service {svc} has no cluster {cluster}")))
         }
-        OrderReply::KeyReused => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "key-reused",
-            "The idempotency key was used for another request",
-            "take a new key, or repeat the first request unchanged",
-        )),
-        OrderReply::Late => Err(Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "late",
-            "No answer from control in time",
-            "it is not known whether the order will run: look at the journal and the service's state",
-        )),
+        OrderReply::KeyReused => Err(Problem::key_reused()),
+        OrderReply::Late => Err(Problem::late()),
     }
 }
 

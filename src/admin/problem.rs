@@ -1,6 +1,6 @@
 //! `application/problem+json` (RFC 9457): what every error of the API looks like.
 
-use crate::model::{guard::Refusal, operation::Operation, person::TooLittle};
+use crate::model::{group::GroupOperation, guard::Refusal, operation::Operation, person::TooLittle};
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -33,6 +33,9 @@ pub struct Problem {
     /// The operation that ended badly, whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Box<Operation>>,
+    /// The operation of several services that ended badly, whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_operation: Option<Box<GroupOperation>>,
 }
 
 impl Problem {
@@ -46,6 +49,7 @@ impl Problem {
             guards: Vec::new(),
             problems: Vec::new(),
             operation: None,
+            group_operation: None,
         }
     }
 
@@ -62,6 +66,37 @@ impl Problem {
     /// 403: it is known who asks, and they may not.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
+    }
+
+    /// 422: the key came before with something else.
+    pub fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "key-reused",
+            "The idempotency key was used for another request",
+            "take a new key, or repeat the first request unchanged",
+        )
+    }
+
+    /// 503: control said nothing.
+    pub fn late() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "late",
+            "No answer from control in time",
+            "it is not known whether the order will run: look at the journal and the service's state",
+        )
+    }
+
+    /// An operation of several services that ended otherwise than asked for.
+    pub fn of_group(status: StatusCode, word: &str, title: &str, operation: GroupOperation) -> Self {
+        let detail = if operation.detail.is_empty() {
+            operation.guards.iter().map(|refusal| refusal.detail.as_str()).collect::<Vec<_>>().join("; ")
+        } else {
+            operation.detail.clone()
+        };
+        let guards = operation.guards.clone();
+        Self { guards, group_operation: Some(Box::new(operation)), ..Self::new(status, word, title, detail) }
     }
 
     /// An operation that ended otherwise than asked for.

@@ -81,7 +81,7 @@ fn router(sources: Sources) -> Router {
 async fn metrics(State(sources): State<Arc<Sources>>) -> impl IntoResponse {
     let journal = sources.handle.condition();
     sources.metrics.journal(journal.first, journal.seq, journal.error.is_none());
-    let page = render(&sources.metrics, &sources.handle.services(), &*sources.traffic);
+    let page = render(&sources.metrics, &sources.handle.services(), &sources.handle.groups(), &*sources.traffic);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page)
 }
 

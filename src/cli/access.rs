@@ -22,23 +22,26 @@ const LONGEST: u64 = 4096;
 /// Where systems keep the authorities that they trust.
 const TRUSTED: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
+/// What these options stand under in every help, behind those of the command itself.
+pub(super) const REACHING: &str = "Reaching Pointsman";
+
 /// Global options.
 #[derive(Debug, Args)]
 pub(super) struct Access {
-    /// Where the admin API is: unix:PATH, <http://HOST:PORT> or <https://HOST:PORT>.
-    #[arg(long, global = true, env = "POINTSMAN_ADMIN", default_value = "unix:/run/pointsman/admin.sock")]
+    /// Where the admin API is: `unix:PATH`, `http://HOST:PORT` or `https://HOST:PORT`.
+    #[arg(long, global = true, help_heading = REACHING, hide_env_values = true, value_name = "ADDRESS", env = "POINTSMAN_ADMIN", default_value = "unix:/run/pointsman/admin.sock")]
     admin: String,
     /// The file of your token, as `pointsman token` prints it.
-    #[arg(long, global = true, value_name = "FILE", env = "POINTSMAN_TOKEN_FILE")]
+    #[arg(long, global = true, help_heading = REACHING, hide_env_values = true, value_name = "FILE", env = "POINTSMAN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Who signs the API's certificate (https); default: the authorities that the system trusts.
-    #[arg(long, global = true, value_name = "FILE", env = "POINTSMAN_CA")]
+    #[arg(long, global = true, help_heading = REACHING, hide_env_values = true, value_name = "FILE", env = "POINTSMAN_CA")]
     ca: Option<PathBuf>,
     /// Your certificate, where the API asks for one.
-    #[arg(long, global = true, value_name = "FILE", env = "POINTSMAN_CLIENT_CERTIFICATE", requires = "client_key")]
+    #[arg(long, global = true, help_heading = REACHING, hide_env_values = true, value_name = "FILE", env = "POINTSMAN_CLIENT_CERTIFICATE", requires = "client_key")]
     client_certificate: Option<PathBuf>,
     /// Its key.
-    #[arg(long, global = true, value_name = "FILE", env = "POINTSMAN_CLIENT_KEY", requires = "client_certificate")]
+    #[arg(long, global = true, help_heading = REACHING, hide_env_values = true, value_name = "FILE", env = "POINTSMAN_CLIENT_KEY", requires = "client_certificate")]
     client_key: Option<PathBuf>,
 }
 

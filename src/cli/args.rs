@@ -5,14 +5,14 @@ use crate::{config::units::parse_duration, model::record::RecordKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Carries applications' connections to Redis to the cluster that holds the route, and moves the route.
+/// Carries applications' connections to Redis, MySQL or Elasticsearch to the cluster that holds the route, and moves the route.
 #[derive(Debug, Parser)]
 #[command(name = "pointsman", version, propagate_version = true, arg_required_else_help = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) access: super::access::Access,
     /// No colours (also: the variable `NO_COLOR`).
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = super::access::REACHING)]
     pub(super) no_color: bool,
     #[command(subcommand)]
     pub(super) command: Sub,
@@ -26,7 +26,7 @@ pub(super) enum Sub {
     Check(Check),
     /// Show services, clusters, roles, health and readiness.
     Status(Status),
-    /// Move a service as planned; refuses rather than lose.
+    /// Move a service, or a group, as planned; refuses rather than lose.
     Switchover(Switchover),
     /// Move a service by hand when its primary is gone.
     Failover(Failover),
@@ -55,27 +55,21 @@ pub(super) enum Sub {
     /// Start real servers and feel a planned switch.
     Demo(crate::demo::Options),
     /// Print a shell's completions.
-    Completions(Completions),
+    Completions(super::completions::Completions),
     /// Print a manual page, or write all of them to a folder.
-    Man(Man),
+    Man(super::man::Man),
     /// Names of services or clusters, for completions.
     #[command(hide = true)]
-    Names(Names),
+    Names(super::completions::Names),
     /// Agree, as a second person, to a switch that waits for one.
-    Approve(Consent),
+    Approve(super::consent::Consent),
     /// Give up a switch that waits for a second person.
-    Withdraw(Consent),
+    Withdraw(super::consent::Consent),
     /// Make a token for a person, and the lines of the configuration that let it in.
     Token(super::token::TokenFor),
-    #[command(hide = true)]
-    Site(Later),
-}
-
-/// Arguments of a command whose name is reserved; whatever they are, the answer is the same.
-#[derive(Debug, Args)]
-pub(super) struct Later {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) rest: Vec<String>,
+    /// Act on everything in one site.
+    #[command(subcommand)]
+    Site(super::groups::Site),
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +111,9 @@ pub(super) struct Status {
     /// Draw it again as it changes, until Ctrl-C.
     #[arg(long)]
     pub(super) watch: bool,
+    /// Wait at most so long for a Pointsman that answers and is ready for a switchover, e.g. 30s.
+    #[arg(long, value_name = "D", value_parser = duration, conflicts_with = "watch")]
+    pub(super) until_ready: Option<Written>,
 }
 
 /// What every order has.
@@ -158,6 +155,9 @@ pub(super) struct Switch {
 pub(super) struct Switchover {
     #[command(flatten)]
     pub(super) switch: Switch,
+    /// Of a group: the site to go to, instead of a cluster.
+    #[arg(long, value_name = "SITE", conflicts_with = "to")]
+    pub(super) to_site: Option<String>,
     /// How long to wait for sessions that can't move and for the candidate, e.g. 30s.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(super) timeout: Option<Written>,
@@ -170,14 +170,6 @@ pub(super) struct Switchover {
     /// Accept what `--dry-run` lists as different in the target (Elasticsearch): indices, mappings, templates.
     #[arg(long)]
     pub(super) accept_difference: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Consent {
-    /// The operation's id, as cart-17; `pointsman status` shows what waits.
-    pub(super) id: String,
-    #[command(flatten)]
-    pub(super) common: Common,
 }
 
 #[derive(Debug, Args)]
@@ -282,33 +274,12 @@ pub(super) struct Healthcheck {
     pub(super) timeout: Written,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct Completions {
-    /// The shell.
-    pub(super) shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Man {
-    /// The page of this command; else the main page.
-    #[arg(conflicts_with = "out")]
-    pub(super) command: Option<String>,
-    /// Write every page into this folder.
-    #[arg(long, value_name = "DIR")]
-    pub(super) out: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Names {
-    /// The clusters of this service; else the services.
-    pub(super) svc: Option<String>,
-}
-
 /// A duration as it was written, known to be valid: the API takes it as text.
 #[derive(Clone, Debug)]
 pub(super) struct Written(pub(super) String);
 
-fn duration(text: &str) -> Result<Written, String> {
+/// A duration that is more than nothing.
+pub(super) fn duration(text: &str) -> Result<Written, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("must be more than nothing".to_owned()),
         Ok(_) => Ok(Written(text.to_owned())),
@@ -363,6 +334,7 @@ mod tests {
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
             "pointsman approve cart-17 --reason seen",
+            "pointsman site evacuate east --dry-run",
             "pointsman switchover cart --rehearsal",
             "pointsman token ann --role approver --json",
             "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",

@@ -46,8 +46,8 @@ pub(super) fn run(options: &Check, no_color: bool) -> ExitCode {
         for line in &broken {
             eprintln!("error: {line}");
         }
-        for asked in &asked {
-            asked.print();
+        for (first, nodes) in alike(&asked) {
+            first.print(&nodes);
         }
         if let Some(config) = &loaded.config
             && well
@@ -92,6 +92,22 @@ fn name_twins(asked: &mut [Asked]) {
     }
 }
 
+/// Nodes of one service at which the same was found, so that it is said once.
+fn alike(asked: &[Asked]) -> Vec<(&Asked, Vec<&NodeAddress>)> {
+    let mut groups: Vec<(&Asked, Vec<&NodeAddress>)> = Vec::new();
+    for one in asked {
+        let same = |(first, _): &&mut (&Asked, Vec<&NodeAddress>)| {
+            let (a, b) = (&first.inspection, &one.inspection);
+            first.svc == one.svc && a.version == b.version && a.findings == b.findings
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, nodes)) => nodes.push(&one.node),
+            None => groups.push((one, vec![&one.node])),
+        }
+    }
+    groups
+}
+
 async fn ask(config: &Config, service: &Service) -> Result<Vec<Asked>, String> {
     let store = crate::app::visiting_store(config, &Arc::new(service.clone()))?;
     let nodes: Vec<NodeAddress> = service.nodes().map(|(_, node)| node.address.clone()).collect();
@@ -107,9 +123,11 @@ impl Asked {
         self.inspection.version.is_none() || self.inspection.findings.iter().any(|finding| finding.error)
     }
 
-    fn print(&self) {
+    /// `nodes`: all at which this was found.
+    fn print(&self, nodes: &[&NodeAddress]) {
         let version = self.inspection.version.as_deref().unwrap_or("no answer");
-        say!("{} {}: {version}", self.svc, self.node);
+        let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+        say!("{} {}: {version}", self.svc, nodes.join(", "));
         for finding in &self.inspection.findings {
             let sort = if finding.error { "error" } else { "advice" };
             say!("  {sort}: {}", finding.message);
@@ -169,6 +187,13 @@ mod tests {
         let finding = Finding { error, message: "m".into(), mend: "CONFIG SET x".into() };
         let inspection = Inspection { version: version.map(Into::into), identity: None, findings: vec![finding] };
         Asked { svc: "cart".into(), node: "n:1".into(), inspection }
+    }
+
+    #[test]
+    fn what_was_found_at_several_nodes_is_said_once() {
+        let nodes = [asked(Some("7.0.15"), false), asked(Some("7.0.15"), true), asked(Some("7.0.15"), false)];
+        let counts: Vec<_> = alike(&nodes).iter().map(|(_, nodes)| nodes.len()).collect();
+        assert_eq!(counts, [2, 1]);
     }
 
     #[test]

@@ -1,15 +1,23 @@
 //! `pointsman completions`: a shell's completions from the grammar; bash's also ask the Pointsman that runs for names.
 
-use super::{
-    args::{Arguments, Completions, Names},
-    client::{Client, segment},
-    exit::Exit,
-    output::show,
-};
-use crate::model::view::ServiceView;
-use clap::CommandFactory;
+use super::{client::Client, examples, exit::Exit, output::show, status};
+use clap::Args;
 use clap_complete::Shell;
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode};
+
+/// Its arguments.
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+/// Of the hidden command that completions ask.
+#[derive(Debug, Args)]
+pub(super) struct Names {
+    /// The clusters of this service; else the services.
+    svc: Option<String>,
+}
 
 /// Follows the generated function: puts names in place of the placeholder of a service or a cluster.
 const LIVE: &str = r#"
@@ -40,7 +48,7 @@ complete -F _pointsman_live -o nosort -o bashdefault -o default pointsman
 
 /// Prints them.
 pub(super) fn run(options: &Completions) -> ExitCode {
-    let mut command = Arguments::command();
+    let mut command = examples::grammar();
     let mut text = Vec::new();
     clap_complete::generate(options.shell, &mut command, "pointsman", &mut text);
     let mut text = String::from_utf8_lossy(&text).into_owned();
@@ -57,21 +65,19 @@ fn of_services(command: &clap::Command) -> Vec<&str> {
     command.get_subcommands().filter(takes).map(clap::Command::get_name).collect()
 }
 
-/// The names of services, or of one service's clusters, one a line.
+/// The names of services and groups, or of one's clusters, one a line.
 pub(super) async fn names(client: &Client, options: &Names) -> Exit {
-    #[derive(serde::Deserialize)]
-    struct Services {
-        services: Vec<ServiceView>,
-    }
+    let picture = match status::look(client, options.svc.as_deref()).await {
+        Ok(picture) => picture,
+        Err(blind) => return blind.complain(),
+    };
     let names: Vec<String> = match &options.svc {
-        None => match client.get_json::<Services>("/v1/services").await {
-            Ok(all) => all.services.iter().map(|view| view.name.to_string()).collect(),
-            Err(exit) => return exit,
-        },
-        Some(svc) => match client.get_json::<ServiceView>(&format!("/v1/services/{}", segment(svc))).await {
-            Ok(view) => view.clusters.iter().map(|cluster| cluster.name.to_string()).collect(),
-            Err(exit) => return exit,
-        },
+        // A group's name stands where a service's may.
+        None => picture.names(),
+        Some(_) => {
+            let clusters = picture.views.iter().flat_map(|view| &view.clusters);
+            clusters.map(|cluster| cluster.name.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
+        }
     };
     for name in names {
         show(format_args!("{name}\n"));

@@ -1,7 +1,8 @@
 //! The commands that the documentation tells are commands that there are: each `pointsman …` in a code block or between backquotes is
 //! parsed by the grammar itself. Test code alone.
 
-use super::args::Arguments;
+use super::{args::Arguments, exit::MEANINGS};
+use crate::model::{guard::Guard, view::Standing};
 use clap::{CommandFactory, Parser};
 use std::path::{Path, PathBuf};
 
@@ -93,7 +94,8 @@ fn commands(text: &str) -> Vec<(usize, String)> {
                 whole.pop();
                 whole += lines.next().map_or("", |(_, next)| next.trim());
             }
-            found.extend(command(&whole).map(|command| (number + 1, command)));
+            let whole = command(&whole).filter(|command| is_whole(command));
+            found.extend(whole.map(|command| (number + 1, command)));
         } else {
             paragraph += line.trim();
             paragraph.push(' ');
@@ -114,9 +116,13 @@ fn command(line: &str) -> Option<String> {
     called.starts_with("pointsman ").then(|| called.to_owned())
 }
 
-/// In running text a command is often named only in part, or several at once.
+/// A command is often named only in part, or several at once.
 fn is_whole(piece: &str) -> bool {
-    piece.starts_with("pointsman ") && !piece.contains(['…', '|', '[', '<']) && piece.split(' ').count() > 1
+    piece.starts_with("pointsman ")
+        && !piece.contains(['…', '['])
+        && !piece.contains(" | ")
+        && !piece.contains(" <")
+        && piece.split(' ').count() > 1
 }
 
 fn pages() -> Vec<PathBuf> {
@@ -143,6 +149,17 @@ fn every_command_of_the_documentation_parses() {
     }
     assert!(seen >= 60, "only {seen} commands found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What an operator may see at night stands on the page for the night.
+#[test]
+fn the_page_for_an_incident_tells_every_state_guard_and_exit_code() {
+    let page = include_str!("../../docs/incident.md");
+    let states = Standing::ALL.iter().map(|state| format!("`{}`", state.as_str()));
+    let guards = Guard::ALL.iter().map(|guard| format!("| `{}` |", guard.as_str()));
+    let codes = MEANINGS.iter().map(|(exit, _)| format!("| {} |", *exit as u8));
+    let lacking: Vec<String> = states.chain(guards).chain(codes).filter(|word| !page.contains(word.as_str())).collect();
+    assert_eq!(lacking, [""; 0]);
 }
 
 #[test]

@@ -18,8 +18,13 @@ const EXAMPLES: &[Example] = &[
     ("pointsman status", "every service"),
     ("pointsman status cart --watch", "one service, drawn again as it changes"),
     ("pointsman status --json", "for scripts"),
+    ("pointsman status cart --until-ready 1m", "wait until it could be switched; exit code 3 if it can't be by then"),
     ("pointsman switchover cart --dry-run", "would it be let through, and if not, why"),
     ("pointsman switchover cart --to spare --reason \"kernel update of main\"", "move it"),
+    ("pointsman switchover checkout --to-site west", "a group of services, one after the other"),
+    ("pointsman switchover cart --rehearsal", "for practice: it is shown who has"),
+    ("pointsman site evacuate east --dry-run", "could everything leave"),
+    ("pointsman site evacuate east --reason \"power cut at 04:00\"", "everything that is routed there goes elsewhere"),
     ("pointsman failover cart --dry-run", "would it be let through"),
     ("pointsman failover cart --accept-loss --reason \"main burns\"", "the primary is gone: move it"),
     ("pointsman pause cart --for 30m --reason \"network work\"", "no automatic failover for half an hour"),
@@ -57,7 +62,23 @@ const FIRST: &str = "First steps:
 
 /// The whole grammar with examples and exit codes in its help.
 pub(super) fn command() -> Command {
-    with_examples(Arguments::command(), "pointsman").after_help(format!("{FIRST}\n\n{}", exits()))
+    with_examples(grammar(), "pointsman").after_help(format!("{FIRST}\n\n{}", exits()))
+}
+
+/// The grammar as a terminal and a manual page show it. The backquotes around words are for readers of the sources.
+pub(super) fn grammar() -> Command {
+    plain(Arguments::command())
+}
+
+fn plain(mut command: Command) -> Command {
+    if let Some(about) = command.get_about().map(|about| about.to_string().replace('`', "")) {
+        command = command.about(about);
+    }
+    let argument = |argument: clap::Arg| match argument.get_help().map(|help| help.to_string().replace('`', "")) {
+        Some(help) => argument.help(help),
+        None => argument,
+    };
+    command.mut_args(argument).mut_subcommands(plain)
 }
 
 fn with_examples(mut command: Command, path: &str) -> Command {
@@ -77,13 +98,11 @@ pub(super) fn of(path: &str) -> impl Iterator<Item = Example> {
 }
 
 fn help(path: &str) -> String {
-    let lines: Vec<_> = of(path).collect();
-    let wide = lines.iter().map(|(line, _)| line.len()).max().unwrap_or_default();
     let mut text = String::new();
-    for (line, does) in lines {
+    for (line, does) in of(path) {
         let head = if text.is_empty() { "Examples:" } else { "" };
         // Writing to a String can't fail.
-        let _ = write!(text, "{head}\n  {line:wide$}  # {does}");
+        let _ = write!(text, "{head}\n  {line}\n      {does}");
     }
     text
 }

@@ -3,6 +3,7 @@
 use super::{
     client::{Client, segment},
     exit::{Exit, complain},
+    groups,
     history_options::{History, Moment},
     output::{say, show},
     report, timeline,
@@ -160,10 +161,15 @@ fn line(record: &Record) -> String {
 }
 
 fn what(change: &Change) -> String {
-    let Change::Ended { operation } = change else { return narrative::words(change) };
-    let phases = report::phases(&operation.phases);
-    let phases = if phases.is_empty() { phases } else { format!("\n      phases: {phases}") };
-    format!("{} ended: {}{phases}", operation.id, report::operation(operation).replace('\n', "\n    "))
+    match change {
+        Change::Group { operation, .. } => groups::words(operation).replace('\n', "\n    "),
+        Change::Ended { operation } => {
+            let phases = report::phases(&operation.phases);
+            let phases = if phases.is_empty() { phases } else { format!("\n      phases: {phases}") };
+            format!("{} ended: {}{phases}", operation.id, report::operation(operation).replace('\n', "\n    "))
+        }
+        _ => narrative::words(change),
+    }
 }
 
 #[cfg(test)]

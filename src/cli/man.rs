@@ -1,14 +1,28 @@
 //! `pointsman man`: manual pages from the grammar itself, with exit codes, files, environment and examples.
 
 use super::{
-    args::{Arguments, Man},
     examples,
     exit::{Exit, MEANINGS, complain},
     output::show,
 };
-use clap::{Command, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
-use std::{io, path::Path, process::ExitCode};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Its arguments.
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// The page of this command; else the main page.
+    #[arg(conflicts_with = "out")]
+    command: Option<String>,
+    /// Write every page into this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
 
 const FILES: [(&str, &str); 3] = [
     ("/etc/pointsman/pointsman.toml", "The configuration; config/pointsman.toml of the sources names every key."),
@@ -18,7 +32,7 @@ const FILES: [(&str, &str); 3] = [
 
 /// Prints one page, or writes all of them to a folder.
 pub(super) fn run(options: &Man) -> ExitCode {
-    let mut root = Arguments::command();
+    let mut root = examples::grammar();
     root.build();
     if let Some(folder) = &options.out {
         return match write_all(&root, folder) {

@@ -17,6 +17,7 @@ mod drain;
 mod examples;
 mod exit;
 mod failover;
+mod groups;
 mod healthcheck;
 mod history;
 mod history_options;
@@ -30,7 +31,6 @@ mod pause;
 mod rebuild;
 mod reload;
 mod report;
-mod reserved;
 mod restore;
 mod resume;
 mod run;
@@ -62,7 +62,6 @@ pub fn main() -> ExitCode {
         Sub::Audit(options) => audit::run(&options).into(),
         Sub::Token(options) => token::run(&options).into(),
         Sub::Healthcheck(options) => alone(healthcheck::run(&options)).into(),
-        ref sub @ Sub::Site(_) => reserved::refuse(sub).into(),
         sub => {
             let client = match arguments.access.client() {
                 Ok(client) => client,
@@ -81,6 +80,7 @@ async fn remote(sub: Sub, client: &Client, no_color: bool) -> Exit {
         Sub::Failover(options) => failover::run(client, &options).await,
         Sub::Approve(options) => consent::run(client, "approve", &options).await,
         Sub::Withdraw(options) => consent::run(client, "withdraw", &options).await,
+        Sub::Site(options) => groups::site(client, &options).await,
         Sub::Pause(options) => pause::run(client, &options).await,
         Sub::Resume(options) => resume::run(client, &options).await,
         Sub::Mode(options) => mode::run(client, &options).await,

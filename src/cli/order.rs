@@ -4,6 +4,7 @@ use super::{
     args::Common,
     client::{Client, Lost, Reply, segment},
     exit::{Exit, code, complain},
+    groups,
     output::say,
     report,
 };
@@ -34,7 +35,12 @@ pub(super) async fn run(client: &Client, svc: &str, action: &str, mut body: Valu
     if matches!(action, "switchover" | "failover") {
         body["wait"] = FIRST_WAIT.into();
     }
-    let place = Place { path: format!("/v1/services/{}/{action}", segment(svc)), look: format!("history {svc}") };
+    let group = matches!(action, "pause" | "resume" | "mode") && groups::named(client, svc).await.is_some();
+    let place = if group {
+        groups::place(svc, action)
+    } else {
+        Place { path: format!("/v1/services/{}/{action}", segment(svc)), look: format!("history {svc}") }
+    };
     run_at(client, &place, body, common).await
 }
 
@@ -113,6 +119,9 @@ async fn follow(client: &Client, id: &str, json: bool) -> Exit {
 
 /// Reports an operation that doesn't run any more.
 pub(super) fn finished(value: &Value, json: bool) -> Exit {
+    if value["members"].is_array() {
+        return groups::finished(value, json);
+    }
     let operation: Operation = match serde_json::from_value(value.clone()) {
         Ok(operation) => operation,
         Err(error) => return complain(Exit::Unknown, &format!("the answer isn't understood: {error}")),

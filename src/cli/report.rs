@@ -3,12 +3,14 @@
 use super::{
     client::Reply,
     exit::{Exit, code},
+    groups,
     output::say,
 };
 use crate::{
     admin::Problem,
     model::{
         guard::{Guard, Refusal},
+        name::OperationId,
         operation::{Operation, Outcome, Phase},
     },
 };
@@ -54,7 +56,7 @@ pub(super) fn operation(operation: &Operation) -> String {
         let _ = write!(text, "\n  {}", operation.detail);
     }
     if operation.outcome == Outcome::Waiting {
-        waits(&mut text, operation);
+        waits(&mut text, &operation.id, &operation.actor, operation.expires);
     }
     refusals(&mut text, &operation.guards, operation.outcome == Outcome::Refused);
     for session in &operation.sessions {
@@ -64,15 +66,12 @@ pub(super) fn operation(operation: &Operation) -> String {
 }
 
 /// Until when, and what to say to whom.
-fn waits(text: &mut String, operation: &Operation) {
-    if let Some(until) = operation.expires {
+pub(super) fn waits(text: &mut String, id: &OperationId, actor: &str, until: Option<jiff::Timestamp>) {
+    if let Some(until) = until {
         let _ = write!(text, " until {until:.0}");
     }
-    let Operation { id, actor, .. } = operation;
-    let _ = write!(
-        text,
-        "\n  a second person, not {actor}: pointsman approve {id}\n  to give it up: pointsman withdraw {id}"
-    );
+    let _ = write!(text, "\n  a second person, not {actor}: pointsman approve {id}");
+    let _ = write!(text, "\n  to give it up: pointsman withdraw {id}");
 }
 
 /// `main -> spare `, or nothing.
@@ -84,10 +83,21 @@ fn path(operation: &Operation) -> String {
     }
 }
 
-fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool) {
+/// Each refusal once, in one line, and what can be done about its guard behind the last of that guard's.
+pub(super) fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool) {
+    let mut said: Vec<&Refusal> = Vec::new();
     for refusal in guards {
+        if !said.contains(&refusal) {
+            said.push(refusal);
+        }
+    }
+    // The order in which guards came first is kept; those of one name stand together.
+    let place = |name: Guard| guards.iter().position(|refusal| refusal.name == name);
+    said.sort_by_key(|refusal| place(refusal.name));
+    for (index, refusal) in said.iter().enumerate() {
         let _ = write!(text, "\n  {}: {}", refusal.name.as_str(), refusal.detail);
-        if with_advice {
+        let last = said.get(index + 1).is_none_or(|next| next.name != refusal.name);
+        if with_advice && last {
             let _ = write!(text, "\n      -> {}", advice(refusal.name));
         }
     }
@@ -150,7 +160,8 @@ pub(super) fn problem(reply: &Reply, json: bool) -> Exit {
         eprintln!("pointsman: HTTP {}: {}", reply.status, reply.text());
         return code(None, reply.status.as_u16());
     };
-    let outcome = problem.operation.as_ref().map(|operation| operation.outcome);
+    let of_group = problem.group_operation.as_ref().map(|operation| operation.outcome);
+    let outcome = problem.operation.as_ref().map(|operation| operation.outcome).or(of_group);
     if !json {
         eprintln!("{}", words(&problem));
     }
@@ -165,6 +176,9 @@ pub(super) fn failed(reply: &Reply) -> Exit {
 fn words(problem: &Problem) -> String {
     if let Some(operation) = &problem.operation {
         return self::operation(operation);
+    }
+    if let Some(operation) = &problem.group_operation {
+        return groups::words(operation);
     }
     let mut text = format!("pointsman: {}: {}", problem.title, problem.detail);
     refusals(&mut text, &problem.guards, true);

@@ -117,8 +117,12 @@ fn ready(view: &ServiceView) -> String {
     if view.switchover_ready.ready {
         return "yes".to_owned();
     }
-    let mut names: Vec<_> = view.switchover_ready.reasons.iter().map(|refusal| refusal.name.as_str()).collect();
-    names.dedup();
+    let mut names: Vec<&str> = Vec::new();
+    for refusal in &view.switchover_ready.reasons {
+        if !names.contains(&refusal.name.as_str()) {
+            names.push(refusal.name.as_str());
+        }
+    }
     if names.is_empty() { "no".to_owned() } else { format!("no: {}", names.join(", ")) }
 }
 

@@ -5,10 +5,11 @@
 
 use super::{
     args::Status,
-    client::{Client, Lost, Reply},
+    client::Client,
     exit::{Exit, complain},
     output::show,
-    report, status, table,
+    status::{self, Picture},
+    table,
 };
 use crate::model::view::{ServiceView, Standing};
 use jiff::{SignedDuration, Timestamp};
@@ -25,21 +26,11 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// A terminal that doesn't say how large it is.
 const SIZE: (usize, usize) = (80, 24);
 
-/// What one look gave.
-enum Look {
-    Seen(Vec<ServiceView>),
-    Lost(String),
-    /// It answered, and won't answer otherwise: the service is gone, or we may not ask.
-    Refused(Reply),
-    /// The socket may not be opened.
-    Closed(Lost),
-}
-
 /// Looks until it is told to stop. Nobody there from the start ends it at once, as without `--watch`.
 pub(super) async fn run(client: &Client, options: &Status, color: bool) -> Exit {
-    let views = match status::ask(client, options.svc.as_deref()).await {
-        Ok(views) => views,
-        Err(exit) => return exit,
+    let picture = match status::look(client, options.svc.as_deref()).await {
+        Ok(picture) => picture,
+        Err(blind) => return blind.complain(),
     };
     let mut wishes = match Wishes::listen() {
         Ok(wishes) => wishes,
@@ -51,7 +42,7 @@ pub(super) async fn run(client: &Client, options: &Status, color: bool) -> Exit 
         options,
         color,
         screen: terminal.then(Screen::enter),
-        views,
+        picture,
         seen: Timestamp::now(),
         lost: None,
     };
@@ -79,7 +70,7 @@ struct Watch<'a> {
     color: bool,
     /// There is one on a terminal.
     screen: Option<Screen>,
-    views: Vec<ServiceView>,
+    picture: Picture,
     /// When that was so.
     seen: Timestamp,
     /// Why nothing newer is known.
@@ -90,43 +81,43 @@ impl Watch<'_> {
     /// False when nobody reads any more.
     fn show(&self) -> bool {
         match (&self.screen, &self.lost) {
-            (Some(_), lost) => draw(self.client, &self.views, lost.as_deref().map(|why| (self.seen, why)), self.color),
+            (Some(_), lost) => {
+                draw(self.client, &self.picture, lost.as_deref().map(|why| (self.seen, why)), self.color)
+            }
             (None, Some(_)) => true,
-            (None, None) => print(&self.views, self.options.json),
+            (None, None) => print(&self.picture, self.options.json),
         }
     }
 
     fn patience(&self) -> Duration {
-        if self.lost.is_none() && self.views.iter().any(moves) { SOON } else { AGAIN }
+        if self.lost.is_none() && self.picture.views.iter().any(moves) { SOON } else { AGAIN }
     }
 
     /// An exit code where there is no use in looking again.
     async fn look(&mut self) -> Option<Exit> {
-        match look(self.client, self.options.svc.as_deref()).await {
-            Look::Seen(views) => {
+        let look = tokio::time::timeout(ANSWER, status::look(self.client, self.options.svc.as_deref()));
+        let lost = match look.await {
+            Ok(Ok(picture)) => {
                 if self.lost.take().is_some() && self.screen.is_none() {
                     eprintln!("pointsman: in touch again");
                 }
-                (self.views, self.seen) = (views, Timestamp::now());
-                None
+                (self.picture, self.seen) = (picture, Timestamp::now());
+                return None;
             }
-            Look::Lost(why) => {
-                if self.lost.is_none() && self.screen.is_none() {
-                    eprintln!("pointsman: {}", out_of_touch(self.seen, &why));
-                }
-                self.lost = Some(why);
-                None
-            }
-            // What is complained about must not go away with the screen.
-            Look::Refused(reply) => {
+            // It answered, and won't answer otherwise: the service is gone, or we may not ask. What is complained about must not
+            // go away with the screen.
+            Ok(Err(blind)) if blind.is_final() => {
                 self.screen = None;
-                Some(report::failed(&reply))
+                return Some(blind.complain());
             }
-            Look::Closed(lost) => {
-                self.screen = None;
-                Some(complain(lost.exit(), &lost.to_string()))
-            }
+            Ok(Err(blind)) => blind.to_string(),
+            Err(_) => format!("{} did not answer within {} s", self.client, ANSWER.as_secs()),
+        };
+        if self.lost.is_none() && self.screen.is_none() {
+            eprintln!("pointsman: {}", out_of_touch(self.seen, &lost));
         }
+        self.lost = Some(lost);
+        None
     }
 
     /// Ctrl-Z: the shell gets its terminal as it was, until it brings us to the foreground again.
@@ -141,23 +132,9 @@ impl Watch<'_> {
     fn end(&mut self) -> Exit {
         if self.screen.take().is_some() {
             let lost = self.lost.as_ref().map(|why| out_of_touch(self.seen, why) + "\n").unwrap_or_default();
-            show(format_args!("{lost}{}\n", table::render(&self.views, size().0, self.color)));
+            show(format_args!("{lost}{}", self.picture.text(size().0, self.color)));
         }
         Exit::Done
-    }
-}
-
-async fn look(client: &Client, svc: Option<&str>) -> Look {
-    let reply = match tokio::time::timeout(ANSWER, client.get(&status::path(svc))).await {
-        Ok(Ok(reply)) => reply,
-        Ok(Err(lost @ Lost::NotAllowed(_))) => return Look::Closed(lost),
-        Ok(Err(lost)) => return Look::Lost(lost.to_string()),
-        Err(_) => return Look::Lost(format!("{client} did not answer within {} s", ANSWER.as_secs())),
-    };
-    match reply.status.as_u16() {
-        200 => status::read(&reply, svc).map_or_else(|lost| Look::Lost(lost.to_string()), Look::Seen),
-        401 | 403 | 404 => Look::Refused(reply),
-        other => Look::Lost(format!("{client} answered HTTP {other}")),
     }
 }
 
@@ -177,16 +154,16 @@ fn clock(time: Timestamp) -> String {
     time.strftime("%H:%M:%SZ").to_string()
 }
 
-fn print(views: &[ServiceView], json: bool) -> bool {
+fn print(picture: &Picture, json: bool) -> bool {
     if json {
-        show(format_args!("{}\n", serde_json::json!({ "services": views })))
+        show(format_args!("{}\n", picture.json()))
     } else {
-        show(format_args!("{}\n\n", table::render(views, table::width(), false)))
+        show(format_args!("{}\n", picture.text(table::width(), false)))
     }
 }
 
 /// One picture, over the one before. Each line is cleared behind its end, and the screen below the last.
-fn draw(client: &Client, views: &[ServiceView], lost: Option<(Timestamp, &str)>, color: bool) -> bool {
+fn draw(client: &Client, picture: &Picture, lost: Option<(Timestamp, &str)>, color: bool) -> bool {
     let (columns, rows) = size();
     let mut lines: Vec<String> = Vec::new();
     match lost {
@@ -201,8 +178,7 @@ fn draw(client: &Client, views: &[ServiceView], lost: Option<(Timestamp, &str)>,
         }
     }
     lines.push(String::new());
-    let table = table::render(views, columns, color);
-    lines.extend(table.lines().flat_map(|line| wrap(line, columns)));
+    lines.extend(picture.text(columns, color).lines().flat_map(|line| wrap(line, columns)));
     if lines.len() > rows {
         let hidden = lines.len() - rows + 1;
         lines.truncate(rows - 1);

@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::admin::{Admin, Person};
 use super::approval::Approval;
+use super::groups::Group;
 use super::journal::Journal;
 use super::schema::{
     Cluster, Config, Credentials, Failover, Health, Listen, ListenerTls, Node, NodeTls, ReplicationUser, Search,
@@ -132,7 +133,7 @@ fn compare(service: Option<&ServiceName>, prefix: &str, old: &Items, new: &Items
 // The functions below take their structures apart by name, so that a new setting can't be forgotten here.
 
 fn process(config: &Config) -> Items {
-    let Config { state_dir, grace, workers, admin, telemetry, journal, services: _ } = config;
+    let Config { state_dir, grace, workers, admin, telemetry, journal, services: _, groups } = config;
     let Telemetry { listen, log, log_format, runbook_url, webhooks } = telemetry;
     let mut all = Items::new();
     let fixed = Effect::NeedsRestart;
@@ -143,6 +144,10 @@ fn process(config: &Config) -> Items {
     put(&mut all, fixed, "telemetry.log_format", word(log_format));
     put(&mut all, fixed, "telemetry.log", log);
     put(&mut all, Effect::Live, "grace", show_duration(*grace));
+    for Group { name, members, on_error } in groups {
+        put(&mut all, Effect::Live, &format!("groups.{name}.members"), join(members.iter().map(ToString::to_string)));
+        put(&mut all, Effect::Live, &format!("groups.{name}.on_error"), on_error.as_str());
+    }
     let Journal { keep, keep_size } = journal;
     put(&mut all, Effect::Live, "journal.keep", keep.map_or_else(|| "(all)".to_owned(), show_duration));
     put(&mut all, Effect::Live, "journal.keep_size", show_size(*keep_size));
@@ -177,6 +182,7 @@ fn items(service: &Service) -> Items {
     let Service {
         name: _, kind, listen, listen_read, replication, tune, deny, max_connections, client_buffer, on_call, tls,
         node_tls, credentials, users, replication_user, idle_in_transaction, search, health, failover, approval, clusters,
+        group: _,
     } = service;
     let mut all = Items::new();
     let (live, fixed) = (Effect::Live, Effect::NeedsRestart);

@@ -12,6 +12,13 @@ impl Config {
     }
 }
 
+impl Cluster {
+    /// Where it stands: its site, or its own name where it has none.
+    pub fn place(&self) -> &str {
+        if self.site.is_empty() { self.name.as_str() } else { &self.site }
+    }
+}
+
 impl Service {
     /// The cluster of that name.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {

@@ -6,6 +6,7 @@
 mod admin;
 mod approval;
 mod diff;
+mod groups;
 mod journal;
 mod load;
 mod lookup;
@@ -21,6 +22,7 @@ pub mod units;
 pub use admin::{Admin, Person, TokenHash};
 pub use approval::Approval;
 pub use diff::{Change, Effect, diff, settings};
+pub use groups::Group;
 pub use journal::{FullJournal, Journal};
 pub use load::{Loaded, Options, load, load_bytes};
 pub use problem::{Code, Problem, Severity, to_json};

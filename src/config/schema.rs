@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::admin::Admin;
 use super::approval::Approval;
+use super::groups::Group;
 use super::journal::{FullJournal, Journal};
 use super::telemetry::Telemetry;
 use crate::model::name::{ClusterName, Kind, NodeAddress, ServiceName};
@@ -38,6 +39,8 @@ pub struct Config {
     pub journal: Journal,
     /// The services in the order of the file; at least one, and no name twice.
     pub services: Vec<Service>,
+    /// Services that are switched together; no service in two of them.
+    pub groups: Vec<Group>,
 }
 
 /// `[services.NAME]`: one name that is switched, and the listeners applications connect to.
@@ -86,6 +89,8 @@ pub struct Service {
     pub approval: Approval,
     /// At least two, in order of preference; no name twice.
     pub clusters: Vec<Cluster>,
+    /// The group that it is switched with, as `groups` of the whole file says.
+    pub group: Option<String>,
 }
 
 impl Service {
@@ -113,6 +118,7 @@ impl Service {
             failover: Failover::defaults(replication),
             approval: Approval::default(),
             clusters: Vec::new(),
+            group: None,
         }
     }
 }

@@ -67,7 +67,7 @@ impl<'s> Sink<'s> {
     }
 
     fn push(&mut self, severity: Severity, span: Option<Range<usize>>, code: Code, message: String, help: String) {
-        if self.problems.len() >= MAX_PROBLEMS {
+        if self.is_full() {
             self.dropped += 1;
             self.refused |= severity == Severity::Error;
             return;
@@ -76,6 +76,11 @@ impl<'s> Sink<'s> {
         let help = (!help.is_empty()).then_some(help);
         let file = self.source.name().to_owned();
         self.problems.push(Problem { severity, file, line, column, code, message, help, span });
+    }
+
+    /// Whether further problems are only counted.
+    fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
     }
 
     /// Every problem in the order of the file.
@@ -293,8 +298,6 @@ pub(super) struct Table<'a> {
     /// `None` where the table is absent: then every key is.
     entries: Option<&'a DeTable<'a>>,
     asked: Vec<&'static str>,
-    /// Keys that are no mistake of spelling and yet not to be had.
-    reserved: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
@@ -303,7 +306,7 @@ impl<'a> Table<'a> {
     }
 
     fn new(name: String, span: Range<usize>, entries: Option<&'a DeTable<'a>>) -> Self {
-        Self { name, span, entries, asked: Vec::new(), reserved: Vec::new() }
+        Self { name, span, entries, asked: Vec::new() }
     }
 
     fn path(&self, key: &str) -> String {
@@ -341,19 +344,6 @@ impl<'a> Table<'a> {
         self.table(sink, key).unwrap_or_else(|| Table::new(self.path(key), self.span.clone(), None))
     }
 
-    /// A key whose name is kept for a later version.
-    pub(super) fn reserve(&mut self, sink: &mut Sink<'_>, key: &'static str) {
-        self.reserved.push(key);
-        if let Some((found, _)) = self.entries.and_then(|entries| entries.get_key_value(key)) {
-            sink.error(
-                found.span(),
-                Code::NotSupported,
-                format!("`{}` comes with a later version", self.path(key)),
-                "leave it out",
-            );
-        }
-    }
-
     /// Every entry with its key, in the order of the file, for a table whose keys are names that the user gave.
     pub(super) fn named(&self, sink: &mut Sink<'_>) -> Vec<(&'a str, Range<usize>, Field<'a>)> {
         let mut entries: Vec<_> = self.entries.into_iter().flatten().collect();
@@ -368,6 +358,12 @@ impl<'a> Table<'a> {
         };
         entries.into_iter().map(named).collect()
     }
+
+    /// Every key, for a table whose keys are names that the user gave.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.entries.into_iter().flatten().map(|(key, _)| key.get_ref().to_string()).collect()
+    }
+
     /// Reports every key that nobody asked for.
     pub(super) fn finish(self, sink: &mut Sink<'_>) {
         for (key, _) in self.entries.into_iter().flatten() {
@@ -377,18 +373,20 @@ impl<'a> Table<'a> {
 
     fn unknown(&self, sink: &mut Sink<'_>, key: &Spanned<DeString<'_>>) {
         let name = key.get_ref().as_ref();
-        if self.asked.contains(&name) || self.reserved.contains(&name) {
+        if self.asked.contains(&name) {
             return;
         }
         let place = if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
-        let help = closest(name, &self.asked)
+        // Looking for a like word takes its time, and nobody reads what is only counted.
+        let like = if sink.is_full() { None } else { closest(name, &self.asked) };
+        let help = like
             .map_or_else(|| format!("known here: {}", self.asked.join(", ")), |word| format!("did you mean `{word}`?"));
         sink.error(key.span(), Code::UnknownKey, format!("unknown key {}{place}", shown(name)), help);
     }
 }
 
 /// The word most like the one given, if it is alike enough to be meant: one slip in three letters.
-fn closest<'w>(given: &str, words: &[&'w str]) -> Option<&'w str> {
+pub(super) fn closest<'w>(given: &str, words: &[&'w str]) -> Option<&'w str> {
     if given.len() > 64 {
         return None;
     }

@@ -1,11 +1,12 @@
 //! What control shares with its handles: a desk for each service, the journal, the events, the pulse.
 
-use super::{feed::Feed, handle::Key};
+use super::{feed::Feed, groups, handle::Key};
 use crate::{
     config::{Config, Service},
     coord::Coordinator,
     model::{
         error::StoreError,
+        group::GroupOperation,
         name::{NodeAddress, OperationId, ServiceName},
         operation::{Operation, Order, Outcome},
         route::Epoch,
@@ -15,7 +16,7 @@ use crate::{
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -45,6 +46,10 @@ pub(super) struct Shared {
     pub stopping: AtomicBool,
     /// To the supervisor.
     pub requests: mpsc::Sender<Request>,
+    /// To the runner of groups.
+    pub groups: mpsc::Sender<groups::Request>,
+    /// Operations of groups and sites that are newer than what the journal says of them.
+    pub group_operations: ArcSwap<BTreeMap<OperationId, GroupOperation>>,
 }
 
 /// One service as handles see it.

@@ -26,6 +26,9 @@ pub(super) fn json(config: &Config) -> Value {
             "keep": config.journal.keep.map(show_duration), "keep_size": show_size(config.journal.keep_size),
         },
         "services": services,
+        "groups": config.groups.iter().map(|group| (group.name.clone(), json!({
+            "members": group.members, "on_error": group.on_error.as_str(),
+        }))).collect::<serde_json::Map<_, _>>(),
     })
 }
 

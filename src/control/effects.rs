@@ -179,6 +179,7 @@ fn change_name(change: &Change) -> String {
         Change::Gathered { .. } => "gathered".into(),
         Change::Estranged { .. } => "estranged".into(),
         Change::LineageSeen { .. } => "lineage_seen".into(),
+        Change::Group { .. } => "group".into(),
         Change::Asked { .. } => "asked".into(),
         Change::Approved { .. } => "approved".into(),
         Change::Overridden { .. } => "overridden".into(),

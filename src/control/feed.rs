@@ -4,7 +4,7 @@
 //! thousand of them, slow ones among them, cost what the ring costs. Bounded: a follower that is too slow finds a gap and reads the
 //! services anew. Of a service only its newest state is told: who follows wants to know how it is, not how it was.
 
-use crate::model::{name::ServiceName, operation::Operation, record::Record, view::ServiceView};
+use crate::model::{group::GroupView, name::ServiceName, operation::Operation, record::Record, view::ServiceView};
 use bytes::Bytes;
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,6 +22,8 @@ pub enum Event {
     Service(Arc<ServiceView>),
     /// An operation moved on or ended.
     Operation(Arc<Operation>),
+    /// A group looks different, or an operation of a site moved on.
+    Group(Arc<GroupView>),
     /// A record became durable.
     Journal(Arc<Record>),
 }
@@ -102,7 +104,7 @@ impl Ring {
     fn is_outdated(&self, numbered: &Numbered) -> bool {
         match &numbered.event {
             Event::Service(view) => self.latest.get(&view.name).is_some_and(|latest| *latest > numbered.id),
-            Event::Operation(_) | Event::Journal(_) => false,
+            Event::Operation(_) | Event::Group(_) | Event::Journal(_) => false,
         }
     }
 }

@@ -177,7 +177,7 @@ impl Handle {
             return TimelineReply::UnknownOperation;
         }
         let running = gathering.operation().and_then(|id| desk.operation(id));
-        let running = running.filter(|operation| operation.outcome == Outcome::Running);
+        let running = running.filter(|operation| matches!(operation.outcome, Outcome::Running | Outcome::Waiting));
         TimelineReply::Told(Box::new(gathering.timeline(svc.clone(), running)))
     }
 
@@ -211,7 +211,11 @@ fn fits(filter: &JournalFilter, services: Option<&[ServiceName]>, text: Option<&
         Change::Began { operation, .. } | Change::Ended { operation } => operation.group.as_ref() == Some(id),
         _ => false,
     };
-    services.is_none_or(of_service)
+    let of_group = |name: &ServiceName| match &record.detail {
+        Change::Group { operation, .. } => operation.group == name.as_str(),
+        _ => false,
+    };
+    (services.is_none_or(of_service) || filter.svc.as_ref().is_some_and(of_group))
         && filter.kind.is_none_or(|kind| record.kind == kind)
         && filter.actor.as_ref().is_none_or(|actor| record.actor == *actor)
         && filter.since.is_none_or(|since| record.time >= since)

@@ -10,6 +10,7 @@ mod driver;
 mod effective;
 mod effects;
 mod feed;
+mod groups;
 mod handle;
 mod history;
 mod keeping;
@@ -27,6 +28,7 @@ mod workshop;
 #[cfg(debug_assertions)]
 pub use crash::CRASH_POINTS;
 pub use feed::{Event, Follower, Next, Numbered};
+pub use groups::{GroupConsent, GroupOrder, GroupReply, Of, To};
 pub use handle::{Handle, Key, OrderReply, RebuildReply};
 pub use history::{JOURNAL_LIMIT, JournalFilter, JournalPage, TimelineReply};
 pub use supervisor::{Parts, start};

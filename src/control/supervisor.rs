@@ -7,6 +7,7 @@ use super::{
     desk::{Desk, Pulse, Request, Shared},
     driver::{Change as Changed, Driver, Inputs},
     feed::Feed,
+    groups::Runner,
     handle::Handle,
     keeping,
     recorder::Recorder,
@@ -105,6 +106,7 @@ impl Supervisor {
         let feed = Arc::new(Feed::new(first));
         let recorder = Recorder::new(coordinator.clone(), feed.clone());
         let (requests, inbox) = mpsc::channel(ORDERS);
+        let (groups, group_inbox) = mpsc::channel(ORDERS);
         let services: Vec<_> = config.services.iter().cloned().map(Arc::new).collect();
         let config = Arc::new(config);
         let shared = Arc::new(Shared {
@@ -116,6 +118,8 @@ impl Supervisor {
             pulse: Pulse::new(),
             stopping: AtomicBool::new(false),
             requests,
+            groups,
+            group_operations: ArcSwap::default(),
         });
         let (changes, drivers) = (BTreeMap::new(), JoinSet::new());
         let mut supervisor =
@@ -126,6 +130,8 @@ impl Supervisor {
         for service in services {
             supervisor.add(&config, &service)?;
         }
+        let handle = Handle { shared: supervisor.shared.clone() };
+        tokio::spawn(Runner::new(handle, supervisor.recorder.clone()).run(group_inbox));
         Ok((supervisor, inbox))
     }
 

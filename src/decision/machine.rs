@@ -197,10 +197,7 @@ impl Machine {
                 }
             }
             Event::Signal(signal) => self.signalled(signal, now),
-            Event::Counted { in_flight, stuck } => {
-                self.in_flight = in_flight;
-                self.stuck = stuck;
-            }
+            Event::Counted { in_flight, stuck } => (self.in_flight, self.stuck) = (in_flight, stuck),
             Event::Ordered { ticket, order } => self.ordered(ticket, &order, now),
             Event::Written { ticket, result } => self.written(ticket, result, now),
             Event::Acted { ticket, result } => self.acted(ticket, result, now),

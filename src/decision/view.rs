@@ -30,6 +30,7 @@ impl Machine {
             clusters: self.settings.clusters.iter().map(|cluster| self.cluster_view(cluster, now)).collect(),
             on_call: self.settings.on_call.clone(),
             operation: self.switch.as_ref().map(|switch| &switch.operation).or(self.waiting_operation()).cloned(),
+            groups: self.settings.group.iter().cloned().collect(),
             require_approval: self.settings.approval.required,
             practised: self.durable.practised.clone(),
             warnings: self.warnings(),

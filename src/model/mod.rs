@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod error;
+pub mod group;
 pub mod guard;
 pub mod lineage;
 pub mod name;

@@ -1,6 +1,7 @@
 //! Journal records in words, the same wherever they are shown: by the command line, in a timeline, on the page.
 
 use super::{
+    group::GroupOperation,
     guard::Refusal,
     operation::{Operation, Outcome},
     record::{Change, Record},
@@ -31,6 +32,12 @@ pub fn words(change: &Change) -> String {
         Change::Strayed { node } => format!("{node} does not follow yet, and is told again until it does"),
         Change::Gathered { node } => format!("{node} is no stray any more"),
         Change::LineageSeen { node, lineage, items, .. } => format!("history of {node}: {}, {items} items", lineage.id),
+        Change::Group { operation, .. } => {
+            let GroupOperation { id, kind, group, outcome, detail, .. } = &**operation;
+            let outcome = outcome.as_str().replace('_', " ");
+            let detail = if detail.is_empty() { String::new() } else { format!("; {detail}") };
+            format!("{id} of {group}: {} {outcome}{detail}{}", kind.as_str(), refusals(&operation.guards))
+        }
         Change::Asked { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
             let until = operation.expires.map(|until| format!(" until {until:.0}")).unwrap_or_default();

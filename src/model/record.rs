@@ -1,6 +1,7 @@
 //! Journal records: what was decided, ordered or refused; the fold of their changes is the state (see [`super::state`]).
 
 use super::{
+    group::{GroupKey, GroupOperation},
     guard::Refusal,
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
@@ -195,6 +196,14 @@ pub enum Change {
         intent: String,
         /// Why not.
         guards: Vec<Refusal>,
+    },
+    /// An operation of a group or a site began, moved on or ended: its state at that moment.
+    Group {
+        /// As it stands.
+        operation: Box<GroupOperation>,
+        /// The idempotency key that it came with, in its first record.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<GroupKey>,
     },
     /// A cluster was taken out.
     Drained {

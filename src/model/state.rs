@@ -1,6 +1,7 @@
 //! The durable state: the fold of the journal.
 
 use super::{
+    group::Groups,
     name::{ClusterName, NodeAddress, OperationId, ServiceName},
     observation::Lineage,
     operation::{Operation, Outcome, Step, Terms},
@@ -153,6 +154,8 @@ pub struct ServiceState {
 pub struct State {
     /// Each service that was ever written about.
     pub services: BTreeMap<ServiceName, ServiceState>,
+    /// Operations of groups and sites.
+    pub groups: Groups,
     /// What was removed of the journal last.
     pub removed: Option<Removed>,
     /// The configuration in force last, one entry a setting; secrets are only named.
@@ -162,6 +165,9 @@ pub struct State {
 impl State {
     /// Folds one more record in.
     pub fn apply(&mut self, record: &Record) {
+        if let Change::Group { operation, key } = &record.detail {
+            self.groups.apply(operation, key.as_ref(), record.time);
+        }
         if let Some(svc) = &record.svc {
             self.services.entry(svc.clone()).or_default().apply(record);
         }
@@ -205,10 +211,7 @@ impl ServiceState {
                 (self.lineage, self.process, self.estranged) = (Some(lineage.clone()), process.clone(), None);
             }
             Change::Estranged { process, text } => self.estranged = Some((process.clone(), text.clone())),
-            Change::Asked { operation, terms } => {
-                self.number(operation);
-                self.waiting = Some(Waiting { operation: (**operation).clone(), terms: terms.clone() });
-            }
+            Change::Asked { operation, terms } => self.asked(operation, terms),
             Change::Began { operation, from, to } => {
                 self.number(operation);
                 self.waiting.take_if(|waiting| waiting.operation.id == operation.id);
@@ -248,7 +251,8 @@ impl ServiceState {
             | Change::Departed { .. }
             | Change::Strayed { .. }
             | Change::Gathered { .. } => self.node_changed(&record.detail, record.time),
-            Change::Refused { .. }
+            Change::Group { .. }
+            | Change::Refused { .. }
             | Change::Suspected { .. }
             | Change::Removed { .. }
             | Change::Approved { .. }
@@ -299,6 +303,11 @@ impl ServiceState {
             }
             _ => {}
         }
+    }
+
+    fn asked(&mut self, operation: &Operation, terms: &Terms) {
+        self.number(operation);
+        self.waiting = Some(Waiting { operation: operation.clone(), terms: terms.clone() });
     }
 
     /// An older epoch never replaces a newer one, whatever order the records come in.

@@ -76,6 +76,7 @@ pub fn about(change: &Change) -> Option<&OperationId> {
         Change::Asked { operation, .. } | Change::Began { operation, .. } | Change::Ended { operation } => {
             Some(&operation.id)
         }
+        Change::Group { operation, .. } => Some(&operation.id),
         Change::Amended { id, .. }
         | Change::Retargeted { id, .. }
         | Change::Entered { id, .. }

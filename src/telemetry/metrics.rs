@@ -182,6 +182,8 @@ pub(super) struct Scraped {
     pub(super) command_duration: Family,
     pub(super) held: Family,
     pub(super) waiting: Family,
+    pub(super) group_split: Family,
+    pub(super) group_waiting: Family,
 }
 
 impl Scraped {
@@ -223,6 +225,14 @@ impl Scraped {
                 "From a command being read to being answered; pinned commands are not timed.",
             ),
             held: Family::gauge("pointsman_held_commands", "Commands that wait in a hold."),
+            group_split: Family::gauge(
+                "pointsman_group_split",
+                "1 if the routes of the group's members lead to different places.",
+            ),
+            group_waiting: Family::gauge(
+                "pointsman_group_operations_waiting",
+                "Switches of the whole group that wait for a second person.",
+            ),
             waiting: Family::gauge("pointsman_operations_waiting", "Switches that wait for a second person."),
         }
     }
@@ -248,6 +258,8 @@ impl Scraped {
             self.command_duration,
             self.held,
             self.waiting,
+            self.group_split,
+            self.group_waiting,
         ]
         .into_iter()
         .filter_map(Family::end)

@@ -5,6 +5,7 @@ use super::{
     process,
 };
 use crate::model::{
+    group::{Gathering, GroupView},
     name::{Kind, ServiceName},
     operation::Outcome,
     route::Mode,
@@ -33,7 +34,12 @@ pub struct Traffic {
 }
 
 /// The metrics page. `views` are the services as they stand; `traffic` sums what the workers counted for one service.
-pub fn render(metrics: &Metrics, views: &[ServiceView], traffic: &dyn Fn(&ServiceName) -> Traffic) -> Vec<u8> {
+pub fn render(
+    metrics: &Metrics,
+    views: &[ServiceView],
+    groups: &[GroupView],
+    traffic: &dyn Fn(&ServiceName) -> Traffic,
+) -> Vec<u8> {
     let mut scraped = Scraped::new();
     scraped.build_info.set(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     for view in views {
@@ -42,6 +48,11 @@ pub fn render(metrics: &Metrics, views: &[ServiceView], traffic: &dyn Fn(&Servic
         for cluster in &view.clusters {
             member(&mut scraped, view, cluster);
         }
+    }
+    for group in groups {
+        let label = ("group", group.name.as_str());
+        scraped.group_split.set(&[label], flag(group.split));
+        scraped.group_waiting.set(&[label], flag(group.state == Gathering::Waiting));
     }
     let mut families = metrics.registry.gather();
     families.extend(scraped.end());
@@ -158,7 +169,7 @@ mod tests {
             buckets: vec![1, 1, 1],
             sum_us: 2_000_500,
         };
-        let page = String::from_utf8(render(&metrics, &[cart()], &|_| traffic.clone())).expect("text");
+        let page = String::from_utf8(render(&metrics, &[cart()], &[], &|_| traffic.clone())).expect("text");
         let labels = r#"svc="cart""#;
         for line in [
             "pointsman_config_reload_success 1".to_owned(),
@@ -182,7 +193,7 @@ mod tests {
         }
         assert!(!page.contains("pointsman_http_requests_total"), "Redis has no classes of requests");
         let search = ServiceView { kind: Kind::Elasticsearch, ..cart() };
-        let page_of_search = String::from_utf8(render(&metrics, &[search], &|_| traffic.clone())).expect("text");
+        let page_of_search = String::from_utf8(render(&metrics, &[search], &[], &|_| traffic.clone())).expect("text");
         let line =
             r#"pointsman_http_requests_total{svc="cart",store="elasticsearch",class="read",outcome="answered"} 5"#;
         assert!(page_of_search.contains(line), "missing {line}\n{page_of_search}");

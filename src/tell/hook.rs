@@ -172,7 +172,8 @@ impl Hook {
         let external: Vec<_> = external.map(|service| service.name.clone()).collect();
         let time = Timestamp::now();
         let refused = self.handle.config_problem();
-        self.seen.look(holds(views, &external, refused.as_deref().map(String::as_str)), time);
+        let groups = self.handle.group_operations();
+        self.seen.look(holds(views, &external, &groups, refused.as_deref().map(String::as_str)), time);
         let (book, now) = (&self.book, now(&self.settings, views, time));
         self.seen.forget(|key, condition| !book.has(key) && !now.long_enough(key.0, condition.lasted(time)));
         time

@@ -133,12 +133,7 @@ impl Plan {
 
 /// When an alert was over, if it is.
 fn ends(told: &Told, seen: &Seen, now: Now<'_>) -> Option<Timestamp> {
-    let view = told.svc.as_ref().map(|svc| now.view(svc));
-    if matches!(view, Some(None)) {
-        // The service isn't configured any more.
-        return Some(now.time);
-    }
-    let view = view.flatten();
+    let view = told.svc.as_ref().and_then(|svc| now.view(svc));
     if is_condition(told.notice) {
         // After a restart nothing is known of a service at first.
         let known = view.is_none_or(|view| view.state != Standing::Starting);
@@ -146,6 +141,10 @@ fn ends(told: &Told, seen: &Seen, now: Now<'_>) -> Option<Timestamp> {
             Some(condition) => condition.ended,
             None => known.then_some(now.time),
         };
+    }
+    if told.svc.is_some() && view.is_none() {
+        // The service isn't configured any more.
+        return Some(now.time);
     }
     let over = match told.notice {
         Notice::Failover => view.is_some_and(has_returned),
@@ -189,6 +188,11 @@ fn of_record(record: &Record) -> Vec<(Notice, Words)> {
         }
         Change::Refused { intent, guards } => {
             news.push((Notice::Refused, (format!("{svc}: not done: {intent}"), words::listed(guards))));
+        }
+        Change::Group { operation, .. }
+            if matches!(operation.outcome, Outcome::RolledBack | Outcome::Partial | Outcome::Unknown) =>
+        {
+            news.push((Notice::Failed, words::group_ended(operation)));
         }
         Change::Overridden { id, guard } => {
             let why = if record.reason.is_empty() { "no reason given" } else { &record.reason };

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     config::Notice,
     model::{
+        group::GroupOperation,
         guard::Guard,
         name::ServiceName,
         operation::Outcome,
@@ -103,9 +104,19 @@ pub(super) fn is_condition(notice: Notice) -> bool {
     matches!(notice, Notice::Blocked | Notice::NotReady | Notice::Approval | Notice::Journal | Notice::Configuration)
 }
 
-/// Every condition that is so. Where others move the roles (`external`), Pointsman is never ready to, and that is no news.
-pub(super) fn holds(views: &[ServiceView], external: &[ServiceName], refused: Option<&str>) -> Vec<Holds> {
+/// Every condition that is so. Where others move the roles (`external`), Pointsman is never ready to, and that is no news. `groups` are
+/// the operations of groups and sites, of which one may wait as its members' may; it is told under the group's name.
+pub(super) fn holds(
+    views: &[ServiceView],
+    external: &[ServiceName],
+    groups: &[GroupOperation],
+    refused: Option<&str>,
+) -> Vec<Holds> {
     let mut all = Vec::new();
+    for operation in groups.iter().filter(|operation| operation.outcome == Outcome::Waiting) {
+        let (summary, description) = words::group_approval(operation);
+        all.push(Holds { key: (Notice::Approval, Some(operation.group.as_str().into())), summary, description });
+    }
     for view in views {
         let mut add = |notice, (summary, description)| {
             all.push(Holds { key: (notice, Some(view.name.clone())), summary, description });

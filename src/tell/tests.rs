@@ -12,9 +12,10 @@ use super::{
 use crate::{
     config::Notice,
     model::{
+        group::{GroupKind, GroupMember, GroupOperation, OnError},
         guard::{Guard, Refusal},
         name::Kind,
-        operation::{Loss, Operation, Outcome},
+        operation::{Loss, Operation, Outcome, Terms},
         record::{Change, Record, RecordKind},
         route::Epoch,
         view::{Readiness, ServiceView, Standing},
@@ -174,7 +175,7 @@ fn what_is_not_wanted_is_not_told_and_passed_by() {
 
 /// Looks at the services as they are at that second.
 fn look(seen: &mut Seen, views: &[ServiceView], second: i64) {
-    seen.look(holds(views, &[], None), at(second));
+    seen.look(holds(views, &[], &[], None), at(second));
 }
 
 #[test]
@@ -229,7 +230,7 @@ fn conditions_are_found_and_a_pause_is_none() {
     let names = |view: ServiceView, external: bool| {
         let mut seen = Seen::default();
         let external = if external { vec![view.name.clone()] } else { vec![] };
-        seen.look(holds(&[view], &external, None), at(0));
+        seen.look(holds(&[view], &external, &[], None), at(0));
         seen.iter().map(|((notice, _), _)| notice.as_str()).collect::<Vec<_>>()
     };
     let reasons = |guard| Readiness { ready: false, to: None, reasons: vec![Refusal::new(guard, "x")] };
@@ -243,7 +244,52 @@ fn conditions_are_found_and_a_pause_is_none() {
         ["not_ready", "journal"]
     );
     assert_eq!(names(cart(false), true), Vec::<&str>::new(), "others move its roles");
-    assert_eq!(holds(&[], &[], Some("x.toml:1:1: error: …")).len(), 1);
+    assert_eq!(holds(&[], &[], &[], Some("x.toml:1:1: error: …")).len(), 1);
+}
+
+#[test]
+fn a_group_that_waits_and_one_that_is_partly_done_are_told() {
+    let member = |svc: &str, outcome| GroupMember {
+        svc: svc.into(),
+        operation: None,
+        outcome,
+        from: None,
+        to: None,
+        epoch: Epoch(7),
+        detail: String::new(),
+    };
+    let group = |outcome, cart| GroupOperation {
+        id: "checkout-3".into(),
+        group: "checkout".into(),
+        kind: GroupKind::Switchover,
+        actor: "ann".into(),
+        approver: None,
+        expires: None,
+        rehearsal: false,
+        reason: "the sale".into(),
+        started: at(0),
+        outcome,
+        on_error: OnError::Stop,
+        guards: vec![],
+        detail: String::new(),
+        members: vec![member("orders", cart), member("cart", None)],
+        terms: Terms::default(),
+    };
+    let views = [cart(true)];
+    let mut seen = Seen::default();
+    seen.look(holds(&views, &[], &[group(Outcome::Waiting, None)], None), at(0));
+    let first = plan(&Book::default(), vec![], &seen, now(&views, 1));
+    assert_eq!(first.events[0].summary, "checkout: a switchover that ann asked for waits for a second person");
+    assert_eq!(told(&plan(&first.book, vec![], &seen, now(&views, 2))), Vec::<String>::new(), "it still waits");
+    let partial = Box::new(group(Outcome::Partial, Some(Outcome::Done)));
+    let record =
+        Record { svc: None, ..record(1, 3, RecordKind::Operation, Change::Group { operation: partial, key: None }) };
+    seen.look(holds(&views, &[], &[], None), at(3));
+    let next = plan(&first.book, vec![record], &seen, now(&views, 3));
+    assert_eq!(told(&next), ["failed", "-approval"]);
+    assert!(next.events[1].description.ends_with("Members: orders: done, cart: not yet."), "{:?}", next.events[1]);
+    let hour = plan(&next.book, vec![], &seen, now(&views, 3700));
+    assert_eq!(told(&hour), ["-failed"]);
 }
 
 fn sender(views: &[ServiceView]) -> Sender<'_> {

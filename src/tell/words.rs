@@ -5,8 +5,9 @@
 use crate::{
     config::Notice,
     model::{
+        group::{GroupMember, GroupOperation},
         guard::Refusal,
-        operation::{Loss, Operation},
+        operation::{Loss, Operation, Outcome},
         view::ServiceView,
     },
 };
@@ -111,6 +112,36 @@ pub(super) fn approval(operation: &Operation) -> Words {
     let until = operation.expires.map(|until| format!(" until {until:.0}")).unwrap_or_default();
     let summary = format!("{svc}: a {kind} that {actor} asked for waits for a second person{until}");
     (summary, format!("`pointsman approve {id}` or `pointsman withdraw {id}`. {}", facts(operation)))
+}
+
+pub(super) fn group_approval(operation: &GroupOperation) -> Words {
+    let GroupOperation { id, group, kind, actor, expires, .. } = operation;
+    let until = expires.map(|until| format!(" until {until:.0}")).unwrap_or_default();
+    let summary = format!("{group}: a {} that {actor} asked for waits for a second person{until}", kind.as_str());
+    (summary, format!("`pointsman approve {id}` or `pointsman withdraw {id}`. {}", group_facts(operation)))
+}
+
+/// An operation of a group or a site that ended otherwise than it should.
+pub(super) fn group_ended(operation: &GroupOperation) -> Words {
+    let GroupOperation { group, kind, outcome, .. } = operation;
+    let summary = format!("{group}: {} of all members: {}", kind.as_str(), outcome.as_str().replace('_', " "));
+    (summary, group_facts(operation))
+}
+
+fn group_facts(operation: &GroupOperation) -> String {
+    let GroupOperation { id, actor, reason, detail, members, .. } = operation;
+    let mut all = vec![format!("Operation {id} by {actor}")];
+    for (what, text) in [("Why", reason), ("What happened", detail)] {
+        if !text.is_empty() {
+            all.push(format!("{what}: {text}"));
+        }
+    }
+    let member = |member: &GroupMember| {
+        let outcome = member.outcome.map_or("not yet", Outcome::as_str).replace('_', " ");
+        format!("{}: {outcome}", member.svc)
+    };
+    all.push(format!("Members: {}", members.iter().map(member).collect::<Vec<_>>().join(", ")));
+    cut(all.join(". ") + ".")
 }
 
 pub(super) fn configuration(problem: &str) -> Words {

@@ -62,7 +62,8 @@ impl Orders {
     }
 }
 
-fn services(main: &MysqlServer, spare: &MysqlServer, port: u16, keys: &str, tables: &str) -> String {
+/// The tables of the service `orders`; the environment must have `ORDERS_PASSWORD`.
+pub fn services(main: &MysqlServer, spare: &MysqlServer, port: u16, keys: &str, tables: &str) -> String {
     let login = |table: &str, key: &str, name: &str| {
         format!("[services.orders.{table}]\n{key} = \"{name}\"\npassword_env = \"ORDERS_PASSWORD\"\n")
     };

@@ -136,7 +136,8 @@ fn close(schema: &mut Value, part: bool) {
         match (name.as_str(), field) {
             ("allOf", Value::Array(parts)) => parts.iter_mut().for_each(|part| close(part, true)),
             ("properties", Value::Object(properties)) => properties.values_mut().for_each(|field| close(field, false)),
-            ("items" | "additionalProperties" | "oneOf" | "anyOf", field) => close(field, false),
+            ("oneOf" | "anyOf", Value::Array(parts)) => parts.iter_mut().for_each(|other| close(other, part)),
+            ("items" | "additionalProperties", field) => close(field, false),
             _ => {}
         }
     }

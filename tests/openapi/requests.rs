@@ -42,6 +42,16 @@ pub const UNREACHED: &[(&str, u16, &str)] = &[
     ("/v1/operations/{id}/withdraw", 202, "it is done at once"),
     ("/v1/operations/{id}/approve", 409, "the route moved meanwhile: tests/approval.rs"),
     ("/v1/operations/{id}/withdraw", 409, "as approve"),
+    ("/v1/groups/{group}/switchover", 202, "as a service's"),
+    ("/v1/groups/{group}/pause", 202, "it is done at once"),
+    ("/v1/groups/{group}/resume", 202, "it is done at once"),
+    ("/v1/groups/{group}/mode", 202, "it is done at once"),
+    ("/v1/sites/{site}/evacuate", 202, "as a service's switchover"),
+    ("/v1/groups/{group}/switchover", 409, "tests/groups.rs"),
+    ("/v1/groups/{group}/pause", 409, "as a service's"),
+    ("/v1/groups/{group}/resume", 409, "as a service's"),
+    ("/v1/groups/{group}/mode", 409, "as a service's"),
+    ("/v1/sites/{site}/evacuate", 409, "tests/groups.rs"),
     ("*", 403, "who may do what: tests/admin_people.rs"),
 ];
 
@@ -64,7 +74,7 @@ pub struct Said {
     pub answer: Answer,
 }
 
-/// A service `cart` over a primary in `main` and its replica in `spare`.
+/// Services `cart` and `basket`, which the group `checkout` switches together.
 pub struct Rig {
     pub pointsman: Pointsman,
     services: String,
@@ -72,6 +82,19 @@ pub struct Rig {
     /// The header by which somebody is ann, who may approve.
     approver: String,
     servers: RefCell<(RedisServer, RedisServer)>,
+    _others: (RedisServer, RedisServer),
+}
+
+/// A service over a primary in `main` and its replica in `spare`.
+fn service(name: &str, nodes: &[String; 2]) -> String {
+    format!(
+        "[services.{name}]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\non_call = \"cache team\"\n\
+         [[services.{name}.clusters]]\nname = \"main\"\nsite = \"east\"\nnodes = [\"{}\"]\n\
+         [[services.{name}.clusters]]\nname = \"spare\"\nsite = \"west\"\nnodes = [\"{}\"]\n",
+        free_port(),
+        nodes[0],
+        nodes[1]
+    )
 }
 
 impl Rig {
@@ -83,25 +106,31 @@ impl Rig {
             Command::new(program()).args(["token", "ann", "--json"]).output().expect("the binary under test starts");
         let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
         let approver = format!("Authorization: Bearer {}\r\n", made["token"].as_str().expect("a token"));
-        let services = format!(
+        let (other, its_replica) = RedisServer::pair("redis7");
+        let head = format!(
             "[[admin.people]]\nname = \"ann\"\nrole = \"approver\"\ntoken_hash = \"{}\"\n\
-             [services.cart]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{}\"]\non_call = \"cache team\"\n\
-             [[services.cart.clusters]]\nname = \"main\"\nsite = \"east\"\nnodes = [\"{}\"]\n\
-             [[services.cart.clusters]]\nname = \"spare\"\nsite = \"west\"\nnodes = [\"{}\"]\n",
-            made["token_hash"].as_str().expect("a hash"),
-            free_port(),
-            nodes[0],
-            nodes[1]
+             [groups.checkout]\nmembers = [\"cart\", \"basket\"]\n",
+            made["token_hash"].as_str().expect("a hash")
         );
+        let services = head + &service("cart", &nodes) + &service("basket", &[other.address(), its_replica.address()]);
         let pointsman = Pointsman::start(&services);
-        let rig = Self { pointsman, services, nodes, approver, servers: RefCell::new((primary, replica)) };
+        let rig = Self {
+            pointsman,
+            services,
+            nodes,
+            approver,
+            servers: RefCell::new((primary, replica)),
+            _others: (other, its_replica),
+        };
         rig.ready();
         rig
     }
 
     fn ready(&self) {
-        let ready = || self.pointsman.api("/v1/services/cart", None).1["switchover_ready"]["ready"] == true;
-        wait_for("ready for a switch", PATIENCE, ready);
+        let is = |name: &str| {
+            self.pointsman.api(&format!("/v1/services/{name}"), None).1["switchover_ready"]["ready"] == true
+        };
+        wait_for("ready for a switch", PATIENCE, || is("cart") && is("basket"));
     }
 
     /// Every request, in an order in which each leads where it should.
@@ -110,6 +139,7 @@ impl Rig {
         talk.reads();
         talk.switches();
         talk.other_orders();
+        talk.groups();
         talk.reloads();
         talk.two_people();
         talk.a_primary_is_gone();
@@ -201,7 +231,8 @@ impl Talk<'_> {
 
     /// An order to what `name` names in the path, with more headers.
     fn order(&mut self, path: &'static str, name: &str, headers: &str, body: Value, expected: u16) -> Value {
-        let asked = path.replace("{svc}", name).replace("{id}", name);
+        let asked =
+            ["{svc}", "{id}", "{group}", "{site}"].iter().fold(path.to_owned(), |p, place| p.replace(place, name));
         let answer = self.rig.exchange("POST", &asked, headers, &body.to_string());
         let json = serde_json::from_str(&answer.body).unwrap_or_default();
         self.said.push(Said { method: "POST", path, asked, body: Some(body), expected, answer });
@@ -318,6 +349,37 @@ impl Talk<'_> {
         self.order("/v1/services/{svc}/failover", "cart", "", body, 200);
         self.get("/v1/services", "/v1/services", 200);
         self.get("/v1/journal", "/v1/journal?svc=cart", 200);
+    }
+
+    fn groups(&mut self) {
+        self.rig.ready();
+        self.get("/v1/groups", "/v1/groups", 200);
+        self.get("/v1/sites", "/v1/sites", 200);
+        let orders = [
+            ("/v1/groups/{group}/switchover", "checkout", json!({ "dry_run": true })),
+            ("/v1/groups/{group}/switchover", "checkout", json!({ "to": "spare", "reason": "test" })),
+            ("/v1/groups/{group}/pause", "checkout", json!({ "for": "1m" })),
+            ("/v1/groups/{group}/resume", "checkout", json!({})),
+            ("/v1/groups/{group}/mode", "checkout", json!({ "mode": "open" })),
+            ("/v1/sites/{site}/evacuate", "west", json!({ "dry_run": true })),
+            ("/v1/sites/{site}/evacuate", "west", json!({ "reason": "test" })),
+        ];
+        for (number, (path, name, good)) in orders.into_iter().enumerate() {
+            let key = format!("Idempotency-Key: group-{number}\r\n");
+            let done = self.order(path, name, &key, good.clone(), 200);
+            if let Some(id) = done["id"].as_str().filter(|id| !id.ends_with("dry-run")) {
+                self.get("/v1/operations/{id}", &format!("/v1/operations/{id}"), 200);
+            }
+            self.order(path, "nobody", "", good.clone(), 404);
+            // A dry run's key is not kept: it did nothing that could be done twice.
+            if good["dry_run"] != true {
+                let mut other = good;
+                other["reason"] = "another".into();
+                self.order(path, name, &key, other, 422);
+            }
+            self.order(path, name, "", json!({ "reason": 5 }), 400);
+            self.rig.ready();
+        }
     }
 
     fn reloads(&mut self) {

@@ -185,10 +185,10 @@ class Browser:
         bad = [found for found in report["violations"] if found["impact"] in ("serious", "critical")]
         return [f"{found['id']} ({found['impact']}): {[node.get('html', '')[:160] + ' // ' + node.get('failureSummary', '')[:200] for node in found['nodes'][:3]]}" for found in bad]
 
-    def picture(self, file, whole=True):
+    def picture(self, file, whole=True, tall=2600):
         size = self.command("Page.getLayoutMetrics")["cssContentSize"]
         arguments = {"format": "png", "captureBeyondViewport": whole}
         if whole:
-            arguments["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 2600), "scale": 1}
+            arguments["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], tall), "scale": 1}
         Path(file).write_bytes(base64.b64decode(self.command("Page.captureScreenshot", **arguments)["data"]))
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import statistics
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -133,25 +134,29 @@ def order(page, act, reason, **more):
     """Opens an order's window by keyboard, fills it and sends it."""
     cluster = more.get("cluster")
     page.js("document.getElementById('main').focus()")
-    page.tab_to(act, lambda at: at["act"] == act and (cluster is None or cluster in at["text"]))
+    whole = more.get("name", "cart") != "cart"
+    page.tab_to(act, lambda at: at["act"] == act and (cluster is None or cluster in at["text"]) and (not whole or not at["svc"]))
     page.keys(Keys.ENTER)
     wait_for("the window", lambda: page.all("dialog#order[open] form[data-phase=form]"))
-    if act in ("switchover", "failover"):
+    if act in ("switchover", "failover", "evacuate"):
         wait_for("the dry run is shown", lambda: page.all(f".dry[data-state={more.get('dry', 'yes')}]"))
+    if "tick" in more:
+        page.tab_to("the box", lambda at: at["name"] == more["tick"])
+        page.keys(Keys.SPACE)
     if "choose" in more:
         page.tab_to("the choice", lambda at: at["tag"] == "select")
         page.keys(more["choose"])
-    fill(page, reason)
+    fill(page, reason, more.get("name", "cart"))
     more.get("meanwhile", lambda: None)()
     page.keys(Keys.ENTER)
 
 
-def fill(page, reason):
+def fill(page, reason, name):
     page.tab_to("the reason", lambda at: at["name"] == "reason")
     assert page.js("return getComputedStyle(document.activeElement).outlineStyle") != "none", "the focus is seen"
     page.keys(reason)
     page.tab_to("the name", lambda at: at["name"] == "name")
-    page.keys("cart")
+    page.keys(name)
 
 
 def ended(page, outcome):
@@ -186,6 +191,7 @@ def orders(rig):
         ended(page, "done")
         rig.ready()
         once(rig, page, wire)
+        by_hand(rig, page)
         clean(page, expected=("net::ERR", "Failed to load", "422"))
 
 
@@ -235,6 +241,20 @@ def once(rig, page, wire):
     words = ended(page, "done")
     assert "cart is on main" in words, words
     assert len(rig.operations()) == before + 1, rig.operations()
+
+
+def by_hand(rig, page):
+    """Automatic failover is paused and the primary dies: a failover by hand says what it may lose and asks for that to be accepted."""
+    rig.ready()
+    order(page, "pause", "somebody is here")
+    ended(page, "done")
+    os.kill(rig.primary, signal.SIGKILL)
+    wait_for("not served, and said", lambda: page.text(".verdict .word") in ("Not served", "Requests wait", "Blocked") and page.all("[data-member=main][data-state=down]"))
+    accessible(page, "a dead primary")
+    order(page, "failover", "it is gone for good", tick="accept_loss")
+    words = ended(page, "done")
+    assert "cart is on spare" in words, words
+    wait_for("served again", lambda: "on spare" in page.text(".verdict .word"))
 
 
 def failover(rig):
@@ -292,6 +312,31 @@ def people(rig):
         clean(page, expected=refused)
 
 
+def groups(rig):
+    Forwarder(rig.forward, rig.socket)
+    with rig.browser(rig.forward) as page:
+        page.open()
+        live(page)
+        group = "[data-group=checkout]"
+        assert page.all(f"{group}[data-state=together]"), page.text("#together")
+        assert "stock → cart" in page.text(group) and "Switches with checkout" in page.text("article[data-svc=cart]").replace("\n", " ")
+        order(page, "switchover", "both at once", name="checkout")
+        words = ended(page, "done")
+        assert "stock: Done" in words and "cart: Done" in words, words
+        wait_for("both moved", lambda: page.js("return [...document.querySelectorAll('.verdict .word')].map((one) => one.innerText).join()") == "Up on spare,Up on spare")
+        rig.ready()
+        order(page, "switchover", "only this one")
+        ended(page, "done")
+        wait_for("a split group is shown", lambda: page.all(f"{group}[data-state=split]"))
+        accessible(page, "a split group")
+        wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
+        order(page, "evacuate", "work on the power", name="west", cluster="west")
+        ended(page, "done")
+        assert rig.api("/v1/services/stock")[1]["route"]["cluster"] == "main"
+        wait_for("together again", lambda: page.all(f"{group}[data-state=together]"))
+        clean(page)
+
+
 def enter(page, token):
     wait_for("it asks for a token", lambda: page.all("dialog#login[open]"))
     page.js("document.querySelector('#login [name=token]').focus()")
@@ -306,36 +351,77 @@ def become(page, token):
     wait_for("taken", lambda: not page.all("dialog#login[open]"))
 
 
+def load(rig):
+    """Clients that write as long as this process lives, so that a switch has something to hold."""
+
+    def writes(number):
+        with socket.create_connection(("127.0.0.1", rig.port)) as talk:
+            while True:
+                talk.sendall(f"SET k{number} v\r\n".encode())
+                if not talk.recv(4096):
+                    return
+
+    for number in range(6):
+        threading.Thread(target=writes, args=(number,), daemon=True).start()
+
+
+# Keeps what stands on the page at the first moment that something shows: a failover is over before a picture is taken.
+KEEP = """
+const [selector] = arguments;
+const main = document.getElementById('main');
+const watch = new MutationObserver(() => {
+  if (!main.querySelector(selector)) return;
+  watch.disconnect();
+  window.kept = main.cloneNode(true);
+  main.after(window.kept);
+  main.style.display = 'none';
+});
+watch.observe(main, {childList: true, subtree: true});
+"""
+
+
 def pictures(rig):
     Forwarder(rig.forward, rig.socket)
     folder = Path(rig.pictures)
     folder.mkdir(parents=True, exist_ok=True)
-    talk = [socket.create_connection(("127.0.0.1", rig.port)) for _ in range(24)]
+    quiet = [socket.create_connection(("127.0.0.1", rig.port)) for _ in range(18)]
+    load(rig)
+    others = [one["name"] for one in rig.api("/v1/services")[1]["services"] if one["name"] != "cart"]
+    for name in others:
+        for back in (False, True):
+            wait_for(f"{name} is ready", lambda: rig.api(f"/v1/services/{name}")[1]["switchover_ready"]["ready"])
+            status, answer = rig.api(f"/v1/services/{name}/switchover", {"reason": "back home" if back else "new machines in the west"})
+            assert status == 200, answer
+        wait_for(f"{name} is steady", lambda: rig.api(f"/v1/services/{name}")[1]["state"] == "steady", 60)
     with rig.browser(rig.forward) as page:
         page.open()
         live(page)
         order(page, "switchover", "rehearsal before the sale")
         ended(page, "done")
         rig.ready()
-        wait_for("well again", lambda: page.all(".verdict.is-good"))
+        page.js("document.activeElement.blur()")
+        wait_for("all is well", lambda: len(page.all(".verdict.is-good")) == len(others) + 1)
         for name, dark, width in (("light", False, 1280), ("dark", True, 1280), ("narrow", False, 360)):
             page.look(dark, width, 900)
             wait_for("drawn", lambda: page.js("return document.querySelector('svg.drawing').clientWidth < arguments[0]", width))
-            page.picture(folder / f"{name}.png")
-        page.look()
+            page.picture(folder / f"{name}.png", tall=1250)
+        page.look(height=860)
         page.js("document.querySelector('[data-act=switchover]').click()")
         wait_for("the dry run", lambda: page.all(".dry[data-state=yes]"))
         page.picture(folder / "order.png", whole=False)
         page.keys(Keys.ESCAPE)
+        page.js("document.activeElement.blur()")
+        page.js(KEEP, ".running")
         os.kill(rig.standby, signal.SIGKILL)
-        wait_for("in the middle", lambda: page.text(".verdict .word") != "Up on spare")
-        page.picture(folder / "failover.png")
+        wait_for("in the middle", lambda: page.js("return Boolean(window.kept)"))
+        page.picture(folder / "failover.png", tall=900)
+        page.js("window.kept.remove(); const main = document.getElementById('main'); main.style.display = ''")
         wait_for("served from main", lambda: "on main" in page.text(".verdict .word") and "Failover" in page.text(".history"))
-        page.picture(folder / "after-failover.png")
+        page.picture(folder / "after-failover.png", tall=900)
         page.js("document.querySelector('[data-act=about]').click()")
         wait_for("the timeline", lambda: page.all("dialog#about[open] .timeline li"))
         page.picture(folder / "timeline.png", whole=False)
-    del talk
+    del quiet
     for file in folder.glob("*.png"):
         assert file.stat().st_size < 200_000, f"{file}: {file.stat().st_size} bytes"
 

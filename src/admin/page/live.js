@@ -7,6 +7,8 @@ const SILENCE = 2000;
 /** How long the look may take. */
 const LOOK = 1500;
 const LONGEST_PAUSE = 3000;
+/** How long the stream's first answer may take. */
+const OPENING = 5000;
 
 export const touch = { state: 'starting', heard: now(), since: null, why: '' };
 
@@ -40,12 +42,14 @@ export async function live({ read, event, login, changed }) {
   let pause = 250;
   for (;;) {
     stop = new AbortController();
+    const opening = setTimeout(() => stop.abort(), OPENING);
     try {
       await follow({
         last,
         signal: stop.signal,
         heard,
         opened: () => {
+          clearTimeout(opening);
           pause = 250;
           // Everything is read anew: what was missed is not to be pieced together.
           read().then(found, () => stop.abort());
@@ -57,6 +61,7 @@ export async function live({ read, event, login, changed }) {
       });
       touch.why = 'the stream ended';
     } catch (error) {
+      clearTimeout(opening);
       if (anew) {
         anew = false;
         continue;

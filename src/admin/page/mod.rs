@@ -40,7 +40,7 @@ const FILES: [(&str, &str, &str); 12] = [
 /// The page's routes. They are open to whoever reaches the listener: there is nothing secret in them.
 pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     FILES.into_iter().fold(Router::new(), |router, (path, kind, text)| {
-        router.route(path, get(async move || ([(header::CONTENT_TYPE, kind)], text)))
+        Router::route(router, path, get(async move || ([(header::CONTENT_TYPE, kind)], text)))
     })
 }
 

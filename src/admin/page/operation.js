@@ -10,7 +10,8 @@ export function phases(operation) {
   const ended = operation.outcome !== 'running';
   const seen = new Set(past.map((phase) => phase.name));
   const last = past.at(-1)?.name;
-  const rest = ended ? [] : words.PLAN.slice(last ? words.PLAN.indexOf(last) + 1 : 0).filter((name) => !seen.has(name));
+  const plan = words.plan(operation);
+  const rest = ended ? [] : plan.slice(last ? plan.indexOf(last) + 1 : 0).filter((name) => !seen.has(name));
   const list = [...past.map((phase) => ({ name: phase.name, ms: phase.ms, state: 'past' })), ...rest.map((name, index) => ({ name, state: index ? 'next' : 'now' }))];
   const shapes = { past: '✓', now: '▶', next: '·' };
   return h('ol', { class: 'phases', 'aria-label': 'Phases' }, list.map((phase) => h('li', { 'data-key': phase.name, class: `phase-${phase.state}`, 'data-phase': phase.name, 'data-state': phase.state, 'aria-current': phase.state === 'now' ? 'step' : null },
@@ -54,7 +55,7 @@ export function ending(operation) {
   const [level, word] = words.outcome(operation.outcome);
   const from = operation.from ?? 'the old cluster';
   const moved = operation.kind === 'switchover' || operation.kind === 'failover';
-  const done = !moved ? 'What was asked for is so.'
+  const done = operation.members || !moved ? 'What was asked for is so.'
     : `${operation.svc} is on ${operation.to ?? from}. Longest wait of a request: ${words.milliseconds(operation.client_stall_ms)}; ${words.loss(operation.lost)}.`;
   const told = {
     done,
@@ -102,13 +103,14 @@ function inWords(record) {
 }
 
 function show(dialog, operation, entries) {
-  const pairs = [['Cause', operation.reason || '–'], ['By', words.actor(operation.actor)], ['Agreed by', operation.approver || '–'], ['Begun', words.clock(operation.started)],
+  const pairs = [['By', words.actor(operation.actor)], ['Agreed by', operation.approver || '–'], ['Begun', words.clock(operation.started)],
     ['Took', words.milliseconds(took(operation))], ['Longest wait', words.milliseconds(operation.client_stall_ms)], ['Loss', words.loss(operation.lost)],
     ['Epoch', `${operation.epoch_before} → ${operation.epoch_after ?? operation.epoch_before}`]];
   const most = Math.max(1, ...(operation.phases ?? []).map((phase) => phase.ms));
   lay(dialog, h('div', { class: 'window' },
     h('h2', { id: 'about-title', tabindex: '-1', autofocus: true }, `${words.kind(operation)} ${operation.id}`),
     ending(operation),
+    h('p', null, h('span', { class: 'quiet' }, 'Cause '), operation.reason || 'none was given'),
     h('dl', { class: 'facts' }, pairs.map(([name, value]) => h('div', null, h('dt', null, name), h('dd', null, value)))),
     operation.guards?.length ? h('ul', { class: 'reasons' }, operation.guards.map((refusal) => h('li', null, h('span', { class: 'guard' }, refusal.name), ' ', words.sentence(refusal.detail)))) : null,
     operation.phases?.length ? h('ol', { class: 'bars', 'aria-label': 'Phases' }, operation.phases.map((phase) => h('li', null, h('span', null, words.step(phase.name)),

@@ -80,6 +80,7 @@ function body(dry) {
   if (action === 'mode') return { mode: value('mode'), reason };
   if (action === 'pause') return { for: value('for'), reason };
   if (action === 'drain' || action === 'restore') return { cluster: on.cluster, reason };
+  if (action === 'approve') return { reason, wait: '1s' };
   if (!SWITCHES.has(action)) return { reason };
   const all = { reason, dry_run: dry };
   if (action === 'evacuate') return dry ? all : { ...all, wait: '1s' };
@@ -108,7 +109,7 @@ async function dryRun() {
   try {
     found = { state: 'yes', operation: (await call(path(asked), { body: body(true), limit: 40000 })).body };
   } catch (error) {
-    const operation = error.problem?.operation;
+    const operation = error.problem?.operation ?? error.problem?.group_operation;
     found = { state: error instanceof Refused && (operation || error.problem?.guards) ? 'no' : 'failed', operation, guards: error.problem?.guards ?? operation?.guards ?? [], words: error.message };
   }
   if (form !== asked || turn !== asked.asking) return;
@@ -241,7 +242,8 @@ async function send() {
       const { body: answer } = await call(request.path, { body: request.body, key: request.key, limit: 60000 });
       return follow(sent, answer);
     } catch (error) {
-      if (error instanceof Refused && error.problem.operation) return follow(sent, error.problem.operation);
+      const operation = error instanceof Refused ? (error.problem.operation ?? error.problem.group_operation) : null;
+      if (operation) return follow(sent, operation);
       if (error instanceof Refused && error.status !== 503 && error.status !== 401) return refused(sent, error);
       if (error instanceof Refused && error.status === 401) await context.login();
       sent.note = 'The connection broke. The same request is sent again under the same key: it acts once at most.';

@@ -101,7 +101,13 @@ function show() {
   lay($('verdict-list'), known.services.map((service) => verdictLine(service, list(service.name))));
   lay($('services'), known.services.length ? known.services.map((service) => card(service, context)) : h('p', { class: 'empty' }, 'No service is configured.'));
   lay($('waiting'), waiting(waits(), context));
-  lay($('together'), together(known.groups, known.sites, context));
+  lay($('together'), together(known.groups, known.sites.map(served), context));
+}
+
+/** A site with the services that are routed to it now. */
+function served(site) {
+  const here = (service) => service.clusters.some((cluster) => cluster.name === service.route?.cluster && cluster.site === site.name);
+  return { ...site, routed: known.services.filter(here).map((service) => service.name) };
 }
 
 /** Operations that wait for a second person, each once. */
@@ -121,7 +127,7 @@ function showTouch() {
   // The words of the alert stay the same while it lasts, so that it is read out once; the count beside it isn't.
   if (lost && banner.hidden) lay(banner, h('strong', null, `Lost touch with Pointsman at ${words.clock(touch.since)}.`), ' What you see is as it was then, and may be wrong now. Trying again…', h('span', { id: 'lost-for', 'aria-hidden': 'true' }));
   banner.hidden = !lost;
-  if (lost) $('lost-for').textContent = ` (${words.span((now() - touch.since) / 1000)})`;
+  if (lost) $('lost-for').textContent = ` (${words.span((now() - touch.since) / 1000)}; ${touch.why})`;
   const worst = ['bad', 'warn', 'work', 'unknown', 'good'].find((level) => known.services.some((service) => words.verdict(service).level === level)) ?? 'unknown';
   document.title = `${lost ? '? No touch' : `${words.SHAPES[worst]} ${worst === 'good' ? 'All well' : known.services.length ? 'Look' : ''}`} – Pointsman`;
   if (known.who?.name) $('who').textContent = `${known.who.name} · ${known.who.role}`;

@@ -14,11 +14,12 @@ function one(operation, context) {
   const name = operation.svc ?? operation.group;
   const own = operation.actor === context.who?.name;
   const may = context.may('approver') && !own;
+  const where = operation.members ? operation.members.map((member) => `${member.svc} ${member.from ?? ''} → ${member.to ?? ''}`).join(', ') : `${operation.from ?? ''} → ${operation.to ?? ''} at epoch ${operation.epoch_before}`;
   const left = operation.expires ? (Date.parse(operation.expires) - context.now()) / 1000 : null;
   const button = (action, label, main) => h('button', { type: 'button', class: main ? 'main' : null, 'data-act': action, 'data-operation': operation.id, 'data-svc': operation.svc }, label);
   return h('li', { 'data-key': operation.id, 'data-operation': operation.id, 'data-svc': operation.svc, 'data-state': 'waiting' },
     h('span', { class: 'shape', 'aria-hidden': 'true' }, '◆'),
-    h('div', null, h('p', null, h('strong', null, `${words.kind(operation)} of ${name}`), `: ${operation.from ?? ''} → ${operation.to ?? ''} at epoch ${operation.epoch_before ?? '–'}`),
+    h('div', null, h('p', null, h('strong', null, `${words.kind(operation)} of ${name}`), `: ${where}`),
       h('p', { class: 'quiet' }, `${words.actor(operation.actor)}: “${operation.reason}”${left === null ? '' : ` · lapses in ${words.span(left)}`}`),
       own && context.may('approver') ? h('p', { class: 'quiet' }, 'You asked for it: somebody else must agree.') : null),
     h('div', { class: 'buttons' }, may ? button('approve', 'Agree…', true) : null, own || context.may('approver') ? button('withdraw', 'Withdraw…') : null));
@@ -43,12 +44,12 @@ function row(group, context) {
       h('p', { class: 'quiet' }, `${group.members.join(' → ')} · on an error: ${group.on_error === 'switch_back' ? 'switch back' : 'stop'}`),
       group.note ? h('p', null, words.sentence(group.note)) : null,
       operation ? h('ul', { class: 'members' }, operation.members.map((member) => h('li', { 'data-svc': member.svc, 'data-state': member.outcome }, `${member.svc}: ${words.outcome(member.outcome)[1]}${member.detail ? `, ${member.detail}` : ''}`))) : null),
-    context.may('operator') ? h('div', { class: 'buttons' }, button('switchover', 'Switch over…', true)) : null);
+    context.may('operator') ? h('div', { class: 'buttons' }, button('switchover', `Switch ${group.name} over…`, true)) : null);
 }
 
 function place(site, context) {
   const routed = site.routed ?? [];
   return h('li', { 'data-key': site.name, 'data-site': site.name }, h('span', { class: 'shape', 'aria-hidden': 'true' }, routed.length ? '●' : '○'),
     h('div', null, h('p', null, h('strong', null, site.name)), h('p', { class: 'quiet' }, routed.length ? `Serves ${routed.join(', ')}` : 'Serves nothing now')),
-    context.may('operator') && routed.length ? h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'risky', 'data-act': 'evacuate', 'data-site': site.name }, 'Evacuate…')) : null);
+    context.may('operator') && routed.length ? h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'risky', 'data-act': 'evacuate', 'data-site': site.name }, `Evacuate ${site.name}…`)) : null);
 }

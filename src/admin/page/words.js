@@ -65,7 +65,10 @@ export function verdict(service) {
   }
   if (service.state === 'suspect') return { level: 'warn', word: 'In doubt', more: sentence(service.note) };
   const up = state === 'reads' ? `Read only ${where}` : `Up ${where}`;
-  if (service.state === 'returning') return { level: 'warn', word: up, more: sentence(service.note) };
+  if (service.state === 'returning') {
+    const none = !service.switchover_ready.ready && !service.failover_ready.ready;
+    return { level: 'warn', word: up, more: `${none ? 'No switch would work now: ' : ''}${none ? service.note : sentence(service.note)}${none ? '.' : ''}` };
+  }
   if (service.state === 'paused') return { level: 'warn', word: up, more: sentence(service.note) };
   if (!service.switchover_ready.ready || !service.failover_ready.ready) {
     const both = !service.switchover_ready.ready && !service.failover_ready.ready;
@@ -81,7 +84,7 @@ export function verdict(service) {
 export function cost(operations) {
   const last = operations.find((operation) => operation.kind === 'switchover' && operation.outcome === 'done' && operation.client_stall_ms !== null);
   if (!last) return 'What it costs isn’t known yet: no switch is remembered.';
-  const waited = last.client_stall_ms < 0.05 ? 'kept no request waiting' : `kept requests waiting for ${milliseconds(last.client_stall_ms)} at most`;
+  const waited = last.client_stall_ms < 0.05 ? 'found no request to hold' : `kept requests waiting for ${milliseconds(last.client_stall_ms)} at most`;
   return `The last one ${waited}, ${loss(last.lost)}.`;
 }
 
@@ -109,7 +112,7 @@ const OUTCOMES = {
   running: ['work', 'Under way'],
   waiting: ['work', 'Waits for a second person'],
 };
-export const outcome = (name) => OUTCOMES[name] ?? ['unknown', name];
+export const outcome = (name) => OUTCOMES[name] ?? ['unknown', name ?? 'Its turn has not come'];
 
 const KINDS = { switchover: 'Planned switch', failover: 'Failover', mode: 'Mode', pause: 'Pause', resume: 'Resume', drain: 'Drain', restore: 'Restore' };
 export const kind = (operation) => `${KINDS[operation.kind] ?? operation.kind ?? 'Group'}${operation.rehearsal ? ' (rehearsal)' : ''}`;
@@ -118,7 +121,9 @@ const STEPS = {
   approach: 'Get ready', close: 'Hold requests', fence: 'Stop old primary', catch_up: 'Catch up', hand_over: 'Hand over', promote: 'Promote',
   serve: 'Serve', demote: 'Old one follows', verify: 'Look again', abort: 'Undo',
 };
-export const PLAN = ['approach', 'close', 'fence', 'catch_up', 'hand_over', 'promote', 'serve', 'demote', 'verify'];
+const PLAN = ['approach', 'close', 'fence', 'catch_up', 'hand_over', 'promote', 'serve', 'demote', 'verify'];
+/** The steps that a switch takes when all goes well; a dead primary can neither be stopped in order nor hand over. */
+export const plan = (operation) => (operation.kind === 'failover' ? PLAN.filter((name) => name !== 'fence' && name !== 'hand_over') : PLAN);
 export const step = (name) => STEPS[name] ?? name;
 
 /** By whom: Pointsman's own decisions are called that. */

@@ -7,6 +7,7 @@ mod access;
 mod admin;
 mod approval;
 mod clusters;
+mod groups;
 mod journal;
 mod places;
 mod search;
@@ -75,12 +76,19 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
     r.roles = admin.people.iter().map(|person| person.role).collect();
     let telemetry = telemetry::telemetry(root.section(&mut r.sink, "telemetry"), r);
     let journal = journal::journal(root.section(&mut r.sink, "journal"), r);
-    root.reserve(&mut r.sink, "groups");
     let services = root.get("services").map(|field| field.table(&mut r.sink));
     if services.is_none() {
         r.sink.whole_file(Code::Missing, "the file has no service", "add a table `[services.NAME]`");
     }
-    let services = services.flatten().map(|table| service::services(&table, r));
+    let names = services.as_ref().and_then(Option::as_ref).map(Table::keys).unwrap_or_default();
+    let mut services = services.flatten().map(|table| service::services(&table, r));
+    let groups = root.table(&mut r.sink, "groups");
+    let groups = groups.map(|table| groups::groups(&table, services.as_deref().unwrap_or_default(), &names, r));
+    let groups = groups.unwrap_or_default();
+    for service in services.iter_mut().flatten() {
+        let own = groups.iter().find(|group| group.members.contains(&service.name));
+        service.group = own.map(|group| group.name.clone());
+    }
     root.finish(&mut r.sink);
     Some(Config {
         state_dir: state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/pointsman")),
@@ -90,6 +98,7 @@ fn top(mut root: Table<'_>, r: &mut Reader<'_>) -> Option<Config> {
         telemetry,
         journal,
         services: services?,
+        groups,
     })
 }
 

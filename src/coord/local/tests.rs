@@ -153,6 +153,11 @@ fn any_other_damage_is_refused_with_file_and_line() {
     assert_eq!(damage(&|bytes| bytes[lines[0] - 20] ^= 1), 1, "the header");
     assert_eq!(damage(&|bytes| bytes[lines[1] + 30] ^= 1), 3, "a hash");
     assert_eq!(damage(&|bytes| bytes[lines[3] - 20] ^= 1), 4, "the last line, whole and wrong, was not torn");
+    assert_eq!(
+        damage(&|bytes| bytes[lines[3]] ^= 1),
+        4,
+        "a whole line's changed end was not torn: the line isn't dropped"
+    );
     assert_eq!(damage(&|bytes| bytes[lines[1] - 5] = 0), 2, "a hole before whole lines is no torn end");
     assert_eq!(damage(&|bytes| drop(bytes.drain(lines[0] + 1..=lines[1]))), 2, "a line is missing");
     fs::write(&path, &whole).unwrap();

@@ -243,6 +243,7 @@ impl Storm {
                     if self.core.answers.iter().any(|(of, _)| *of == ticket) {
                         self.violated(format!("order {ticket:?} is answered twice"));
                     }
+                    self.hear_of(&operation);
                     self.core.answers.push((ticket, *operation));
                 }
                 Effect::Progress { .. } | Effect::Accepted { .. } => {}

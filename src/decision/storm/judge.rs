@@ -2,7 +2,7 @@
 //! client was told is safe still there, or its loss one that nobody could prevent?
 
 use super::{
-    Item, MS, SECOND, Sabotage, Storm, Us,
+    Item, MS, SECOND, Sabotage, Storm, Us, consent,
     core::micros,
     node::{FENCE, Follows, WRITE_BYTES},
     plan::Plan,
@@ -42,8 +42,10 @@ pub(super) fn storm(seed: u64, sabotage: Option<Sabotage>, traced: bool) -> Resu
     for _ in 0..8 {
         dice.below(2);
     }
-    let plan = Plan::of(&mut dice);
+    let mut plan = Plan::of(&mut dice);
+    plan.settings.approval = consent::approval(seed);
     let mut storm = Storm::new(plan, dice, sabotage, traced);
+    storm.people = consent::People::new(seed);
     let plan = format!("{:?}", storm.settings);
     storm.say(|_| plan);
     let told = storm.weather();
@@ -72,6 +74,8 @@ impl Storm {
         let mut story = Story { helps: self.converge(), ..Story::default() };
         self.run(3 * SECOND);
         // A return to the preferred cluster may just have begun.
+        self.run_until(30 * SECOND, Self::steady);
+        self.end_of_waiting();
         self.run_until(30 * SECOND, Self::steady);
         if self.broken.is_empty() {
             self.judge(&mut story);
@@ -160,10 +164,13 @@ impl Storm {
             };
             let to = better.and_then(cluster).filter(|to| Some(to) != cluster(routed).as_ref());
             match (before, better) {
-                (0, _) => self.order(Command::Failover { to: None, dry_run: false, accept_loss: true }),
+                (0, _) => {
+                    let command = Command::Failover { to: None, dry_run: false, accept_loss: true };
+                    self.order_past(command, vec![Guard::Approval]);
+                }
                 // Another node has more of what clients were told is safe, whatever its history is called.
                 (1, Some(_)) => {
-                    let passed = vec![Guard::Lineage, Guard::Lag, Guard::Fence, Guard::Eligible];
+                    let passed = vec![Guard::Lineage, Guard::Lag, Guard::Fence, Guard::Eligible, Guard::Approval];
                     self.order_past(Command::Failover { to, dry_run: false, accept_loss: true }, passed);
                 }
                 _ if accepts => {
@@ -270,6 +277,9 @@ impl Storm {
         let mut at = None;
         for record in &self.core.journal {
             match &record.detail {
+                Change::Asked { operation, .. } => {
+                    ends.entry(operation.id.as_str()).or_default();
+                }
                 Change::Began { operation, from, .. } => {
                     ends.entry(operation.id.as_str()).or_default();
                     began.insert(operation.id.as_str(), from.as_ref().map(|from| from.node.as_str()));

@@ -189,6 +189,7 @@ impl Storm {
             if let Change::Began { operation, from, .. } = &draft.change {
                 let from = from.as_ref().map(|target| target.node.clone());
                 let own = operation.actor == "pointsman";
+                self.check_consent(operation, drafts);
                 if operation.kind != "failover" {
                     self.ledger.planned += 1;
                 } else if own {

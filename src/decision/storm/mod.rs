@@ -7,6 +7,7 @@
 //! each moment, `judge` what must hold when everything has healed.
 
 mod acts;
+mod consent;
 mod core;
 mod faults;
 mod judge;
@@ -27,7 +28,7 @@ mod workers;
 use super::{Event, Ticket, world::Dice};
 use crate::{
     config::{Replication, Service},
-    model::{action::Action, observation::Observation, record::Draft},
+    model::{action::Action, name::OperationId, observation::Observation, record::Draft},
 };
 use faults::Fault;
 use law::Ledger;
@@ -83,6 +84,8 @@ enum Item {
     /// It was carried out there, and waits for standbys.
     Waits(u32, usize, u64, u64),
     Answered(u32, bool),
+    /// Somebody answers what waits for a second person.
+    Consent(OperationId),
     Boot,
     Loaded(usize, u64),
     Beat,
@@ -107,6 +110,7 @@ struct Storm {
     workers: Vec<Worker>,
     ledger: Ledger,
     sentinel: sentinel::Sentinel,
+    people: consent::People,
     sabotage: Option<Sabotage>,
     /// The faults are over and everything was mended.
     healed: bool,
@@ -139,6 +143,7 @@ impl Storm {
             core: core::Core::new(names.len()),
             ledger: Ledger::new(names.len()),
             sentinel: sentinel::Sentinel::default(),
+            people: consent::People::new(0),
             settings,
             dice,
             now: SECOND,
@@ -239,6 +244,7 @@ impl Storm {
             Item::Arrive(write, n, run, life) => self.arrive(write, n, run, life),
             Item::Waits(write, n, run, life) => self.waits(write, n, run, life),
             Item::Answered(write, well) => self.answered(write, well),
+            Item::Consent(id) => self.consent(id),
             Item::Boot => self.boot(),
             Item::Loaded(n, run) => {
                 if self.nodes[n].run == run && self.nodes[n].proc == Proc::Loading {

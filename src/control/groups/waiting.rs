@@ -1,0 +1,92 @@
+//! What waits for a second person: agreed to, given up, or over.
+//!
+//! Inputs: a second person's word, time, the members' routes. Outputs: the operation's task goes on, or its end. The rules are those of
+//! a single service: another name than the asker's, every guard asked again, bound to every member's epoch.
+
+use super::{GroupConsent, GroupReply, runner::Runner};
+use crate::model::{
+    group::GroupOperation,
+    guard::{Guard, Refusal},
+    name::OperationId,
+    operation::Outcome,
+    view::Standing,
+};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+impl Runner {
+    /// Somebody says something to what waits.
+    pub(super) fn consented(
+        &mut self,
+        consent: GroupConsent,
+        reply: oneshot::Sender<GroupReply>,
+        accepted: oneshot::Sender<OperationId>,
+    ) {
+        let GroupConsent { id, approve, actor, reason } = consent;
+        let Some(mut operation) = self.handle.group_operation(&id) else {
+            return drop(reply.send(GroupReply::Unknown(format!("no operation {id}"))));
+        };
+        let waits = operation.outcome == Outcome::Waiting && !self.running.contains_key(&id);
+        let refusal = if !waits {
+            let by = operation.approver.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
+            let known = operation.outcome.as_str();
+            Some(Refusal::new(Guard::Approval, format!("{id} doesn't wait for a second person any more: {known}{by}")))
+        } else if approve && operation.actor == actor {
+            Some(Refusal::new(Guard::Approval, format!("{actor} asked for {id}: another person must approve it")))
+        } else if approve && operation.expires.is_none_or(|expires| Timestamp::now() >= expires) {
+            Some(Refusal::new(Guard::Approval, format!("{id} expired: ask for it again")))
+        } else {
+            self.busy(&operation, true).filter(|_| approve)
+        };
+        if let Some(refusal) = refusal {
+            // What waits goes on waiting.
+            (operation.outcome, operation.guards) = (Outcome::Refused, vec![refusal]);
+            return drop(reply.send(GroupReply::Ended(Box::new(operation))));
+        }
+        if approve {
+            operation.outcome = Outcome::Running;
+            operation.started = Timestamp::now();
+            self.start(operation, None, async move |work| work.approved(actor, reason).await);
+            return self.wait_for(id, reply, accepted);
+        }
+        self.give_up(operation, format!("withdrawn by {actor}"), Some(reply));
+    }
+
+    /// Ends what waits, and tells a caller who asked for that that it is done.
+    fn give_up(&mut self, operation: GroupOperation, words: String, reply: Option<oneshot::Sender<GroupReply>>) {
+        self.start(operation, None, async move |mut work| {
+            work.refuse(vec![Refusal::new(Guard::Approval, words)]).await;
+            if let Some(reply) = reply {
+                // What was asked for, that it is given up, is done.
+                let detail = format!("{} is withdrawn", work.operation.id);
+                let answer = GroupOperation { outcome: Outcome::Done, detail, ..work.operation.clone() };
+                let _ = reply.send(GroupReply::Ended(Box::new(answer)));
+            }
+            work.operation
+        });
+    }
+
+    /// What was asked for ends when its time is over, or a route moved from where it was.
+    pub(super) fn look_at_waiting(&mut self) {
+        let now = Timestamp::now();
+        for operation in self.handle.group_operations() {
+            if operation.outcome != Outcome::Waiting || self.running.contains_key(&operation.id) {
+                continue;
+            }
+            let moved = operation.members.iter().find_map(|member| {
+                let view = self.handle.service(&member.svc).filter(|view| view.state != Standing::Starting)?;
+                (view.epoch != member.epoch).then_some((&member.svc, view.epoch, member.epoch))
+            });
+            let words = match moved {
+                Some((svc, is, was)) => {
+                    format!("the route of {svc} moved since it was asked for: the epoch is {is}, it was {was}")
+                }
+                None if operation.expires.is_none_or(|expires| now >= expires) => {
+                    format!("nobody approved it since {:.0}", operation.started)
+                }
+                None => continue,
+            };
+            self.give_up(operation, words, None);
+        }
+    }
+}
