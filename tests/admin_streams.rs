@@ -52,15 +52,28 @@ fn watch(port: u16, token: &Token) -> TcpStream {
     stream
 }
 
-/// Reads until events are said to be gone, or until the mark; whether it was the former.
-fn misses(stream: &mut impl Read, mark: &str) -> bool {
+/// What a watcher comes to.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// The last event.
+    Mark,
+    /// Events are gone that it didn't see.
+    Gap,
+    /// It was given up.
+    Closed,
+}
+
+/// Reads to the first of them.
+fn follow(stream: &mut impl Read, mark: &str) -> End {
     let (mut kept, mut bytes) = (String::new(), vec![0; 16 * 1024]);
     loop {
-        let read = stream.read(&mut bytes).expect("events");
-        assert!(read > 0, "closed before the end");
+        let Ok(read @ 1..) = stream.read(&mut bytes) else { return End::Closed };
         kept += &String::from_utf8_lossy(&bytes[..read]);
-        if kept.contains("event: gap") || kept.contains(mark) {
-            return kept.contains("event: gap");
+        if kept.contains("event: gap") {
+            return End::Gap;
+        }
+        if kept.contains(mark) {
+            return End::Mark;
         }
         // Enough for a mark that comes in two pieces.
         let from = kept.char_indices().rev().nth(64).map_or(0, |(at, _)| at);
@@ -109,16 +122,16 @@ fn a_thousand_watchers_cost_little_and_a_slow_one_costs_the_others_nothing() {
     assert!(all - before < GROWTH, "{before} KiB grew to {all}");
 
     let stuck = streams.split_off(WATCHERS - STUCK);
-    let (gaps, slowest) = thread::scope(|scope| {
+    let slowest = thread::scope(|scope| {
         let readers: Vec<_> =
-            streams.iter().map(|mut stream| scope.spawn(move || misses(&mut stream, "storm is over"))).collect();
-        storm(&rig, 800, "storm");
+            streams.iter().map(|mut stream| scope.spawn(move || follow(&mut stream, "storm is over"))).collect();
+        storm(&rig, 600, "storm");
         let over = std::time::Instant::now();
-        let gaps =
-            readers.into_iter().filter_map(|reader| reader.join().expect("the last event").then_some(())).count();
-        (gaps, over.elapsed())
+        for reader in readers {
+            assert_eq!(reader.join().expect("an end"), End::Mark, "whoever reads misses nothing");
+        }
+        over.elapsed()
     });
-    assert_eq!(gaps, 0, "whoever reads misses nothing");
     let after = memory(&rig);
     println!(
         "memory: {before} KiB before, {all} KiB with {WATCHERS} watchers, {after} KiB while {STUCK} of them did not read"
@@ -126,15 +139,15 @@ fn a_thousand_watchers_cost_little_and_a_slow_one_costs_the_others_nothing() {
     println!("the last one that reads had the last event {slowest:?} after it happened");
     assert!(after.saturating_sub(all) < STORM, "{all} KiB grew to {after}");
 
-    // Those that come back to reading hear that they missed something, and then the present.
-    let told = thread::scope(|scope| {
-        let some = stuck
-            .chunks(STUCK.div_ceil(10))
-            .map(|some| scope.spawn(|| some.iter().filter(|stream| misses(&mut &**stream, "storm is over")).count()));
-        some.collect::<Vec<_>>().into_iter().map(|some| some.join().expect("an end")).sum::<usize>()
-    });
-    assert_eq!(told, STUCK, "each is told that events are gone");
-    assert_eq!(rig.pointsman.metric(&["pointsman_admin_stream_gaps_total"]), Some(900.0), "and nobody else");
+    // Those that come back to reading hear that they missed something, and then the present. On a slow machine the storm takes longer
+    // than Pointsman's patience with one that takes nothing: then some were given up.
+    let ends: Vec<End> = stuck.iter().map(|mut stream| follow(&mut stream, "storm is over")).collect();
+    let told = ends.iter().filter(|end| **end == End::Gap).count();
+    println!("{told} of {STUCK} that did not read were told so, the others given up");
+    assert!(!ends.contains(&End::Mark), "nobody is left to think that they saw everything");
+    let gaps = rig.pointsman.metric(&["pointsman_admin_stream_gaps_total"]).expect("there from the start");
+    let counted = (0..=STUCK).find(|count| count.to_string() == gaps.to_string());
+    assert!(counted.is_some_and(|counted| (told..=STUCK).contains(&counted)), "{told} were told, {gaps} counted");
     drop(stuck);
     drop(streams);
     wait_for("places given back", PATIENCE, || rig.pointsman.metric(&["pointsman_admin_streams"]) == Some(0.0));

@@ -162,8 +162,9 @@ fn new_connections_get_new_certificates_and_old_ones_live_on() {
     let old = rig.renew();
     assert!(connect(rig.port, &ca, None).is_err(), "the files alone change nothing");
     rig.pointsman.cli_expect(&["reload"], 0);
-    // The stream of before the reload tells of it.
-    until(&mut events, "\"what\":\"configured\"");
+    // The stream of before the reload goes on.
+    rig.pointsman.cli_expect(&["pause", "cart", "--for", "1m"], 0);
+    until(&mut events, "\"what\":\"paused\"");
     for port in [rig.port, rig.admin] {
         connect(port, &ca, None).expect("the new certificate");
         assert!(connect(port, &old, None).is_err(), "the old one is gone");
@@ -179,7 +180,8 @@ fn new_connections_get_new_certificates_and_old_ones_live_on() {
     });
     assert!(connect(rig.admin, &old, None).is_err());
     assert_eq!(client.command(&["GET", "k"]), Reply::Bulk(b"v".to_vec().into()), "two reloads later");
-    until(&mut events, "\"what\":\"configured\"");
+    rig.pointsman.cli_expect(&["resume", "cart"], 0);
+    until(&mut events, "\"what\":\"resumed\"");
 
     // The command line by TLS, and what it says when it doesn't trust.
     let token = rig.folder.path().join("token");
