@@ -44,7 +44,7 @@ fn each_command_has_a_page_with_its_sections() {
     pointsman(&["man", "--out", out.to_str().expect("UTF-8")]);
     let names = subcommands();
     assert!(names.len() >= 17, "{names:?}");
-    for name in ["".to_owned()].into_iter().chain(names.iter().map(|name| format!("-{name}"))) {
+    for name in [String::new()].into_iter().chain(names.iter().map(|name| format!("-{name}"))) {
         let file = out.join(format!("pointsman{name}.1"));
         let page = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         for section in

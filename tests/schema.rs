@@ -191,7 +191,7 @@ fn each_key_of_the_reader_is_in_the_schema_and_the_reference_and_the_reverse() {
         };
         let (described, known) = (keys(node), known(&document, way));
         // The table's sort, so that two clusters or two services are one place.
-        let place = node.get("properties").map(|keys| keys.to_string()).unwrap_or_default();
+        let place = node.get("properties").map(ToString::to_string).unwrap_or_default();
         for key in known.symmetric_difference(&described) {
             let whose = if known.contains(key) { "the reader" } else { "the schema" };
             wrong.push(format!("{}.{key}: known to {whose} alone", shown(way)));

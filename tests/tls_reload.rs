@@ -170,7 +170,7 @@ fn new_connections_get_new_certificates_and_old_ones_live_on() {
         assert!(connect(port, &old, None).is_err(), "the old one is gone");
     }
     assert_eq!(rig.whoami(&ca, None).expect("the admin's certificate"), 200);
-    assert_eq!(client.command(&["GET", "k"]), Reply::Bulk(b"v".to_vec().into()));
+    assert_eq!(client.command(&["GET", "k"]), Reply::Bulk(b"v".to_vec()));
 
     // By the signal too.
     let old = rig.renew();
@@ -179,7 +179,7 @@ fn new_connections_get_new_certificates_and_old_ones_live_on() {
         connect(rig.admin, &ca, None).is_ok() && connect(rig.port, &ca, None).is_ok()
     });
     assert!(connect(rig.admin, &old, None).is_err());
-    assert_eq!(client.command(&["GET", "k"]), Reply::Bulk(b"v".to_vec().into()), "two reloads later");
+    assert_eq!(client.command(&["GET", "k"]), Reply::Bulk(b"v".to_vec()), "two reloads later");
     rig.pointsman.cli_expect(&["resume", "cart"], 0);
     until(&mut events, "\"what\":\"resumed\"");
 

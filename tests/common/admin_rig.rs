@@ -87,16 +87,16 @@ pub fn request(method: &str, path: &str, token: Option<&Token>, headers: &[(&str
         head += "Host: localhost\r\n";
     }
     if !body.is_empty() {
-        head += &format!("Content-Length: {}\r\n", body.len());
+        head = format!("{head}Content-Length: {}\r\n", body.len());
     }
     if !body.is_empty() && !has("content-type") {
         head += "Content-Type: application/json\r\n";
     }
     if let Some(token) = token {
-        head += &format!("Authorization: Bearer {}\r\n", token.text);
+        head = format!("{head}Authorization: Bearer {}\r\n", token.text);
     }
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        head = format!("{head}{name}: {value}\r\n");
     }
     format!("{head}\r\n{body}")
 }

@@ -4,13 +4,17 @@ use super::common::{PATIENCE, holds_within, instance::program};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+/// What came so far, from the thread that reads it.
+#[expect(clippy::disallowed_types, reason = "two threads of a test, neither of which runs tasks")]
+type Gathered = Arc<std::sync::Mutex<Vec<u8>>>;
 
 /// A program that runs on a terminal.
 pub struct Terminal {
     child: Child,
     keyboard: Option<ChildStdin>,
-    bytes: Arc<Mutex<Vec<u8>>>,
+    bytes: Gathered,
     columns: usize,
     rows: usize,
 }
@@ -33,7 +37,7 @@ impl Terminal {
             .expect("script, which every Debian has");
         let keyboard = child.stdin.take();
         let mut screen = child.stdout.take().expect("piped");
-        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let bytes = Gathered::default();
         let gathered = Arc::clone(&bytes);
         // Ends with the program.
         std::thread::spawn(move || {
@@ -90,13 +94,17 @@ impl Drop for Terminal {
     }
 }
 
+/// A line and a column, from 0.
+type Place = (usize, usize);
+
 /// The characters on a screen, of its first page and its second.
+#[expect(clippy::struct_excessive_bools, reason = "a terminal's modes, each by itself")]
 pub struct Picture {
     lines: Vec<Vec<char>>,
     /// The first page and its cursor, while the second is shown.
-    kept: Option<(Vec<Vec<char>>, (usize, usize))>,
+    kept: Option<(Vec<Vec<char>>, Place)>,
     columns: usize,
-    at: (usize, usize),
+    at: Place,
     pub cursor: bool,
     pub wraps: bool,
     /// Whether anything was ever written beyond the last column, or scrolled on the second page.
