@@ -288,6 +288,7 @@ fn a_group_that_waits_and_one_that_is_partly_done_are_told() {
     let next = plan(&first.book, vec![record], &seen, now(&views, 3));
     assert_eq!(told(&next), ["failed", "-approval"]);
     assert!(next.events[1].description.ends_with("Members: orders: done, cart: not yet."), "{:?}", next.events[1]);
+    seen.settle();
     let hour = plan(&next.book, vec![], &seen, now(&views, 3700));
     assert_eq!(told(&hour), ["-failed"]);
 }
