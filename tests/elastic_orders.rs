@@ -8,7 +8,7 @@ use common::instance::Pointsman;
 use common::ports::free_port;
 use common::search_server::{SEARCH_PATIENCE, SearchCluster};
 use common::wait_for;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 struct Scene {
     main: SearchCluster,
@@ -123,7 +123,8 @@ fn planned(scene: &Scene, main: &str, spare: &str) {
     pointsman.cli_expect(&["switchover", "search", "--accept-difference"], 0);
     assert_eq!(scene.answers(), *spare);
     let (_, journal) = pointsman.api("/v1/journal?kind=override", None);
-    assert!(journal.to_string().contains("guard difference overridden: index orders"), "{journal}");
+    let guard = &journal["records"][0]["detail"]["guard"];
+    assert_eq!((&guard["name"], &guard["detail"]), (&json!("difference"), &json!("index orders: the target has none")));
     // What only the target has is no difference.
     pointsman.cli_expect(&["switchover", "search", "--to", "main"], 0);
     assert_eq!(scene.answers(), *main);

@@ -358,8 +358,10 @@ impl Machine {
         self.enter(switch, Stage::Ending, Duration::ZERO, now);
         // A route that serves and could not be written before must not be forgotten by an operation that ended.
         let written = drafts.iter().any(|draft| matches!(draft.change, Change::Routed { .. }));
-        if !self.starting && self.shielded.is_none() && self.durable.route != self.route && !written {
-            drafts.insert(0, switch.draft(Change::Routed { route: self.route.clone() }));
+        let routed = Change::Routed { route: self.route.clone() };
+        let owed = self.durable.route != self.route || self.take_unwritten(&routed);
+        if !self.starting && self.shielded.is_none() && owed && !written {
+            drafts.insert(0, switch.draft(routed));
         }
         drafts.push(switch.draft(Change::Ended { operation: Box::new(switch.operation.clone()) }));
         switch.last_words.clone_from(&drafts);

@@ -127,6 +127,20 @@ impl Machine {
         self.write(drafts, Then::Late(self.unwritten.len()));
     }
 
+    /// Takes a change out of what is written late, since it is written with something that must not come before it. False if it isn't
+    /// owed, or is on its way already.
+    pub(super) fn take_unwritten(&mut self, change: &Change) -> bool {
+        let late = |pending: &Pending| matches!(pending, Pending::Write { then: Then::Late(_), .. });
+        let owed = self.unwritten.iter().position(|owed| owed == change);
+        match owed.filter(|_| !self.pending.values().any(late)) {
+            Some(place) => {
+                self.unwritten.remove(place);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// So that it is known, and in the journal, when the disk takes writes again: whoever waits for that gives no order before.
     fn try_disk(&mut self) {
         let Disk { error: Some(error), since: Some(since) } = &self.disk else { return };

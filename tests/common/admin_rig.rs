@@ -135,7 +135,9 @@ impl AdminRig {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o711)).expect("a mode");
         rig.pointsman.launch_only();
         let socket = rig.socket();
-        wait_for("the admin socket", PATIENCE, || UnixStream::connect(&socket).is_ok());
+        wait_for("its listeners", PATIENCE, || {
+            UnixStream::connect(&socket).is_ok() && TcpStream::connect(("127.0.0.1", rig.pointsman.telemetry)).is_ok()
+        });
         rig
     }
 

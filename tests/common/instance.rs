@@ -23,7 +23,8 @@ pub struct Pointsman {
     process: Option<Process>,
     folder: TempDir,
     environment: Vec<(String, String)>,
-    telemetry: u16,
+    /// The port of its telemetry listener.
+    pub telemetry: u16,
     host: Option<Host>,
 }
 
