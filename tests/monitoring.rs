@@ -83,7 +83,7 @@ fn every_alert_has_a_test_that_fires_one_that_does_not_and_a_runbook() {
     }
 }
 
-/// A service that was switched once, with a webhook, so that every metric has a series.
+/// A service that was switched once, in a group with one whose nodes answer nobody, and a webhook, so that every metric has a series.
 #[track_caller]
 fn page() -> String {
     let (main, spare) = RedisServer::pair("redis7");
@@ -94,7 +94,16 @@ fn page() -> String {
         &[("main", vec![&main]), ("spare", vec![&spare])],
         &format!("listen_read = [\"127.0.0.1:{}\"]", free_port()),
     );
-    let rig = Rig { pointsman: Pointsman::start(&format!("{hook}{services}")), port };
+    let group = format!(
+        "[services.silent]\nkind = \"redis\"\nlisten = \"127.0.0.1:{}\"\nreplication = \"none\"\n\
+         [[services.silent.clusters]]\nname = \"main\"\nnodes = \"127.0.0.1:{}\"\n\
+         [[services.silent.clusters]]\nname = \"spare\"\nnodes = \"127.0.0.1:{}\"\n\
+         [groups.checkout]\nmembers = [\"cart\", \"silent\"]\n",
+        free_port(),
+        free_port(),
+        free_port()
+    );
+    let rig = Rig { pointsman: Pointsman::start(&format!("{hook}{services}{group}")), port };
     rig.wait_ready();
     rig.raw().send("SET k v\r\n").expect("+OK\r\n");
     rig.switch("spare");
