@@ -6,6 +6,7 @@
 use crate::net::Stream;
 use std::{
     cell::RefCell,
+    future::poll_fn,
     io,
     pin::Pin,
     rc::Rc,
@@ -102,6 +103,18 @@ impl Writer {
             Self::Unix(half) => half.as_ref().poll_write_ready(cx),
             Self::Tls(tls) => tls.borrow_mut().poll_write_ready(cx),
         }
+    }
+
+    /// Writes all of `bytes`, and what TLS keeps inside.
+    pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() || self.unflushed() {
+            let written = if bytes.is_empty() { 0 } else { self.try_write(bytes)? };
+            bytes = bytes.get(written..).unwrap_or_default();
+            if written == 0 {
+                poll_fn(|cx| self.poll_ready(cx)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// True while TLS keeps bytes that the socket didn't take.

@@ -26,15 +26,8 @@ impl Line {
     }
 
     /// Writes all of `bytes`.
-    pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() || self.writer.unflushed() {
-            let written = if bytes.is_empty() { 0 } else { self.writer.try_write(bytes)? };
-            bytes = bytes.get(written..).unwrap_or_default();
-            if written == 0 {
-                poll_fn(|cx| self.writer.poll_ready(cx)).await?;
-            }
-        }
-        Ok(())
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.send(bytes).await
     }
 
     /// The next packet of at most `longest` bytes, whatever its number, without those behind it, which stay in `unread`. The payload replaces

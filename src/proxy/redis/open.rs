@@ -153,15 +153,8 @@ impl Upstream {
     }
 
     /// Writes all of `bytes`.
-    pub async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() || self.writer.unflushed() {
-            let written = if bytes.is_empty() { 0 } else { self.writer.try_write(bytes)? };
-            bytes = bytes.get(written..).unwrap_or_default();
-            if written == 0 {
-                poll_fn(|cx| self.writer.poll_ready(cx)).await?;
-            }
-        }
-        Ok(())
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.send(bytes).await
     }
 
     async fn log_in(&mut self, setup: &[u8], replies: usize, must: usize, who: bool) -> Result<(), OpenError> {
