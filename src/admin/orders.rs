@@ -122,31 +122,17 @@ fn ended(operation: Operation) -> Result<Response, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{guard::Refusal, operation::Loss, route::Epoch};
+    use crate::model::{guard::Refusal, route::Epoch};
 
     fn operation(outcome: Outcome, guards: Vec<Refusal>) -> OrderReply {
         OrderReply::Ended(Box::new(Operation {
-            id: "op-9".into(),
-            svc: "cart".into(),
-            kind: "switchover".into(),
             from: Some("main".into()),
             to: Some("spare".into()),
             epoch_before: Epoch(3),
-            epoch_after: None,
-            started: jiff::Timestamp::UNIX_EPOCH,
             actor: "uid:0".into(),
-            approver: None,
-            expires: None,
-            group: None,
-            rehearsal: false,
-            reason: String::new(),
             guards,
-            sessions: vec![],
             outcome,
-            detail: String::new(),
-            phases: vec![],
-            client_stall_ms: None,
-            lost: Loss::default(),
+            ..Operation::begun("op-9", "cart", "switchover")
         }))
     }
 

@@ -5,9 +5,8 @@
 use super::{
     args::{Common, Written, duration},
     client::{Client, segment},
-    exit::{Exit, code, complain},
+    exit::{Exit, complain},
     order::{self, Place},
-    output::say,
     report,
 };
 use crate::{
@@ -97,15 +96,7 @@ pub(super) fn finished(value: &Value, json: bool) -> Exit {
         Ok(operation) => operation,
         Err(error) => return complain(Exit::Unknown, &format!("the answer isn't understood: {error}")),
     };
-    let exit = code(Some(operation.outcome), 200);
-    if json {
-        say!("{value}");
-    } else if exit == Exit::Done {
-        say!("{}", words(&operation));
-    } else {
-        eprintln!("{}", words(&operation));
-    }
-    exit
+    order::shown(value, json, operation.outcome, &words(&operation))
 }
 
 /// Shows one that was asked for by its id.
@@ -178,9 +169,8 @@ pub(super) fn lines(groups: &[GroupView]) -> String {
 mod tests {
     use super::*;
     use crate::model::{
-        group::{GroupMember, OnError},
+        group::GroupMember,
         guard::{Guard, Refusal},
-        operation::Terms,
         route::Epoch,
     };
 
@@ -195,21 +185,12 @@ mod tests {
             detail: detail.into(),
         };
         GroupOperation {
-            id: "checkout-3".into(),
-            group: "checkout".into(),
-            kind: GroupKind::Switchover,
             actor: "ann".into(),
-            approver: None,
-            expires: None,
-            rehearsal: false,
-            reason: String::new(),
-            started: jiff::Timestamp::UNIX_EPOCH,
             outcome,
-            on_error: OnError::Stop,
             guards: vec![Refusal::new(Guard::Lag, "cart: spare is 12 s behind")],
             detail: "more".into(),
             members: vec![member("orders", Some(Outcome::Done), ""), member("cart", None, "lag: spare is 12 s behind")],
-            terms: Terms::default(),
+            ..GroupOperation::begun("checkout-3", "checkout", GroupKind::Switchover)
         }
     }
 

@@ -48,33 +48,21 @@ mod tests {
     use super::*;
     use crate::model::{
         name::Kind,
-        operation::{Loss, Phase, Step},
+        operation::{Phase, Step},
         route::Epoch,
     };
 
     fn operation(outcome: Outcome) -> Operation {
         Operation {
-            id: "cart-17".into(),
-            svc: "cart".into(),
-            kind: "switchover".into(),
             from: Some("main".into()),
             to: Some("spare".into()),
             epoch_before: Epoch(3),
-            epoch_after: None,
-            started: jiff::Timestamp::UNIX_EPOCH,
             actor: "ann".into(),
-            approver: None,
             expires: "1970-01-01T00:15:00Z".parse().ok(),
-            group: None,
-            rehearsal: false,
             reason: "disk swap".into(),
-            guards: vec![],
-            sessions: vec![],
             outcome,
-            detail: String::new(),
             phases: vec![Phase { name: Step::Close, ms: 0.4 }],
-            client_stall_ms: None,
-            lost: Loss::default(),
+            ..Operation::begun("cart-17", "cart", "switchover")
         }
     }
 

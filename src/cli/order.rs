@@ -126,13 +126,18 @@ pub(super) fn finished(value: &Value, json: bool) -> Exit {
         Ok(operation) => operation,
         Err(error) => return complain(Exit::Unknown, &format!("the answer isn't understood: {error}")),
     };
-    let exit = code(Some(operation.outcome), 200);
+    shown(value, json, operation.outcome, &report::operation(&operation))
+}
+
+/// Prints how an operation ended, as it came or in words: only what was asked for goes to standard output.
+pub(super) fn shown(value: &Value, json: bool, outcome: Outcome, words: &str) -> Exit {
+    let exit = code(Some(outcome), 200);
     if json {
         say!("{value}");
     } else if exit == Exit::Done {
-        say!("{}", report::operation(&operation));
+        say!("{words}");
     } else {
-        eprintln!("{}", report::operation(&operation));
+        eprintln!("{words}");
     }
     exit
 }

@@ -199,27 +199,15 @@ mod tests {
 
     fn switch(outcome: Outcome) -> Operation {
         Operation {
-            id: "op-9".into(),
-            svc: "cart".into(),
-            kind: "switchover".into(),
             from: Some("main".into()),
             to: Some("spare".into()),
             epoch_before: Epoch(3),
             epoch_after: Some(Epoch(5)),
-            started: jiff::Timestamp::UNIX_EPOCH,
             actor: "uid:0".into(),
-            approver: None,
-            expires: None,
-            group: None,
-            rehearsal: false,
-            reason: String::new(),
-            guards: vec![],
-            sessions: vec![],
             outcome,
-            detail: String::new(),
             phases: vec![Phase { name: Step::Close, ms: 0.4 }, Phase { name: Step::Promote, ms: 11.8 }],
             client_stall_ms: Some(3.12),
-            lost: Loss::default(),
+            ..Operation::begun("op-9", "cart", "switchover")
         }
     }
 

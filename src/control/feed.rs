@@ -169,27 +169,9 @@ mod tests {
 
     fn event(n: u64) -> Event {
         Event::Operation(Arc::new(Operation {
-            id: format!("op-{n}").into(),
-            svc: "cart".into(),
-            kind: "mode".into(),
-            from: None,
-            to: None,
             epoch_before: Epoch(n),
-            epoch_after: None,
-            started: jiff::Timestamp::UNIX_EPOCH,
-            actor: String::new(),
-            approver: None,
-            expires: None,
-            group: None,
-            rehearsal: false,
-            reason: String::new(),
-            guards: vec![],
-            sessions: vec![],
             outcome: Outcome::Done,
-            detail: String::new(),
-            phases: vec![],
-            client_stall_ms: None,
-            lost: crate::model::operation::Loss::default(),
+            ..Operation::begun(format!("op-{n}"), "cart", "mode")
         }))
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::model::{
     guard::{Guard, Refusal},
     name::ClusterName,
-    operation::{Command, Loss, Operation, Order, Outcome},
+    operation::{Command, Operation, Order, Outcome},
     record::{Change, Draft, RecordKind},
     route::{Mode, Route, Target},
 };
@@ -74,27 +74,15 @@ impl Machine {
             format!("{}-{}", self.svc, self.numbered)
         };
         Operation {
-            id: id.into(),
-            svc: self.svc.clone(),
-            kind: order.command.as_str().into(),
             from: self.routed().map(|target| target.cluster.clone()),
-            to: None,
             epoch_before: self.route.epoch.max(self.durable.route.epoch),
-            epoch_after: None,
             started: now.wall,
             actor: order.actor.clone(),
             approver: order.approver.clone(),
-            expires: None,
             group: order.group.clone(),
             rehearsal: order.rehearsal,
             reason: order.reason.clone(),
-            guards: Vec::new(),
-            sessions: Vec::new(),
-            outcome: Outcome::Running,
-            detail: String::new(),
-            phases: Vec::new(),
-            client_stall_ms: None,
-            lost: Loss::default(),
+            ..Operation::begun(id, self.svc.clone(), order.command.as_str())
         }
     }
 

@@ -132,6 +132,27 @@ pub struct GroupOperation {
 }
 
 impl GroupOperation {
+    /// One that has just begun, with nothing known of it yet but what it is.
+    pub fn begun(id: impl Into<OperationId>, group: impl Into<String>, kind: GroupKind) -> Self {
+        Self {
+            id: id.into(),
+            group: group.into(),
+            kind,
+            actor: String::new(),
+            approver: None,
+            expires: None,
+            rehearsal: false,
+            reason: String::new(),
+            started: Timestamp::UNIX_EPOCH,
+            outcome: Outcome::Running,
+            on_error: OnError::Stop,
+            guards: Vec::new(),
+            detail: String::new(),
+            members: Vec::new(),
+            terms: Terms::default(),
+        }
+    }
+
     /// Whether it runs or waits.
     pub fn is_open(&self) -> bool {
         matches!(self.outcome, Outcome::Running | Outcome::Waiting)
@@ -275,21 +296,9 @@ mod tests {
 
     fn operation(id: &str, outcome: Outcome) -> GroupOperation {
         GroupOperation {
-            id: id.into(),
-            group: "checkout".into(),
-            kind: GroupKind::Mode { mode: Mode::ReadOnly },
             actor: "ann".into(),
-            approver: None,
-            expires: None,
-            rehearsal: false,
-            reason: String::new(),
-            started: Timestamp::UNIX_EPOCH,
             outcome,
-            on_error: OnError::Stop,
-            guards: Vec::new(),
-            detail: String::new(),
-            members: Vec::new(),
-            terms: Terms::default(),
+            ..GroupOperation::begun(id, "checkout", GroupKind::Mode { mode: Mode::ReadOnly })
         }
     }
 

@@ -312,6 +312,35 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// One that has just begun, with nothing known of it yet but what it is.
+    pub fn begun(id: impl Into<OperationId>, svc: impl Into<ServiceName>, kind: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            svc: svc.into(),
+            kind: kind.into(),
+            from: None,
+            to: None,
+            epoch_before: Epoch(0),
+            epoch_after: None,
+            started: Timestamp::UNIX_EPOCH,
+            actor: String::new(),
+            approver: None,
+            expires: None,
+            group: None,
+            rehearsal: false,
+            reason: String::new(),
+            guards: Vec::new(),
+            sessions: Vec::new(),
+            outcome: Outcome::Running,
+            detail: String::new(),
+            phases: Vec::new(),
+            client_stall_ms: None,
+            lost: Loss::default(),
+        }
+    }
+}
+
+impl Operation {
     /// A switchover or a failover.
     pub fn is_switch(&self) -> bool {
         matches!(self.kind.as_str(), "switchover" | "failover")

@@ -27,27 +27,15 @@ fn record(ms: i64, kind: RecordKind, detail: Change) -> Record {
 
 fn operation(id: &str, started: i64, outcome: Outcome, phases: Vec<Phase>) -> Operation {
     Operation {
-        id: id.into(),
-        svc: "cart".into(),
-        kind: "failover".into(),
         from: Some("main".into()),
         to: Some("spare".into()),
         epoch_before: Epoch(1),
         epoch_after: Some(Epoch(3)),
         started: at(started),
         actor: "pointsman".into(),
-        approver: None,
-        expires: None,
-        group: None,
-        rehearsal: false,
-        reason: String::new(),
-        guards: Vec::new(),
-        sessions: Vec::new(),
         outcome,
-        detail: String::new(),
         phases,
-        client_stall_ms: None,
-        lost: Loss::default(),
+        ..Operation::begun(id, "cart", "failover")
     }
 }
 

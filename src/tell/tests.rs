@@ -12,10 +12,10 @@ use super::{
 use crate::{
     config::Notice,
     model::{
-        group::{GroupKind, GroupMember, GroupOperation, OnError},
+        group::{GroupKind, GroupMember, GroupOperation},
         guard::{Guard, Refusal},
         name::Kind,
-        operation::{Loss, Operation, Outcome, Terms},
+        operation::{Loss, Operation, Outcome},
         record::{Change, Record, RecordKind},
         route::Epoch,
         view::{Readiness, ServiceView, Standing},
@@ -31,27 +31,17 @@ fn at(second: i64) -> Timestamp {
 
 fn operation(kind: &str, outcome: Outcome, moved: bool) -> Operation {
     Operation {
-        id: "cart-17".into(),
-        svc: "cart".into(),
-        kind: kind.into(),
         from: Some("main".into()),
         to: Some("spare".into()),
         epoch_before: Epoch(7),
         epoch_after: moved.then_some(Epoch(8)),
         started: at(0),
         actor: "pointsman".into(),
-        approver: None,
-        expires: None,
-        group: None,
-        rehearsal: false,
         reason: "the primary is gone".into(),
-        guards: vec![],
-        sessions: vec![],
         outcome,
-        detail: String::new(),
-        phases: vec![],
         client_stall_ms: Some(812.5),
         lost: Loss { known: false, count: 126, unit: "bytes".into(), detail: String::new() },
+        ..Operation::begun("cart-17", "cart", kind)
     }
 }
 
@@ -259,21 +249,12 @@ fn a_group_that_waits_and_one_that_is_partly_done_are_told() {
         detail: String::new(),
     };
     let group = |outcome, cart| GroupOperation {
-        id: "checkout-3".into(),
-        group: "checkout".into(),
-        kind: GroupKind::Switchover,
         actor: "ann".into(),
-        approver: None,
-        expires: None,
-        rehearsal: false,
         reason: "the sale".into(),
         started: at(0),
         outcome,
-        on_error: OnError::Stop,
-        guards: vec![],
-        detail: String::new(),
         members: vec![member("orders", cart), member("cart", None)],
-        terms: Terms::default(),
+        ..GroupOperation::begun("checkout-3", "checkout", GroupKind::Switchover)
     };
     let views = [cart(true)];
     let mut seen = Seen::default();

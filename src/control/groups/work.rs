@@ -302,7 +302,7 @@ pub(super) fn conclusion(operation: &GroupOperation) -> (Outcome, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{operation::Terms, route::Epoch};
+    use crate::model::route::Epoch;
 
     fn operation(outcomes: &[Option<Outcome>]) -> GroupOperation {
         let member = |outcome: &Option<Outcome>| GroupMember {
@@ -315,21 +315,9 @@ mod tests {
             detail: String::new(),
         };
         GroupOperation {
-            id: "checkout-1".into(),
-            group: "checkout".into(),
-            kind: GroupKind::Switchover,
             actor: "ann".into(),
-            approver: None,
-            expires: None,
-            rehearsal: false,
-            reason: String::new(),
-            started: Timestamp::UNIX_EPOCH,
-            outcome: Outcome::Running,
-            on_error: OnError::Stop,
-            guards: Vec::new(),
-            detail: String::new(),
             members: outcomes.iter().map(member).collect(),
-            terms: Terms::default(),
+            ..GroupOperation::begun("checkout-1", "checkout", GroupKind::Switchover)
         }
     }
 

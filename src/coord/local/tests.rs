@@ -4,7 +4,7 @@ use super::{Local, OpenErrorKind, audit, line, writer::SEGMENT};
 use crate::{
     coord::Coordinator,
     model::{
-        operation::{Loss, Operation, Outcome},
+        operation::{Operation, Outcome},
         record::{Change, Draft, Record, RecordKind},
         route::{Epoch, Mode, Route, Target},
         state::{Silenced, State},
@@ -290,27 +290,10 @@ fn full_disk(folder: &Path) {
 
 fn operation(id: u64, outcome: Outcome) -> Operation {
     Operation {
-        id: format!("cart-{id}").as_str().into(),
-        svc: "cart".into(),
-        kind: "switchover".into(),
-        from: None,
-        to: None,
         epoch_before: Epoch(id),
         epoch_after: Some(Epoch(id + 2)),
-        started: Timestamp::UNIX_EPOCH,
-        actor: String::new(),
-        approver: None,
-        expires: None,
-        group: None,
-        rehearsal: false,
-        reason: String::new(),
-        guards: Vec::new(),
-        sessions: Vec::new(),
         outcome,
-        detail: String::new(),
-        phases: Vec::new(),
-        client_stall_ms: None,
-        lost: Loss::default(),
+        ..Operation::begun(format!("cart-{id}"), "cart", "switchover")
     }
 }
 
