@@ -98,7 +98,12 @@ fn row(view: &ServiceView, cluster: &ClusterView, first: bool) -> [String; 9] {
     };
     let mut notes: Vec<String> = if first { service_notes(view) } else { Vec::new() };
     notes.extend(reads(view, cluster));
-    notes.extend(cluster.nodes.iter().filter(|node| !node.note.is_empty()).map(|node| node.note.clone()));
+    for node in cluster.nodes.iter().filter(|node| !node.note.is_empty()) {
+        // The service's own words may have said it already.
+        if !notes.iter().any(|note| note.contains(&node.note)) {
+            notes.push(node.note.clone());
+        }
+    }
     [
         of_service(view.name.to_string()),
         cluster.name.to_string(),
@@ -209,6 +214,16 @@ mod tests {
             connections: Connections { client: 50, ..Connections::default() },
             ..ServiceView::unknown("cart".into(), Kind::Redis)
         }
+    }
+
+    #[test]
+    fn what_the_service_says_of_a_node_is_said_once() {
+        let mut view = cart("10.0.0.1:6379 refuses connections");
+        view.clusters[0].nodes = vec![node("10.0.0.1:6379")];
+        view.clusters[0].nodes[0].note = "refuses connections".into();
+        assert_eq!(row(&view, &view.clusters[0], true)[NOTE], "10.0.0.1:6379 refuses connections");
+        view.clusters[0].nodes[0].note = "hangs".into();
+        assert_eq!(row(&view, &view.clusters[0], true)[NOTE], "10.0.0.1:6379 refuses connections; hangs");
     }
 
     #[test]

@@ -34,10 +34,10 @@ pub fn words(change: &Change) -> String {
         Change::Gathered { node } => format!("{node} is no stray any more"),
         Change::LineageSeen { node, lineage, items, .. } => format!("history of {node}: {}, {items} items", lineage.id),
         Change::Group { operation, .. } => {
-            let GroupOperation { id, kind, group, outcome, detail, .. } = &**operation;
-            let outcome = outcome.as_str().replace('_', " ");
+            let GroupOperation { id, kind, group, outcome, detail, approver, .. } = &**operation;
+            let (outcome, agreed) = (outcome.as_str().replace('_', " "), agreed(approver.as_deref()));
             let detail = if detail.is_empty() { String::new() } else { format!("; {detail}") };
-            format!("{id} of {group}: {} {outcome}{detail}{}", kind.as_str(), refusals(&operation.guards))
+            format!("{id} of {group}: {} {outcome}{agreed}{detail}{}", kind.as_str(), refusals(&operation.guards))
         }
         Change::Asked { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
@@ -50,7 +50,7 @@ pub fn words(change: &Change) -> String {
         }
         Change::Began { operation, .. } => {
             let to = operation.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-            format!("{} began: {}{to}", operation.id, operation.kind)
+            format!("{} began: {}{to}{}", operation.id, operation.kind, agreed(operation.approver.as_deref()))
         }
         Change::Entered { id, step } => format!("{id} entered {}", step.as_str()),
         Change::Ended { operation } => format!("{} ended: {}", operation.id, ended(operation)),
@@ -79,6 +79,11 @@ pub fn words(change: &Change) -> String {
 /// `: reason`, or nothing.
 pub fn because(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
+/// The second person, if there was one; the first one is the record's actor.
+fn agreed(approver: Option<&str>) -> String {
+    approver.map(|by| format!(", approved by {by}")).unwrap_or_default()
 }
 
 /// How an operation ended, on one line but for its guards.
@@ -155,7 +160,7 @@ pub(super) fn entries(record: &Record) -> Vec<Entry> {
             return entries;
         }
         Change::Began { operation, .. } => {
-            (EntryKind::Operation, format!("{} by {}{because}", words(&record.detail), operation.actor))
+            (EntryKind::Operation, format!("{}, ordered by {}{because}", words(&record.detail), operation.actor))
         }
         Change::Ended { operation } if operation.outcome == Outcome::Refused => {
             (EntryKind::Refusal, words(&record.detail) + &because)

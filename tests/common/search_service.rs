@@ -95,7 +95,7 @@ pub fn services(main: &SearchCluster, spare: &SearchCluster, port: u16, settings
 }
 
 /// An index `catalog` with its documents and an empty index `orders`, each of one shard that all nodes hold.
-fn fill(cluster: &SearchCluster) {
+pub fn fill(cluster: &SearchCluster) {
     let replicas = cluster.size() - 1;
     for (index, field) in [("catalog", "group"), ("orders", "n")] {
         let settings = json!({ "number_of_shards": 1, "number_of_replicas": replicas, "max_result_window": 1_000_000 });
