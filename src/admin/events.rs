@@ -44,7 +44,7 @@ const GAP: Bytes = Bytes::from_static(b"event: gap\ndata: {}\n\n");
 /// Comes first: how soon a browser connects again, in milliseconds.
 const RETRY: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 /// How many rows there are: with all places taken, sixteen watchers sit in each.
-const ROWS: usize = 256;
+const ROWS: usize = 64;
 /// The rest after each watcher that was woken: all are woken within half a second, and take two percent of a core at most.
 const REST_EACH: Duration = Duration::from_micros(500);
 
