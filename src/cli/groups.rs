@@ -136,7 +136,7 @@ pub(super) fn words(operation: &GroupOperation) -> String {
         let _ = write!(text, "\n  {}{detail}", line.trim_end());
     }
     if *outcome == Outcome::Refused {
-        report::refusals(&mut text, &operation.guards, true);
+        report::refusals(&mut text, &operation.guards, |guard| report::advice(guard).to_owned());
     } else if !operation.detail.is_empty() && *outcome != Outcome::Partial {
         let _ = write!(text, "\n  {}", operation.detail);
     }

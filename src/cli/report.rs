@@ -58,7 +58,11 @@ pub(super) fn operation(operation: &Operation) -> String {
     if operation.outcome == Outcome::Waiting {
         waits(&mut text, &operation.id, &operation.actor, operation.expires);
     }
-    refusals(&mut text, &operation.guards, operation.outcome == Outcome::Refused);
+    if operation.outcome == Outcome::Refused {
+        refusals(&mut text, &operation.guards, |guard| advice_on(operation, guard));
+    } else {
+        refusals(&mut text, &operation.guards, |_| String::new());
+    }
     for session in &operation.sessions {
         let _ = write!(text, "\n  session {}: {}", session.client, session.why);
     }
@@ -84,7 +88,7 @@ fn path(operation: &Operation) -> String {
 }
 
 /// Each refusal once, in one line, and what can be done about its guard behind the last of that guard's.
-pub(super) fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool) {
+pub(super) fn refusals(text: &mut String, guards: &[Refusal], advice: impl Fn(Guard) -> String) {
     let mut said: Vec<&Refusal> = Vec::new();
     for refusal in guards {
         if !said.contains(&refusal) {
@@ -97,14 +101,23 @@ pub(super) fn refusals(text: &mut String, guards: &[Refusal], with_advice: bool)
     for (index, refusal) in said.iter().enumerate() {
         let _ = write!(text, "\n  {}: {}", refusal.name.as_str(), refusal.detail);
         let last = said.get(index + 1).is_none_or(|next| next.name != refusal.name);
-        if with_advice && last {
-            let _ = write!(text, "\n      -> {}", advice(refusal.name));
+        let advice = if last { advice(refusal.name) } else { String::new() };
+        if !advice.is_empty() {
+            let _ = write!(text, "\n      -> {advice}");
         }
     }
 }
 
+/// What can be done about a guard that refused this operation, in words that can be typed as they stand.
+fn advice_on(operation: &Operation, guard: Guard) -> String {
+    if guard == Guard::Primary && operation.kind == "failover" {
+        return format!("pointsman switchover {}", operation.svc);
+    }
+    advice(guard).replace("SVC", operation.svc.as_str())
+}
+
 /// What can be done about a guard that refuses.
-fn advice(guard: Guard) -> &'static str {
+pub(super) fn advice(guard: Guard) -> &'static str {
     match guard {
         Guard::Reachable => "start the candidate, or name another with --to",
         Guard::Eligible => "restore it (pointsman restore SVC CLUSTER), make it a standby, or name another with --to",
@@ -181,7 +194,7 @@ fn words(problem: &Problem) -> String {
         return groups::words(operation);
     }
     let mut text = format!("pointsman: {}: {}", problem.title, problem.detail);
-    refusals(&mut text, &problem.guards, true);
+    refusals(&mut text, &problem.guards, |guard| advice(guard).to_owned());
     for line in &problem.problems {
         let _ = write!(text, "\n  {line}");
     }
@@ -234,6 +247,21 @@ mod tests {
         assert_eq!(lines[1], "  lag: spare is 12 s behind, more than 10 s");
         assert!(lines[2].contains("pointsman status"));
         assert_eq!(lines[3], "  session 10.0.0.9:4711: unknown command JSON.SET");
+    }
+
+    #[test]
+    fn what_to_do_can_be_typed_as_it_stands() {
+        let refused = |kind: &str, guard| Operation {
+            kind: kind.into(),
+            guards: vec![Refusal::new(guard, "so")],
+            ..switch(Outcome::Refused)
+        };
+        let advice = |kind, guard| operation(&refused(kind, guard)).lines().nth(2).map(str::trim).map(str::to_owned);
+        assert_eq!(advice("failover", Guard::Primary).as_deref(), Some("-> pointsman switchover cart"));
+        assert!(
+            advice("switchover", Guard::Primary).is_some_and(|words| words.contains("failover cart --accept-loss"))
+        );
+        assert_eq!(advice("switchover", Guard::Paused).as_deref(), Some("-> pointsman resume cart"));
     }
 
     #[test]

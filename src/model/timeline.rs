@@ -88,6 +88,16 @@ pub fn about(change: &Change) -> Option<&OperationId> {
     }
 }
 
+/// Whether a record is a switch's own: a drained cluster or a changed mode is no incident, and mustn't hide the one before it.
+fn is_of_a_switch(change: &Change) -> bool {
+    match change {
+        Change::Asked { operation, .. } | Change::Began { operation, .. } | Change::Ended { operation } => {
+            operation.is_switch()
+        }
+        change => !matches!(change, Change::Keyed { .. } | Change::Overridden { .. }),
+    }
+}
+
 /// A suspicion that ended without an operation, or lasts.
 fn is_incident(record: &Record) -> bool {
     matches!(&record.detail, Change::Suspected { suspicion } if suspicion.end != Ending::Failover)
@@ -161,10 +171,11 @@ impl Gathering {
         match (&self.id, about(&record.detail)) {
             (Some(id), Some(about)) => id == about,
             (Some(_), None) => false,
-            (None, Some(id)) => {
+            (None, Some(id)) if is_of_a_switch(&record.detail) => {
                 self.id = Some(id.clone());
                 true
             }
+            (None, Some(_)) => false,
             (None, None) => {
                 self.alone = is_incident(record);
                 self.alone

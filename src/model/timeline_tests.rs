@@ -143,3 +143,19 @@ fn a_refused_order_is_an_incident_with_its_guards() {
     assert_eq!((own[0].kind, timeline.entries.len()), (EntryKind::Refusal, 1));
     assert!(own[0].words.ends_with("refused\n      lag: 12 s"), "{}", own[0].words);
 }
+
+#[test]
+fn what_is_no_switch_does_not_hide_the_incident_before_it() {
+    let mut records = journal();
+    let done = operation("cart-9", 90_000, Outcome::Done, vec![]);
+    let drain = Operation { kind: "drain".into(), ..done };
+    records.push(record(90_000, RecordKind::Operation, Change::Ended { operation: Box::new(drain) }));
+    let keyed = Change::Keyed { key: "k".into(), request: String::new(), id: "cart-9".into() };
+    records.push(record(90_000, RecordKind::Operation, keyed));
+    let last = |records: &[Record]| {
+        let mut gathering = Gathering::new(None);
+        let _ = records.iter().rev().all(|record| gathering.take(record));
+        gathering.timeline("cart".into(), None)
+    };
+    assert_eq!(last(&records), last(&journal()));
+}
