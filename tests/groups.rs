@@ -1,6 +1,8 @@
 //! Services that switch together, and sites that are left, on the real binary with real servers.
 
 mod common;
+#[path = "groups/members.rs"]
+mod members;
 #[path = "approval/people.rs"]
 mod people;
 #[path = "switchover/rig.rs"]
@@ -8,88 +10,9 @@ mod rig;
 
 use common::mysql_orders;
 use common::mysql_server::{MysqlServer, PASSWORD};
-use common::{PATIENCE, holds_within, instance::Pointsman, ports::free_port, redis_server::RedisServer, wait_for};
+use common::{PATIENCE, holds_within, instance::Pointsman, ports::free_port, wait_for};
+use members::{Member, expect, group, member, operation, outcomes, ready, routed, service, services};
 use serde_json::{Value, json};
-
-/// A service of a primary in the site `east` and its standby in `west`.
-struct Member {
-    name: &'static str,
-    main: RedisServer,
-    spare: RedisServer,
-    tables: String,
-}
-
-fn member(name: &'static str, settings: &str) -> Member {
-    let (main, spare) = RedisServer::pair("redis7");
-    let port = free_port();
-    let cluster = |cluster: &str, site: &str, server: &RedisServer| {
-        let address = server.address();
-        format!("[[services.{name}.clusters]]\nname = \"{cluster}\"\nsite = \"{site}\"\nnodes = [\"{address}\"]\n")
-    };
-    let tables = format!(
-        "[services.{name}]\nkind = \"redis\"\nlisten = [\"127.0.0.1:{port}\"]\n{settings}\n{}{}",
-        cluster("main", "east", &main),
-        cluster("spare", "west", &spare)
-    );
-    Member { name, main, spare, tables }
-}
-
-fn service(pointsman: &Pointsman, name: &str) -> Value {
-    pointsman.api(&format!("/v1/services/{name}"), None).1
-}
-
-fn group(pointsman: &Pointsman) -> Value {
-    pointsman.api("/v1/groups", None).1["groups"][0].clone()
-}
-
-fn operation(pointsman: &Pointsman, id: &str) -> Value {
-    pointsman.api(&format!("/v1/operations/{id}"), None).1
-}
-
-#[track_caller]
-fn ready(pointsman: &Pointsman, names: &[&str]) {
-    for name in names {
-        let mut last = Value::Null;
-        let so = holds_within(PATIENCE, || {
-            last = service(pointsman, name);
-            last["state"] == "steady" && last["switchover_ready"]["ready"] == true
-        });
-        assert!(so, "{name} is not ready: {last:#}\n{}", pointsman.log());
-    }
-}
-
-/// Orders and their stock, which switch together, and `cart`, which is alone; ready for a switch.
-#[track_caller]
-fn rig(settings: &str, more: &str, environment: &[(&str, &str)]) -> (Pointsman, [Member; 3]) {
-    let members = [member("orders", settings), member("stock", ""), member("cart", "")];
-    let services = members.iter().map(|member| member.tables.as_str()).collect::<String>();
-    let text = format!("{services}[groups.checkout]\nmembers = [\"orders\", \"stock\"]\n{more}");
-    let mut pointsman = Pointsman::prepare(&text);
-    for (name, value) in environment {
-        pointsman = pointsman.environment(name, value);
-    }
-    pointsman.launch();
-    ready(&pointsman, &members.each_ref().map(|member| member.name));
-    (pointsman, members)
-}
-
-fn routed(pointsman: &Pointsman, name: &str) -> String {
-    service(pointsman, name)["route"]["cluster"].as_str().unwrap_or_default().to_owned()
-}
-
-/// What a subcommand answers as JSON; a refused operation too.
-#[track_caller]
-fn expect(pointsman: &Pointsman, arguments: &[&str], code: i32) -> Value {
-    let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
-    let out = pointsman.cli_expect(&arguments, code);
-    let answer: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"));
-    answer.get("group_operation").filter(|operation| operation.is_object()).cloned().unwrap_or(answer)
-}
-
-fn outcomes(operation: &Value) -> Vec<&str> {
-    let members = operation["members"].as_array().map(Vec::as_slice).unwrap_or_default();
-    members.iter().map(|member| member["outcome"].as_str().unwrap_or("-")).collect()
-}
 
 /// Whether it was stopped at the point that the environment names.
 #[cfg(debug_assertions)]
@@ -100,7 +23,7 @@ fn is_stopped(id: u32) -> bool {
 #[test]
 fn members_follow_each_other_each_under_its_own_epoch() {
     require_server!("redis7");
-    let (pointsman, _members) = rig("", "", &[]);
+    let (pointsman, _members) = services("", "", &[]);
     assert_eq!((&group(&pointsman)["state"], &group(&pointsman)["site"]), (&json!("together"), &json!("east")));
     let dry = expect(&pointsman, &["switchover", "checkout", "--dry-run"], 0);
     assert_eq!(dry["members"][0]["to"], "spare", "{dry}");
@@ -143,7 +66,7 @@ fn members_follow_each_other_each_under_its_own_epoch() {
 #[test]
 fn any_refusal_leaves_every_member_where_it_is() {
     require_server!("redis7");
-    let (pointsman, _members) = rig("", "", &[]);
+    let (pointsman, _members) = services("", "", &[]);
     pointsman.cli_expect(&["drain", "stock", "spare"], 0);
     for arguments in [&["switchover", "checkout", "--dry-run"][..], &["switchover", "checkout"]] {
         let refused = expect(&pointsman, arguments, 3);
@@ -158,7 +81,7 @@ fn any_refusal_leaves_every_member_where_it_is() {
 #[cfg(debug_assertions)]
 #[track_caller]
 fn second_fails(more: &str, code: i32) -> (Pointsman, [Member; 3], Value) {
-    let (pointsman, mut members) = rig("", more, &[("POINTSMAN_STOP_AT", "before_write_unfenced+ended")]);
+    let (pointsman, mut members) = services("", more, &[("POINTSMAN_STOP_AT", "before_write_unfenced+ended")]);
     let order = ["switchover", "checkout", "--timeout", "2s"];
     let operation = std::thread::scope(|scope| {
         let switching = scope.spawn(|| expect(&pointsman, &order, code));
@@ -222,7 +145,7 @@ fn a_member_that_fails_brings_the_others_back() {
 #[cfg(debug_assertions)]
 fn a_kill_in_the_middle_is_told_and_nothing_is_guessed() {
     require_server!("redis7");
-    let (mut pointsman, _members) = rig("", "", &[("POINTSMAN_CRASH_AT", "after_act_promote")]);
+    let (mut pointsman, _members) = services("", "", &[("POINTSMAN_CRASH_AT", "after_act_promote")]);
     pointsman.cli_expect(&["switchover", "checkout"], 5);
     wait_for("the crash", PATIENCE, || !pointsman.runs());
     pointsman = pointsman.environment("POINTSMAN_CRASH_AT", "");
@@ -248,7 +171,7 @@ fn a_kill_in_the_middle_is_told_and_nothing_is_guessed() {
 #[test]
 fn a_failover_drags_nobody_along() {
     require_server!("redis7");
-    let (pointsman, mut members) = rig("", "", &[]);
+    let (pointsman, mut members) = services("", "", &[]);
     members[0].main.kill();
     wait_for("failed over", PATIENCE, || routed(&pointsman, "orders") == "spare");
     wait_for("shown", PATIENCE, || group(&pointsman)["state"] == "split");
@@ -260,7 +183,7 @@ fn a_failover_drags_nobody_along() {
 fn one_approval_is_for_all_members_and_survives_a_kill() {
     require_server!("redis7");
     let people = people::tables(&[("ann", "operator"), ("bob", "approver")]);
-    let (mut pointsman, _members) = rig("require_approval = true", &people, &[]);
+    let (mut pointsman, _members) = services("require_approval = true", &people, &[]);
     let waiting = people::expect(&pointsman, "ann", &["switchover", "checkout"], 6);
     assert_eq!((&waiting["outcome"], &waiting["id"]), (&json!("waiting"), &json!("checkout-1")));
     people::expect(&pointsman, "bob", &["switchover", "checkout"], 3);
@@ -291,36 +214,31 @@ fn one_approval_is_for_all_members_and_survives_a_kill() {
     assert_eq!(routed(&pointsman, "orders"), "spare");
 }
 
+/// The same key twice acts once and is answered alike; a word that isn't taken is in the journal.
 #[test]
-fn a_site_is_left_by_everything_that_is_served_there() {
+fn words_on_what_waits_act_once_and_are_written_down() {
     require_server!("redis7");
-    let (pointsman, _members) = rig("", "", &[]);
-    pointsman.cli_expect(&["switchover", "cart"], 0);
-    ready(&pointsman, &["orders", "stock", "cart"]);
-    let sites = |pointsman: &Pointsman| pointsman.api("/v1/sites", None).1["sites"].clone();
-    assert_eq!(sites(&pointsman)[0]["routed"], json!(["orders", "stock"]));
-    assert_eq!(sites(&pointsman)[1]["clusters"][2], json!({"svc": "cart", "cluster": "spare"}));
-    let dry = expect(&pointsman, &["site", "evacuate", "east", "--dry-run"], 0);
-    assert_eq!(dry["members"].as_array().map(Vec::len), Some(2), "{dry}");
-    let done = expect(&pointsman, &["site", "evacuate", "east", "--reason", "a fire"], 0);
-    assert_eq!((&done["group"], &done["outcome"]), (&json!("site east"), &json!("done")), "{done}");
-    assert_eq!((sites(&pointsman)[0]["routed"].clone(), routed(&pointsman, "cart")), (json!([]), "spare".to_owned()));
-    let nothing = expect(&pointsman, &["site", "evacuate", "east"], 0);
-    assert_eq!(nothing["members"], json!([]), "{nothing}");
-    pointsman.cli_expect(&["site", "evacuate", "moon"], 2);
-    // Two at once: one goes, the other one is told.
-    ready(&pointsman, &["orders", "stock", "cart"]);
-    let both = std::thread::scope(|scope| {
-        let other = scope.spawn(|| pointsman.cli(&["site", "evacuate", "west", "--json"]));
-        [pointsman.cli(&["site", "evacuate", "west", "--json"]), other.join().expect("the second one")]
-    });
-    let codes = both.each_ref().map(|output| output.status.code());
-    assert!(codes.contains(&Some(0)), "{both:?}");
-    let late = both.iter().find(|output| output.status.code() == Some(3));
-    assert!(
-        late.is_none_or(|output| String::from_utf8_lossy(&output.stdout).contains("is under way, ordered by uid:")),
-        "{both:?}"
-    );
+    let people = people::tables(&[("ann", "operator"), ("bob", "approver"), ("cid", "approver")]);
+    let (pointsman, _members) = services("require_approval = true", &people, &[]);
+    people::expect(&pointsman, "cid", &["switchover", "checkout"], 6);
+    let own = people::expect(&pointsman, "cid", &["approve", "checkout-1", "--reason", "in a hurry"], 3);
+    assert!(own["group_operation"]["guards"][0]["detail"].to_string().contains("another person"), "{own}");
+    for history in [&["history", "checkout"][..], &["history", "--operation", "checkout-1", "--kind", "refusal"]] {
+        let told = pointsman.cli_expect(history, 0);
+        assert!(told.contains("cid  not done: approve checkout-1: in a hurry"), "{told}");
+    }
+    let withdrawn = ["withdraw", "checkout-1", "--key", "w1"];
+    let answers = [0, 0].map(|code| people::expect(&pointsman, "cid", &withdrawn, code));
+    assert_eq!(answers[0]["detail"], "checkout-1 is withdrawn");
+    assert_eq!(answers[0], answers[1]);
+    people::expect(&pointsman, "ann", &["switchover", "checkout"], 6);
+    let approved = ["approve", "checkout-2", "--key", "a1"];
+    let answers = [0, 0].map(|code| people::expect(&pointsman, "bob", &approved, code));
+    assert_eq!((&answers[0]["outcome"], &answers[1]), (&json!("done"), &answers[0]));
+    assert_eq!(service(&pointsman, "orders")["epoch"], 3, "it acted once");
+    // A key is one request's.
+    let other = people::expect(&pointsman, "bob", &["approve", "checkout-1", "--key", "a1"], 3);
+    assert_eq!(other["type"], "urn:pointsman:key-reused", "{other}");
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl Work {
             ask();
             longest.fetch_max(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX), Relaxed);
             done.fetch_add(1, Relaxed);
-            thread::sleep(PACE);
+            thread::park_timeout(PACE);
         }
     }
 

@@ -1,6 +1,8 @@
 //! `pointsman status --watch` as an operator has it on a terminal, before a running Pointsman on real servers.
 
 mod common;
+#[path = "groups/members.rs"]
+mod members;
 #[path = "watch/screen.rs"]
 mod screen;
 
@@ -69,6 +71,20 @@ fn it_draws_in_place_and_leaves_the_terminal_as_it_was() {
         after.text()
     );
     assert_eq!(tables(&after.text()), 1, "the last picture stays: {}", after.text());
+}
+
+#[test]
+fn a_group_is_watched_by_its_name() {
+    require_server!("redis7");
+    let (pointsman, _members) = members::services("", "", &[]);
+    let socket = pointsman.folder().join("admin.sock");
+    let mut terminal = Terminal::start(&socket, "pointsman status checkout --watch --no-color", 100, 24);
+    let first = terminal.wait("the group", |screen| screen.shows("group checkout: together in east"));
+    assert!(first.shows("orders") && first.shows("stock") && !first.shows("cart"), "{}", first.text());
+    pointsman.cli_expect(&["switchover", "checkout"], 0);
+    terminal.wait("the switch is seen", |screen| screen.shows("group checkout: together in west"));
+    terminal.press("\x03");
+    assert_eq!(terminal.end(), Some(0));
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub struct GroupSwitchBody {
     pub cut_sessions: bool,
     /// It is done for practice.
     pub rehearsal: bool,
+    /// Of a site: what its guards refuse stays, with its whole group, and the rest goes all the same.
+    pub partial: bool,
     /// Guards to pass by name, of every member; each is recorded.
     #[serde(rename = "override", skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<String>,
@@ -89,7 +91,15 @@ pub(super) async fn order(
     caller.may(Role::Operator)?;
     let key = orders::key(&headers, &format!("groups/{group}"), &action, &body)?;
     let (order, wait) = match action.as_str() {
-        "switchover" => switch(Of::Group(group), parse(&body)?, caller.name)?,
+        "switchover" => {
+            let (order, wait) = switch(Of::Group(group), parse(&body)?, caller.name)?;
+            if order.partial {
+                return Err(Problem::bad_request(
+                    "partial: the services of a group go together; a site may be left in part",
+                ));
+            }
+            (order, wait)
+        }
         "pause" | "resume" | "mode" => each(group, wish(&action, &body)?, caller.name),
         _ => return Err(Problem::not_found(format!("a group has no action {action:?}"))),
     };
@@ -139,6 +149,7 @@ fn switch(of: Of, body: GroupSwitchBody, actor: String) -> Result<(GroupOrder, O
         kind: GroupKind::Switchover,
         to,
         dry_run: body.dry_run,
+        partial: body.partial,
         terms,
         actor,
         reason: body.reason,
@@ -159,6 +170,7 @@ fn each(group: String, wish: Wish, actor: String) -> (GroupOrder, Option<Duratio
         kind,
         to: To::Any,
         dry_run: false,
+        partial: false,
         terms: Terms::default(),
         actor,
         reason: wish.reason,

@@ -93,7 +93,7 @@ pub(super) async fn consented(
     let approve = action == "approve";
     if let Some(operation) = api.handle.group_operation(&id) {
         may_withdraw(&operation.actor)?;
-        let consent = GroupConsent { id, approve, actor: caller.name, reason };
+        let consent = GroupConsent { id, approve, actor: caller.name, reason, key };
         return groups::consented(&api, consent, wait).await;
     }
     let Some(operation) = api.handle.operation(&id).await else { return Err(unknown(&id)) };

@@ -335,7 +335,7 @@ mod tests {
             "pointsman mode cart read_only --reason audit",
             "pointsman switchover cart --override fit --reason tested",
             "pointsman approve cart-17 --reason seen",
-            "pointsman site evacuate east --dry-run",
+            "pointsman site evacuate east --partial --dry-run",
             "pointsman switchover cart --rehearsal",
             "pointsman token ann --role approver --json",
             "pointsman status --admin https://h:1 --token-file t --ca c --client-certificate c --client-key k",

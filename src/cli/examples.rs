@@ -24,6 +24,7 @@ const EXAMPLES: &[Example] = &[
     ("pointsman switchover checkout --to-site west", "a group of services, one after the other"),
     ("pointsman switchover cart --rehearsal", "for practice: it is shown who has"),
     ("pointsman site evacuate east --dry-run", "could everything leave"),
+    ("pointsman site evacuate east --partial", "what can go goes; what a guard refuses stays and is named"),
     ("pointsman site evacuate east --reason \"power cut at 04:00\"", "everything that is routed there goes elsewhere"),
     ("pointsman failover cart --dry-run", "would it be let through"),
     ("pointsman failover cart --accept-loss --reason \"main burns\"", "the primary is gone: move it"),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     admin::GroupSwitchBody,
     model::{
-        group::{GroupKind, GroupOperation, GroupView},
+        group::{GroupKind, GroupMember, GroupOperation, GroupView, SITE},
         narrative::because,
         operation::Outcome,
     },
@@ -40,6 +40,9 @@ pub(super) struct Evacuate {
     /// How long each service may wait for sessions that can't move and for its candidate, e.g. 30s.
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(super) timeout: Option<Written>,
+    /// Leave in place what guards refuse, with its whole group, and move the rest.
+    #[arg(long)]
+    pub(super) partial: bool,
     /// Cut sessions that can't move instead of refusing.
     #[arg(long)]
     pub(super) cut_sessions: bool,
@@ -77,9 +80,10 @@ pub(super) fn place(group: &str, action: &str) -> Place {
 
 /// `pointsman site evacuate`: everything that is routed to a site goes to its best place elsewhere.
 pub(super) async fn site(client: &Client, options: &Site) -> Exit {
-    let Site::Evacuate(Evacuate { site, dry_run, cut_sessions, timeout, overrides, common }) = options;
+    let Site::Evacuate(Evacuate { site, dry_run, partial, cut_sessions, timeout, overrides, common }) = options;
     let body = GroupSwitchBody {
         dry_run: *dry_run,
+        partial: *partial,
         cut_sessions: *cut_sessions,
         timeout: timeout.as_ref().map(|timeout| timeout.0.clone()),
         wait: Some(order::FIRST_WAIT.to_owned()),
@@ -110,6 +114,9 @@ pub(super) fn show(operation: &GroupOperation) -> String {
 pub(super) fn words(operation: &GroupOperation) -> String {
     let GroupOperation { id, group, kind, outcome, .. } = operation;
     let how = match outcome {
+        Outcome::Done if is_dry(operation) && operation.members.iter().any(GroupMember::stays) => {
+            "would be let through in part"
+        }
         Outcome::Done if is_dry(operation) => "would be let through",
         Outcome::Refused if is_dry(operation) => "would be refused",
         Outcome::Done => "done",
@@ -137,6 +144,11 @@ pub(super) fn words(operation: &GroupOperation) -> String {
     }
     if *outcome == Outcome::Refused {
         report::refusals(&mut text, &operation.guards, |guard| report::advice(guard).to_owned());
+        if let Some(site) = group.strip_prefix(SITE)
+            && operation.members.iter().any(|member| !member.stays())
+        {
+            let _ = write!(text, "\n  what isn't refused can go alone: pointsman site evacuate {site} --partial");
+        }
     } else if !operation.detail.is_empty() && *outcome != Outcome::Partial {
         let _ = write!(text, "\n  {}", operation.detail);
     }

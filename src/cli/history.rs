@@ -193,6 +193,7 @@ mod tests {
             detail: Change::Refused {
                 intent: "switchover to spare".into(),
                 guards: vec![Refusal::new(Guard::Lag, "12 s")],
+                id: None,
             },
         };
         let expected =

@@ -213,6 +213,10 @@ fn fits(filter: &JournalFilter, services: Option<&[ServiceName]>, text: Option<&
     };
     let of_group = |name: &ServiceName| match &record.detail {
         Change::Group { operation, .. } => operation.group == name.as_str(),
+        // What was said about a group's operation: its id is the group's name and a number.
+        Change::Refused { id: Some(id), .. } => {
+            id.as_str().rsplit_once('-').is_some_and(|(group, _)| name.as_str() == group)
+        }
         _ => false,
     };
     (services.is_none_or(of_service) || filter.svc.as_ref().is_some_and(of_group))

@@ -193,7 +193,7 @@ impl Machine {
         let names = |refusals: &[Refusal]| refusals.iter().map(|refusal| refusal.name).collect::<Vec<_>>();
         if !refusals.is_empty() && names(&refusals) != self.alert.recorded {
             self.alert.recorded = names(&refusals);
-            let change = Change::Refused { intent: intent.to_owned(), guards: refusals.clone() };
+            let change = Change::Refused { intent: intent.to_owned(), guards: refusals.clone(), id: None };
             let draft = self.draft(RecordKind::Refusal, change, reason);
             self.write(vec![draft], Then::Nothing);
         }

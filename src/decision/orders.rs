@@ -270,8 +270,9 @@ impl Machine {
     ) {
         operation.outcome = Outcome::Done;
         operation.epoch_after = Some(route.as_ref().map_or(operation.epoch_before, |route| route.epoch));
-        if change.is_none() && route.is_none() && operation.detail.is_empty() {
-            operation.detail = "it is so already".into();
+        if operation.detail.is_empty() {
+            let same = change.is_none() && route.is_none();
+            operation.detail = if same { "it is so already".into() } else { effect(&order.command) };
         }
         let mut changes: Vec<Change> = change.into_iter().collect();
         changes.extend(route.clone().map(|route| Change::Routed { route }));
@@ -347,6 +348,20 @@ impl Machine {
             }
         }
         self.emit(Effect::Answer { ticket, operation: Box::new(operation) });
+    }
+}
+
+/// What an order without steps brought about.
+fn effect(command: &Command) -> String {
+    match command {
+        Command::Drain(cluster) => format!("{cluster} is drained"),
+        Command::Restore(cluster) => format!("{cluster} is restored"),
+        Command::Pause(length) => format!("automatic failover is off for {} s", length.as_secs()),
+        Command::Resume => "automatic failover is on".into(),
+        Command::Mode(mode) => format!("the mode is {}", mode.as_str()),
+        Command::Switchover { .. } | Command::Failover { .. } | Command::Approve(_) | Command::Withdraw(_) => {
+            String::new()
+        }
     }
 }
 

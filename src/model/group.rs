@@ -59,6 +59,13 @@ pub struct GroupMember {
     pub detail: String,
 }
 
+impl GroupMember {
+    /// Its guards refused, so that it isn't moved with the others.
+    pub fn stays(&self) -> bool {
+        self.outcome == Some(Outcome::Refused)
+    }
+}
+
 /// What is done to every member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -54,7 +54,7 @@ pub fn words(change: &Change) -> String {
         }
         Change::Entered { id, step } => format!("{id} entered {}", step.as_str()),
         Change::Ended { operation } => format!("{} ended: {}", operation.id, ended(operation)),
-        Change::Refused { intent, guards } => format!("not done: {intent}{}", refusals(guards)),
+        Change::Refused { intent, guards, .. } => format!("not done: {intent}{}", refusals(guards)),
         Change::Drained { cluster } => format!("{cluster} drained"),
         Change::Restored { cluster } => format!("{cluster} restored"),
         Change::Paused { until } => format!("automatic failover paused until {until:.0}"),

@@ -196,6 +196,9 @@ pub enum Change {
         intent: String,
         /// Why not.
         guards: Vec<Refusal>,
+        /// The operation that it was about, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<OperationId>,
     },
     /// An operation of a group or a site began, moved on or ended: its state at that moment.
     Group {

@@ -77,6 +77,7 @@ pub fn about(change: &Change) -> Option<&OperationId> {
             Some(&operation.id)
         }
         Change::Group { operation, .. } => Some(&operation.id),
+        Change::Refused { id, .. } => id.as_ref(),
         Change::Amended { id, .. }
         | Change::Retargeted { id, .. }
         | Change::Entered { id, .. }

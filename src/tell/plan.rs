@@ -186,7 +186,7 @@ fn of_record(record: &Record) -> Vec<(Notice, Words)> {
                 news.push((notice, words::ended(operation)));
             }
         }
-        Change::Refused { intent, guards } => {
+        Change::Refused { intent, guards, .. } => {
             news.push((Notice::Refused, (format!("{svc}: not done: {intent}"), words::listed(guards))));
         }
         Change::Group { operation, .. }

@@ -138,7 +138,8 @@ fn a_failed_switch_is_over_with_the_next_one_that_is_done_or_after_an_hour() {
 #[test]
 fn overrides_refusals_and_starts_are_told() {
     let noted = |text: &str| Change::Noted { text: text.to_owned() };
-    let refused = Change::Refused { intent: "failover".into(), guards: vec![Refusal::new(Guard::Lag, "9 s")] };
+    let refused =
+        Change::Refused { intent: "failover".into(), guards: vec![Refusal::new(Guard::Lag, "9 s")], id: None };
     let overridden = Change::Overridden { id: "cart-18".into(), guard: Refusal::new(Guard::Lag, "9 s") };
     let page = vec![
         record(1, 0, RecordKind::Override, overridden),

@@ -27,6 +27,19 @@ pub(super) struct Judged {
     pub(super) refusals: Vec<Refusal>,
 }
 
+impl Judged {
+    /// Services that only move together stay together, where a guard refuses one of them; each says why.
+    fn stays(&mut self) {
+        let Some(first) = self.refusals.first() else { return };
+        let why = format!("{}: {}", first.name.as_str(), first.detail);
+        for member in &mut self.members {
+            if !member.stays() {
+                (member.outcome, member.detail) = (Some(Outcome::Refused), why.clone());
+            }
+        }
+    }
+}
+
 /// Asks the members' guards.
 pub(super) struct Judge<'h> {
     pub(super) handle: &'h Handle,
@@ -80,9 +93,15 @@ impl Judge<'_> {
             Of::Site(site) => {
                 let mut all = Judged { members: Vec::new(), refusals: Vec::new() };
                 for unit in self.units(members) {
-                    let Judged { members, refusals } = self.together(&unit, &To::Any, Some(site)).await;
-                    all.members.extend(members);
-                    all.refusals.extend(refusals);
+                    let mut judged = self.together(&unit, &To::Any, Some(site)).await;
+                    if order.partial {
+                        judged.stays();
+                    }
+                    all.members.extend(judged.members);
+                    all.refusals.extend(judged.refusals);
+                }
+                if order.partial && all.members.iter().any(|member| !member.stays()) {
+                    all.refusals.clear();
                 }
                 all
             }
@@ -182,8 +201,8 @@ impl Judge<'_> {
     pub(super) async fn again(&self, operation: &GroupOperation) -> Judged {
         let moving = operation.members.iter().map(|member| async {
             match &member.to {
-                Some(to) => self.dry(&member.svc, to, Some(member.epoch)).await,
-                None => (member.clone(), Vec::new()),
+                Some(to) if !member.stays() => self.dry(&member.svc, to, Some(member.epoch)).await,
+                _ => (member.clone(), Vec::new()),
             }
         });
         let (members, refusals): (Vec<_>, Vec<_>) = join_all(moving).await.into_iter().unzip();
@@ -247,7 +266,8 @@ impl Judge<'_> {
 
     /// For how long the strictest member lets a switch wait for a second person; nothing where none asks for one.
     pub(super) fn waits(&self, members: &[GroupMember], kind: &GroupKind) -> Option<Duration> {
-        let moving = members.iter().filter(|member| member.from != member.to && *kind == GroupKind::Switchover);
+        let moves = |member: &&GroupMember| member.from != member.to && !member.stays();
+        let moving = members.iter().filter(moves).filter(|_| *kind == GroupKind::Switchover);
         let services = moving.filter_map(|member| self.config.service(member.svc.as_str()));
         let waits = services.filter(|service| service.approval.required).map(|service| service.approval.timeout).min();
         waits.filter(|_| !self.terms.overrides.contains(&Guard::Approval))

@@ -15,6 +15,7 @@ mod work;
 
 pub(super) use runner::{Request, Runner};
 
+use super::handle::Key;
 use crate::model::{
     group::{GroupKind, GroupOperation},
     guard::Guard,
@@ -53,6 +54,8 @@ pub struct GroupOrder {
     pub to: To,
     /// Only evaluate the guards.
     pub dry_run: bool,
+    /// Of a site: what its guards refuse stays, and the rest goes all the same.
+    pub partial: bool,
     /// How each switch is to be carried out.
     pub terms: Terms,
     /// Who.
@@ -80,6 +83,8 @@ pub struct GroupConsent {
     pub actor: String,
     /// Why; may be empty.
     pub reason: String,
+    /// The caller's idempotency key.
+    pub key: Option<Key>,
 }
 
 /// What came of an order for several services.

@@ -67,7 +67,7 @@ pub(super) struct Running {
 /// The runner of all groups and sites.
 pub(in crate::control) struct Runner {
     pub(super) handle: Handle,
-    recorder: Recorder,
+    pub(super) recorder: Recorder,
     reports: mpsc::Sender<GroupOperation>,
     inbox: mpsc::Receiver<GroupOperation>,
     tasks: JoinSet<GroupOperation>,
@@ -128,15 +128,7 @@ impl Runner {
     ) {
         // A dry run changes nothing, so asking again is harmless and its key needs no memory.
         let key = key.filter(|_| !order.dry_run).map(|key| GroupKey { key: key.key, request: key.digest });
-        if let Some(key) = &key
-            && let Some((request, id)) = self.earlier(&key.key)
-        {
-            let earlier =
-                if request == key.request { self.known(&id, reply) } else { Some((reply, GroupReply::KeyReused)) };
-            // A caller that went away needs no answer.
-            drop(earlier.map(|(reply, answer)| reply.send(answer)));
-            return;
-        }
+        let Some(reply) = self.unless_repeated(key.as_ref(), reply, std::convert::identity) else { return };
         let config = self.handle.configuration();
         let names = match members(&self.handle, &config, &order) {
             Ok(names) => names,
@@ -237,6 +229,26 @@ impl Runner {
             groups.apply(operation, None, operation.started);
         }
         groups.next_id(group)
+    }
+
+    /// Gives the caller back, unless their key came before: then they hear, now or at its end, what came of that, as `shown`.
+    pub(super) fn unless_repeated(
+        &mut self,
+        key: Option<&GroupKey>,
+        reply: oneshot::Sender<GroupReply>,
+        shown: impl FnOnce(GroupOperation) -> GroupOperation,
+    ) -> Option<oneshot::Sender<GroupReply>> {
+        let Some((key, (request, id))) = key.and_then(|key| Some((key, self.earlier(&key.key)?))) else {
+            return Some(reply);
+        };
+        let earlier =
+            if request == key.request { self.known(&id, reply) } else { Some((reply, GroupReply::KeyReused)) };
+        // A caller that went away needs no answer.
+        drop(earlier.map(|(reply, answer)| match answer {
+            GroupReply::Ended(operation) => reply.send(GroupReply::Ended(Box::new(shown(*operation)))),
+            answer => reply.send(answer),
+        }));
+        None
     }
 
     /// What came with this key before.

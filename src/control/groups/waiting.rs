@@ -5,10 +5,11 @@
 
 use super::{GroupConsent, GroupReply, runner::Runner};
 use crate::model::{
-    group::GroupOperation,
+    group::{GroupKey, GroupOperation},
     guard::{Guard, Refusal},
     name::OperationId,
     operation::Outcome,
+    record::{Change, Draft, RecordKind},
     view::Standing,
 };
 use jiff::Timestamp;
@@ -22,7 +23,10 @@ impl Runner {
         reply: oneshot::Sender<GroupReply>,
         accepted: oneshot::Sender<OperationId>,
     ) {
-        let GroupConsent { id, approve, actor, reason } = consent;
+        let GroupConsent { id, approve, actor, reason, key } = consent;
+        let key = key.map(|key| GroupKey { key: key.key, request: key.digest });
+        let shown = if approve { std::convert::identity } else { withdrawn };
+        let Some(reply) = self.unless_repeated(key.as_ref(), reply, shown) else { return };
         let Some(mut operation) = self.handle.group_operation(&id) else {
             return drop(reply.send(GroupReply::Unknown(format!("no operation {id}"))));
         };
@@ -41,26 +45,51 @@ impl Runner {
         if let Some(refusal) = refusal {
             // What waits goes on waiting.
             (operation.outcome, operation.guards) = (Outcome::Refused, vec![refusal]);
-            return drop(reply.send(GroupReply::Ended(Box::new(operation))));
+            return self.turned_down(operation, if approve { "approve" } else { "withdraw" }, actor, reason, reply);
         }
         if approve {
             operation.outcome = Outcome::Running;
             operation.started = Timestamp::now();
-            self.start(operation, None, async move |work| work.approved(actor, reason).await);
+            self.start(operation, key, async move |work| work.approved(actor, reason).await);
             return self.wait_for(id, reply, accepted);
         }
-        self.give_up(operation, format!("withdrawn by {actor}"), Some(reply));
+        self.give_up(operation, key, format!("withdrawn by {actor}"), Some(reply));
+    }
+
+    /// Writes down that somebody's word was not taken, then says so.
+    fn turned_down(
+        &self,
+        operation: GroupOperation,
+        word: &str,
+        actor: String,
+        reason: String,
+        reply: oneshot::Sender<GroupReply>,
+    ) {
+        let (id, guards) = (operation.id.clone(), operation.guards.clone());
+        let change = Change::Refused { intent: format!("{word} {id}"), guards, id: Some(id) };
+        let draft = Draft { svc: None, kind: RecordKind::Refusal, actor, reason, epoch: None, change };
+        let recorder = self.recorder.clone();
+        tokio::spawn(async move {
+            if let Err(error) = recorder.append(vec![draft]).await {
+                tracing::error!(op = %operation.id, error = error.detail, "the journal can't be written");
+            }
+            // A caller that went away needs no answer.
+            let _ = reply.send(GroupReply::Ended(Box::new(operation)));
+        });
     }
 
     /// Ends what waits, and tells a caller who asked for that that it is done.
-    fn give_up(&mut self, operation: GroupOperation, words: String, reply: Option<oneshot::Sender<GroupReply>>) {
-        self.start(operation, None, async move |mut work| {
+    fn give_up(
+        &mut self,
+        operation: GroupOperation,
+        key: Option<GroupKey>,
+        words: String,
+        reply: Option<oneshot::Sender<GroupReply>>,
+    ) {
+        self.start(operation, key, async move |mut work| {
             work.refuse(vec![Refusal::new(Guard::Approval, words)]).await;
             if let Some(reply) = reply {
-                // What was asked for, that it is given up, is done.
-                let detail = format!("{} is withdrawn", work.operation.id);
-                let answer = GroupOperation { outcome: Outcome::Done, detail, ..work.operation.clone() };
-                let _ = reply.send(GroupReply::Ended(Box::new(answer)));
+                let _ = reply.send(GroupReply::Ended(Box::new(withdrawn(work.operation.clone()))));
             }
             work.operation
         });
@@ -73,7 +102,7 @@ impl Runner {
             if operation.outcome != Outcome::Waiting || self.running.contains_key(&operation.id) {
                 continue;
             }
-            let moved = operation.members.iter().find_map(|member| {
+            let moved = operation.members.iter().filter(|member| !member.stays()).find_map(|member| {
                 let view = self.handle.service(&member.svc).filter(|view| view.state != Standing::Starting)?;
                 (view.epoch != member.epoch).then_some((&member.svc, view.epoch, member.epoch))
             });
@@ -86,7 +115,13 @@ impl Runner {
                 }
                 None => continue,
             };
-            self.give_up(operation, words, None);
+            self.give_up(operation, None, words, None);
         }
     }
+}
+
+/// The answer to whoever gave it up: what they asked for is done.
+fn withdrawn(operation: GroupOperation) -> GroupOperation {
+    let detail = format!("{} is withdrawn", operation.id);
+    GroupOperation { outcome: Outcome::Done, detail, ..operation }
 }

@@ -118,7 +118,8 @@ impl Work {
             return self.refuse(vec![Refusal::new(Guard::Journal, error)]).await;
         }
         for index in 0..self.operation.members.len() {
-            if self.operation.members[index].outcome != Some(Outcome::Done) {
+            let member = &self.operation.members[index];
+            if member.outcome != Some(Outcome::Done) && !member.stays() {
                 self.one(index).await;
             }
             let done = self.operation.members[index].outcome == Some(Outcome::Done);
