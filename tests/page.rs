@@ -49,6 +49,31 @@ fn a_group_and_a_site_are_switched_as_one() {
     Rig::beside(&rig::stock(&stock), "").check("groups");
 }
 
+/// Over TLS, with a token: live, an order, nothing asked for elsewhere.
+#[test]
+fn over_tls_it_is_the_same_page() {
+    require_server!("redis7");
+    require_server!("browser");
+    let folder = tempfile::tempdir().expect("a folder");
+    Rig::over_tls(folder.path()).check("tls");
+}
+
+/// Eight tabs hold one stream between them; each is live, and none is left behind when the one that holds it goes or hangs.
+#[test]
+fn all_tabs_of_a_browser_share_one_stream() {
+    require_server!("redis7");
+    require_server!("browser");
+    Rig::start("").check("tabs");
+}
+
+/// What a screen reader is told: each control by a name, windows by their titles, changes once.
+#[test]
+fn a_screen_reader_hears_it() {
+    require_server!("redis7");
+    require_server!("browser");
+    Rig::start("").check("heard");
+}
+
 #[test]
 #[ignore = "make screens"]
 fn pictures() {

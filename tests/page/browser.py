@@ -2,9 +2,11 @@
 
 import base64
 import ctypes
+import hashlib
 import json
 import signal
 import socket
+import subprocess
 import tempfile
 import threading
 import time
@@ -96,11 +98,18 @@ class Forwarder:
         self.cut = False
 
 
+def fingerprint(certificate):
+    """Of its key: a browser takes the certificate with that key for good, and no other."""
+    key = subprocess.run(["openssl", "x509", "-in", certificate, "-pubkey", "-noout"], check=True, capture_output=True).stdout
+    key = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=key, check=True, capture_output=True).stdout
+    return base64.b64encode(hashlib.sha256(key).digest()).decode()
+
+
 class Browser:
     """A Chromium of its own, in an empty folder, that ends with this object."""
 
-    def __init__(self, tools, port, dark=False, width=1280, height=1000):
-        self.base = f"http://127.0.0.1:{port}/"
+    def __init__(self, tools, port, dark=False, width=1280, height=1000, certificate=None):
+        self.base = f"{'https' if certificate else 'http'}://127.0.0.1:{port}/"
         self.axe = (Path(tools) / "axe.min.js").read_text()
         self.folder = tempfile.TemporaryDirectory(prefix="pointsman-chromium-")
         options = Options()
@@ -112,6 +121,8 @@ class Browser:
         for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update",
                      "disable-sync", "disable-dev-shm-usage", "hide-scrollbars", f"user-data-dir={self.folder.name}/data", f"window-size={width},{height}"):
             options.add_argument(f"--{word}")
+        if certificate:
+            options.add_argument(f"--ignore-certificate-errors-spki-list={fingerprint(certificate)}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(str(Path(tools) / "chromedriver"), popen_kw={"preexec_fn": ends_with_us}))
         self.console, self.requests = [], []

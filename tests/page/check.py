@@ -9,6 +9,7 @@ import statistics
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 from browser import Browser, Forwarder, wait_for
@@ -72,6 +73,7 @@ def look(rig):
         assert page.text(".verdict .word") == "Up on main", page.text("#verdicts")
         assert "to spare would work" in page.text("#verdicts")
         assert "uid:0 · operator" in page.text("#who")
+        assert not page.all("article [data-act=failover]"), "a failover of what is alive is refused, so it isn't offered"
         for selector in ('[data-svc=cart][data-state=steady]', '[data-svc=cart][data-member=main][data-role=primary][data-state=up]',
                          '[data-member=spare][data-role=standby]', '[data-ready=switchover][data-state=yes]', 'svg[role=img][aria-label*="goes to main"]'):
             assert page.all(selector), selector
@@ -319,6 +321,17 @@ def groups(rig):
         live(page)
         group = "[data-group=checkout]"
         assert page.all(f"{group}[data-state=together]"), page.text("#together")
+        order(page, "mode", "an audit", name="checkout", choose="r")
+        ended(page, "done")
+        wait_for("both are read only", lambda: all(one["mode"] == "read_only" for one in rig.api("/v1/services")[1]["services"]))
+        order(page, "mode", "it is over", name="checkout", choose="o")
+        ended(page, "done")
+        order(page, "pause", "work on the net", name="checkout")
+        ended(page, "done")
+        wait_for("both are paused, and it is offered to resume", lambda: page.all(f"{group} [data-act=resume]") and not page.all(f"{group} [data-act=pause]"))
+        order(page, "resume", "it is done", name="checkout")
+        ended(page, "done")
+        wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
         assert "stock → cart" in page.text(group) and "Switches with checkout" in page.text("article[data-svc=cart]").replace("\n", " ")
         order(page, "switchover", "both at once", name="checkout")
         words = ended(page, "done")
@@ -330,11 +343,161 @@ def groups(rig):
         wait_for("a split group is shown", lambda: page.all(f"{group}[data-state=split]"))
         accessible(page, "a split group")
         wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
+        # One of them can't go: it stays, and the window says so before and after.
+        assert rig.api("/v1/services/cart/switchover", {})[0] == 200
+        wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
         order(page, "evacuate", "work on the power", name="west", cluster="west")
         ended(page, "done")
         assert rig.api("/v1/services/stock")[1]["route"]["cluster"] == "main"
         wait_for("together again", lambda: page.all(f"{group}[data-state=together]"))
         clean(page)
+
+
+def tls(rig):
+    with rig.browser(rig.listen, certificate=rig.certificate) as page:
+        page.open()
+        enter(page, rig.tokens["ann"])
+        live(page)
+        assert page.js("return window.isSecureContext && location.protocol === 'https:'")
+        soon(rig, page)
+        order(page, "switchover", "over TLS")
+        words = ended(page, "done")
+        assert "cart is on spare" in words, words
+        accessible(page, "over TLS")
+        clean(page, expected=("401",))
+
+
+def streams(rig):
+    """How many event streams Pointsman serves."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{rig.telemetry}/metrics", timeout=10) as answer:
+        line = next(line for line in answer.read().decode().splitlines() if line.startswith("pointsman_admin_streams "))
+    return float(line.split()[1])
+
+
+def tabs(rig):
+    Forwarder(rig.forward, rig.socket)
+    with rig.browser(rig.forward) as page:
+        page.open()
+        live(page)
+        all_tabs = [page.driver.current_window_handle]
+        while len(all_tabs) < 8:
+            page.driver.switch_to.new_window("tab")
+            page.open()
+            live(page)
+            all_tabs.append(page.driver.current_window_handle)
+        wait_for("one stream for all", lambda: streams(rig) == 1)
+        order(page, "pause", "from the eighth tab")
+        ended(page, "done")
+        everywhere(page, all_tabs, "paused")
+        # The tab that holds the stream goes: another takes it over, and nobody misses what happens.
+        page.driver.switch_to.window(all_tabs.pop(0))
+        page.driver.close()
+        page.driver.switch_to.window(all_tabs[0])
+        wait_for("one stream again", lambda: streams(rig) == 1)
+        assert rig.api("/v1/services/cart/resume", {})[0] == 200
+        everywhere(page, all_tabs, "steady")
+        # The one that holds it now hangs: the others notice, one takes its place, and what happened meanwhile is there.
+        holder = hang(page, all_tabs)
+        others = [tab for tab in all_tabs if tab != holder]
+        assert rig.api("/v1/services/cart/pause", {"for": "10m"})[0] == 200
+        everywhere(page, others, "paused")
+        assert rig.api("/v1/services/cart/resume", {})[0] == 200
+        everywhere(page, all_tabs, "steady")
+        # Pointsman hangs: each tab says so, and each is back afterwards.
+        os.kill(rig.pointsman, signal.SIGSTOP)
+        try:
+            for tab in all_tabs:
+                page.driver.switch_to.window(tab)
+                wait_for("it says that it lost touch", lambda: page.js("return document.body.dataset.touch") == "lost", 15)
+        finally:
+            os.kill(rig.pointsman, signal.SIGCONT)
+        for tab in all_tabs:
+            page.driver.switch_to.window(tab)
+            live(page)
+        wait_for("one stream in the end", lambda: streams(rig) == 1)
+        strangers(rig, page)
+        clean(page, expected=("net::ERR", "Failed to load"))
+
+
+def hang(page, all_tabs):
+    """The tab that holds the stream passes nothing on any more; gives that tab."""
+    for tab in all_tabs:
+        page.driver.switch_to.window(tab)
+        page.js("window.passed = 0; const post = BroadcastChannel.prototype.postMessage; BroadcastChannel.prototype.postMessage = function (message) { if (message.kind !== 'hello') window.passed += 1; return window.mute ? undefined : post.call(this, message); }")
+
+    def holder():
+        for tab in all_tabs:
+            page.driver.switch_to.window(tab)
+            if page.js("return window.passed"):
+                return tab
+        return None
+
+    found = wait_for("the holder answers", holder)
+    page.js("window.mute = true")
+    return found
+
+
+def everywhere(page, all_tabs, shown):
+    for tab in all_tabs:
+        page.driver.switch_to.window(tab)
+        wait_for(f"{shown} in every tab, and live", lambda: state(page) == shown and page.js("return document.body.dataset.touch") == "live")
+
+
+def strangers(rig, page):
+    """A tab with a token of its own shares nothing with the others."""
+    page.driver.switch_to.new_window("tab")
+    page.open()
+    live(page)
+    become(page, rig.tokens["vic"])
+    wait_for("somebody else", lambda: "vic · viewer" in page.text("#who"))
+    wait_for("two people, two streams", lambda: streams(rig) == 2)
+
+
+# Roles of what is operated, as browsers tell assistive technology.
+CONTROLS = {"button", "link", "textbox", "checkbox", "combobox", "DisclosureTriangle"}
+
+
+def tree(page):
+    """What assistive technology is told: role and name of each node, and its properties."""
+    page.command("Accessibility.enable")
+    nodes = page.command("Accessibility.getFullAXTree")["nodes"]
+    told = [node for node in nodes if not node.get("ignored")]
+    return [(node["role"]["value"], node.get("name", {}).get("value", ""), {one["name"]: one["value"].get("value") for one in node.get("properties", [])}) for node in told]
+
+
+def named(page, what):
+    nameless = [(role, more) for role, name, more in tree(page) if role in CONTROLS and not name.strip()]
+    assert nameless == [], f"{what}: {nameless}"
+
+
+def heard(rig):
+    Forwarder(rig.forward, rig.socket)
+    with rig.browser(rig.forward) as page:
+        page.open()
+        live(page)
+        named(page, "the page")
+        names = {role: [name for kind, name, _ in tree(page) if kind == role] for role in ("link", "heading", "article", "image", "group")}
+        assert any(name.startswith("cart Up on main A switch to spare would work.") for name in names["link"]), names["link"]
+        assert "cart" in names["article"] and "Orders for cart" in names["group"], names
+        # The words of changes are kept: each is said once, and silence lies between them.
+        page.js("window.said = []; new MutationObserver((all) => all.forEach((one) => one.addedNodes.forEach((line) => window.said.push(line.textContent)))).observe(document.getElementById('say'), {childList: true})")
+        assert page.js("return document.getElementById('say').getAttribute('aria-live')") == "polite"
+        assert rig.api("/v1/services/cart/mode", {"mode": "read_only"})[0] == 200
+        wait_for("it is said", lambda: page.js("return window.said.length") > 0)
+        assert rig.api("/v1/services/cart/mode", {"mode": "open"})[0] == 200
+        wait_for("that too", lambda: page.js("return window.said.length") > 1)
+        rig.ready()
+        said = page.js("return window.said")
+        assert said[0].startswith("cart: Read only") and said[1].startswith("cart: Up on main") and len(said) == len(set(said)), said
+        order(page, "switchover", "")
+        windows = [(name, more) for role, name, more in tree(page) if role == "dialog"]
+        assert [name for name, _ in windows] == ["Switch cart over"] and windows[0][1].get("modal"), windows
+        named(page, "the window of an order")
+        missing = [more for role, name, more in tree(page) if role == "button" and name == "Switch over"]
+        assert missing and missing[0].get("disabled"), missing
+        page.keys(Keys.ESCAPE)
+        wait_for("given up", lambda: not page.all("dialog[open]"))
+        assert page.focus()["act"] == "switchover", "the focus is where it was"
 
 
 def enter(page, token):

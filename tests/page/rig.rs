@@ -2,6 +2,7 @@
 
 use super::common::{
     admin_rig::Token,
+    certificates::Certificates,
     holds_within,
     instance::Pointsman,
     mysql_server::{MANAGER, MysqlServer, PASSWORD, REPL, SHOP},
@@ -12,7 +13,10 @@ use super::common::{
     servers_folder, wait_for,
 };
 use serde_json::json;
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// One name a role, each with a token.
 const PEOPLE: [(&str, &str); 3] = [("vic", "viewer"), ("ann", "operator"), ("bob", "approver")];
@@ -27,6 +31,8 @@ pub struct Rig {
     listen: u16,
     tokens: Vec<(&'static str, Token)>,
     port: u16,
+    /// Where the admin listener speaks TLS.
+    certificate: Option<PathBuf>,
 }
 
 impl Rig {
@@ -39,6 +45,17 @@ impl Rig {
     /// The same beside these other services, which are ready too.
     #[track_caller]
     pub fn beside(others: &str, keys: &str) -> Self {
+        Self::with(others, keys, None)
+    }
+
+    /// Its admin listener speaks TLS, under a certificate whose files lie in that folder.
+    #[track_caller]
+    pub fn over_tls(folder: &Path) -> Self {
+        Self::with("", "", Some(&Certificates::write(folder)))
+    }
+
+    #[track_caller]
+    fn with(others: &str, keys: &str, certificates: Option<&Certificates>) -> Self {
         let servers = RedisServer::pair("redis7");
         let (port, listen) = (free_port(), free_port());
         let tokens: Vec<_> = PEOPLE.iter().map(|(name, _)| (*name, Token::fresh())).collect();
@@ -55,10 +72,15 @@ impl Rig {
             cluster("spare", "west", &servers.1)
         );
         let mut pointsman = Pointsman::prepare(&service).environment("ORDERS_PASSWORD", PASSWORD);
-        let head = format!("listen = \"127.0.0.1:{listen}\"\n{}", people.collect::<String>());
+        let tls = certificates.map(|Certificates { server, server_key, .. }| {
+            format!("[admin.tls]\ncertificate = {server:?}\nkey = {server_key:?}\n")
+        });
+        let tls = tls.unwrap_or_default();
+        let head = format!("listen = \"127.0.0.1:{listen}\"\n{tls}{}", people.collect::<String>());
         pointsman.write_admin(&head, &service);
         pointsman.launch();
-        let rig = Self { pointsman, servers, listen, tokens, port };
+        let certificate = certificates.map(|certificates| certificates.server.clone());
+        let rig = Self { pointsman, servers, listen, tokens, port, certificate };
         wait_for("ready for a switch", WHOLE, || {
             let (_, all) = rig.pointsman.api("/v1/services", None);
             let services = all["services"].as_array().expect("a list");
@@ -80,6 +102,8 @@ impl Rig {
             "listen": self.listen,
             "forward": free_port(),
             "port": self.port,
+            "telemetry": self.pointsman.telemetry,
+            "certificate": self.certificate,
             "pointsman": self.pointsman.id(),
             "primary": self.servers.0.id(),
             "standby": self.servers.1.id(),

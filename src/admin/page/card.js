@@ -75,11 +75,17 @@ function buttons(service, context) {
   const approval = service.require_approval ? h('span', { class: 'quiet' }, 'A switch by hand needs a second person.') : null;
   return h('div', { class: 'buttons', 'data-key': 'buttons', role: 'group', 'aria-label': `Orders for ${service.name}` },
     button('switchover', 'Switch over…', { class: 'main' }),
-    button('failover', 'Fail over…', { class: 'risky' }),
+    gone(service) ? button('failover', 'Fail over…', { class: 'risky' }) : null,
     button('mode', 'Mode…'),
     service.state === 'paused' ? button('resume', 'Resume failover…') : button('pause', 'Pause failover…'),
     others.map((cluster) => (cluster.drained ? button('restore', `Restore ${cluster.name}…`, { cluster: cluster.name }) : button('drain', `Drain ${cluster.name}…`, { cluster: cluster.name }))),
     approval);
+}
+
+/** Whether a failover by hand could make sense: while the primary answers it is refused, and a planned switch loses nothing. */
+function gone(service) {
+  const routed = service.clusters.find((cluster) => cluster.name === service.route?.cluster);
+  return routed?.health !== 'up';
 }
 
 function people(service) {

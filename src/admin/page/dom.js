@@ -65,7 +65,13 @@ function update(element, kid, svg) {
   children(element, kid.kids, svg || kid.tag === 'svg');
 }
 
+/** How many lines for screen readers are kept: several in one moment are all read out. */
+const LINES = 5;
+
 /** Says something to screen readers once. */
 export function say(words) {
-  $('say').textContent = words;
+  const line = document.createElement('p');
+  line.textContent = words;
+  $('say').append(line);
+  while ($('say').childElementCount > LINES) $('say').firstElementChild.remove();
 }

@@ -1,6 +1,7 @@
 // Keeps in touch: reads everything, follows the events, notices silence, and says since when it hears nothing.
 
-import { call, follow, now, Refused } from './api.js';
+import { call, now, Refused } from './api.js';
+import { followTogether, reached } from './shared.js';
 
 /** Silence that is looked into. Events and the stream's own signs of life come at least so often as long as all is well. */
 const SILENCE = 2000;
@@ -40,17 +41,20 @@ export async function live({ read, event, login, changed }) {
   setInterval(() => look(changed), 500);
   document.addEventListener('visibilitychange', () => look(changed));
   let pause = 250;
+  let vain = false;
   for (;;) {
     stop = new AbortController();
     const opening = setTimeout(() => stop.abort(), OPENING);
     try {
-      await follow({
+      await followTogether({
+        steal: vain,
         last,
         signal: stop.signal,
         heard,
         opened: () => {
           clearTimeout(opening);
           pause = 250;
+          vain = false;
           // Everything is read anew: what was missed is not to be pieced together.
           read().then(found, () => stop.abort());
         },
@@ -75,6 +79,7 @@ export async function live({ read, event, login, changed }) {
       if (error instanceof Refused && error.status === 400) last = null;
     }
     stop.abort();
+    vain = true;
     lost(changed);
     await soon(pause);
     pause = Math.min(pause * 2, LONGEST_PAUSE);
@@ -93,7 +98,7 @@ async function look(changed) {
   if (looking || touch.state !== 'live' || now() - touch.heard < SILENCE) return;
   looking = true;
   try {
-    await call('/v1/services', { limit: LOOK });
+    await Promise.all([call('/v1/services', { limit: LOOK }), reached(LOOK)]);
     touch.heard = now();
   } catch (error) {
     if (!(error instanceof Refused)) {

@@ -22,7 +22,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Every file: its path, its type, its text.
-const FILES: [(&str, &str, &str); 12] = [
+const FILES: [(&str, &str, &str); 13] = [
     ("/", HTML, include_str!("page.html")),
     ("/page.css", CSS, include_str!("page.css")),
     ("/page.js", SCRIPT, include_str!("page.js")),
@@ -33,6 +33,7 @@ const FILES: [(&str, &str, &str); 12] = [
     ("/page/live.js", SCRIPT, include_str!("live.js")),
     ("/page/operation.js", SCRIPT, include_str!("operation.js")),
     ("/page/order.js", SCRIPT, include_str!("order.js")),
+    ("/page/shared.js", SCRIPT, include_str!("shared.js")),
     ("/page/together.js", SCRIPT, include_str!("together.js")),
     ("/page/words.js", SCRIPT, include_str!("words.js")),
 ];

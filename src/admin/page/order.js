@@ -83,7 +83,7 @@ function body(dry) {
   if (action === 'approve') return { reason, wait: '1s' };
   if (!SWITCHES.has(action)) return { reason };
   const all = { reason, dry_run: dry };
-  if (action === 'evacuate') return dry ? all : { ...all, wait: '1s' };
+  if (value('partial')) all.partial = true;
   if (value('to')) all.to = value('to');
   if (on.kind === 'service') all.if_epoch = form.epoch;
   if (value('cut_sessions')) all.cut_sessions = true;
@@ -176,7 +176,7 @@ function fields() {
   const { action, on } = form;
   const options = (list, chosen) => list.map((name) => h('option', { value: name, selected: name === chosen }, name));
   if (action === 'mode') {
-    const modes = ['open', 'read_only', 'hold', 'closed'].map((name) => h('option', { value: name, selected: name === on.service.mode }, words.mode(name)));
+    const modes = ['open', 'read_only', 'hold', 'closed'].map((name) => h('option', { value: name, selected: name === (on.service?.mode ?? 'open') }, words.mode(name)));
     return h('label', { class: 'field' }, h('span', null, 'Mode'), h('select', { name: 'mode' }, modes));
   }
   if (action === 'pause') return h('label', { class: 'field' }, h('span', null, 'For how long'), h('select', { name: 'for' }, options(['10m', '30m', '1h', '4h', '24h'], '30m')));
@@ -208,6 +208,7 @@ function dryShown() {
     guards.length ? reasons(guards) : null,
     operation?.sessions?.length ? h('details', null, h('summary', null, words.count(operation.sessions.length, 'session'), ' can’t move'), h('ul', null, operation.sessions.map((one) => h('li', null, `${one.client}: ${one.why}`)))) : null,
     cut ? h('label', { class: 'tick' }, h('input', { type: 'checkbox', name: 'cut_sessions', 'data-again': true }), h('span', null, 'Cut sessions that can’t move')) : null,
+    action === 'evacuate' && (dry?.state === 'no' || value('partial')) ? h('label', { class: 'tick' }, h('input', { type: 'checkbox', name: 'partial', 'data-again': true }), h('span', null, 'Leave in place what a guard refuses, and move the rest')) : null,
     dry?.state === 'no' && free.length ? h('fieldset', { class: 'over' }, h('legend', null, 'Go on in spite of it (recorded, loud)'),
       free.map((refusal) => h('label', { class: 'tick', 'data-key': refusal.name }, h('input', { type: 'checkbox', name: 'override', value: refusal.name }), h('span', null, `in spite of “${refusal.name}”`)))) : null);
 }

@@ -60,7 +60,7 @@ function event(name, data) {
   if (name === 'service') {
     const at = known.services.findIndex((service) => service.name === data.name);
     if (at < 0) return void read().catch(() => {});
-    announce(known.services[at], data);
+    announce(known.services[at]);
     known.services[at] = data;
   } else if (name === 'operation') {
     const list = known.operations.get(data.svc) ?? [];
@@ -76,10 +76,21 @@ function event(name, data) {
   draw();
 }
 
+/** How long a verdict stands before it is read out: what passes in between is no news. */
+const SETTLED = 300;
+const settling = new Set();
+
 /** Says to screen readers what a look would tell: another verdict. */
-function announce(before, after) {
-  const [old, found] = [words.verdict(before), words.verdict(after)];
-  if (old.word !== found.word || old.level !== found.level) say(`${after.name}: ${found.word}. ${found.more}`);
+function announce(before) {
+  if (settling.has(before.name)) return;
+  settling.add(before.name);
+  const old = words.verdict(before);
+  setTimeout(() => {
+    settling.delete(before.name);
+    const after = known.services.find((service) => service.name === before.name);
+    const found = after ? words.verdict(after) : old;
+    if (old.word !== found.word || old.level !== found.level) say(`${before.name}: ${found.word}. ${found.more}`);
+  }, SETTLED);
 }
 
 let drawing = false;
@@ -101,7 +112,13 @@ function show() {
   lay($('verdict-list'), known.services.map((service) => verdictLine(service, list(service.name))));
   lay($('services'), known.services.length ? known.services.map((service) => card(service, context)) : h('p', { class: 'empty' }, 'No service is configured.'));
   lay($('waiting'), waiting(waits(), context));
-  lay($('together'), together(known.groups, known.sites.map(served), context));
+  lay($('together'), together(known.groups.map(stopped), known.sites.map(served), context));
+}
+
+/** A group and whether automatic failover of all its members is off. */
+function stopped(group) {
+  const members = known.services.filter((service) => group.members.includes(service.name));
+  return { ...group, paused: members.length > 0 && members.every((service) => service.state === 'paused') };
 }
 
 /** A site with the services that are routed to it now. */

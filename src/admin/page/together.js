@@ -44,7 +44,8 @@ function row(group, context) {
       h('p', { class: 'quiet' }, `${group.members.join(' → ')} · on an error: ${group.on_error === 'switch_back' ? 'switch back' : 'stop'}`),
       group.note ? h('p', null, words.sentence(group.note)) : null,
       operation ? h('ul', { class: 'members' }, operation.members.map((member) => h('li', { 'data-svc': member.svc, 'data-state': member.outcome }, `${member.svc}: ${words.outcome(member.outcome)[1]}${member.detail ? `, ${member.detail}` : ''}`))) : null),
-    context.may('operator') ? h('div', { class: 'buttons' }, button('switchover', `Switch ${group.name} over…`, true)) : null);
+    context.may('operator') ? h('div', { class: 'buttons', role: 'group', 'aria-label': `Orders for ${group.name}` }, button('switchover', `Switch ${group.name} over…`, true),
+      button('mode', `Mode of ${group.name}…`), group.paused ? button('resume', `Resume failover of ${group.name}…`) : button('pause', `Pause failover of ${group.name}…`)) : null);
 }
 
 function place(site, context) {
