@@ -330,11 +330,36 @@ def groups(rig):
         wait_for("a split group is shown", lambda: page.all(f"{group}[data-state=split]"))
         accessible(page, "a split group")
         wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
+        of_all(rig, page)
         order(page, "evacuate", "work on the power", name="west", cluster="west")
         ended(page, "done")
         assert rig.api("/v1/services/stock")[1]["route"]["cluster"] == "main"
         wait_for("together again", lambda: page.all(f"{group}[data-state=together]"))
         clean(page)
+
+
+def of_all(rig, page):
+    """A group's pause, resume and mode concern every member, and where members differ nothing is chosen for the operator."""
+    buttons = lambda: [one.get_attribute("data-act") for one in page.all("#together [data-group=checkout] button")]
+    services = lambda key: [one[key] for one in rig.api("/v1/services")[1]["services"]]
+    assert buttons() == ["switchover", "mode", "pause"], buttons()
+    order(page, "pause", "a risky release", name="checkout")
+    ended(page, "done")
+    assert services("state") == ["paused", "paused"], services("state")
+    wait_for("what fits is offered", lambda: buttons() == ["switchover", "mode", "resume"])
+    order(page, "resume", "it is out", name="checkout")
+    ended(page, "done")
+    assert "paused" not in services("state"), services("state")
+    assert rig.api("/v1/services/cart/mode", {"mode": "read_only", "reason": "one alone"})[0] == 200
+    wait_for("it is on the page", lambda: page.text("article[data-svc=cart] .facts").count("read only"))
+    order(page, "mode", "which one?", name="checkout")
+    assert page.text("#order-missing") == "Choose a mode.", page.text("#order-missing")
+    assert "cart: Read only" in page.text("#order [aria-label='Whom it concerns']"), page.text("#order")
+    page.keys(Keys.ESCAPE)
+    order(page, "mode", "all is well", name="checkout", choose="o")
+    ended(page, "done")
+    assert services("mode") == ["open", "open"], services("mode")
+    wait_for("ready again", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
 
 
 def enter(page, token):

@@ -18,6 +18,7 @@ const context = {
   width: 600,
   get who() { return known.who; },
   get rehearsals() { return known.rehearsals; },
+  members: (group) => known.services.filter((one) => one.groups?.includes(group)),
   now,
   soon,
   login,
@@ -189,7 +190,7 @@ function subject(button) {
     const found = waits().find((one) => one.id === operation);
     return { kind: 'operation', id: operation, name: found?.svc ?? found?.group ?? svc, operation: found };
   }
-  if (group) return { kind: 'group', name: group };
+  if (group) return { kind: 'group', name: group, members: context.members(group) };
   if (site) return { kind: 'site', name: site };
   const service = known.services.find((one) => one.name === svc);
   const targets = service.clusters.filter((one) => one.name !== service.route?.cluster && !one.drained).map((one) => one.name);
