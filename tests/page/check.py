@@ -321,18 +321,6 @@ def groups(rig):
         live(page)
         group = "[data-group=checkout]"
         assert page.all(f"{group}[data-state=together]"), page.text("#together")
-        order(page, "mode", "an audit", name="checkout", choose="r")
-        ended(page, "done")
-        wait_for("both are read only", lambda: all(one["mode"] == "read_only" for one in rig.api("/v1/services")[1]["services"]))
-        order(page, "mode", "it is over", name="checkout", choose="o")
-        ended(page, "done")
-        order(page, "pause", "work on the net", name="checkout")
-        ended(page, "done")
-        wait_for("both are paused, and it is offered to resume", lambda: page.all(f"{group} [data-act=resume]") and not page.all(f"{group} [data-act=pause]"))
-        order(page, "resume", "it is done", name="checkout")
-        ended(page, "done")
-        wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
-        assert "stock → cart" in page.text(group) and "Switches with checkout" in page.text("article[data-svc=cart]").replace("\n", " ")
         order(page, "switchover", "both at once", name="checkout")
         words = ended(page, "done")
         assert "stock: Done" in words and "cart: Done" in words, words
@@ -343,14 +331,25 @@ def groups(rig):
         wait_for("a split group is shown", lambda: page.all(f"{group}[data-state=split]"))
         accessible(page, "a split group")
         wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
-        # One of them can't go: it stays, and the window says so before and after.
-        assert rig.api("/v1/services/cart/switchover", {})[0] == 200
-        wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
+        of_all(rig, page)
+        only_a_part(rig, page)
         order(page, "evacuate", "work on the power", name="west", cluster="west")
         ended(page, "done")
         assert rig.api("/v1/services/stock")[1]["route"]["cluster"] == "main"
         wait_for("together again", lambda: page.all(f"{group}[data-state=together]"))
         clean(page)
+
+
+def only_a_part(rig, page):
+    """What a guard refuses may stay; here that is everything, and the window says so still."""
+    assert rig.api("/v1/services/stock/drain", {"cluster": "main"})[0] == 200
+    order(page, "evacuate", "a part of it", name="west", cluster="west", dry="no", tick="partial")
+    wait_for("asked again", lambda: page.all("#order .dry[data-state=no] [name=partial]:checked") and "drained" in page.text("#order .dry"))
+    assert page.text("#order-missing") == "The guards say no."
+    page.keys(Keys.ESCAPE)
+    wait_for("given up", lambda: not page.all("dialog[open]"))
+    assert rig.api("/v1/services/stock/restore", {"cluster": "main"})[0] == 200
+    wait_for("everything is ready", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
 
 
 def tls(rig):
@@ -498,6 +497,28 @@ def heard(rig):
         page.keys(Keys.ESCAPE)
         wait_for("given up", lambda: not page.all("dialog[open]"))
         assert page.focus()["act"] == "switchover", "the focus is where it was"
+def of_all(rig, page):
+    """A group's pause, resume and mode concern every member, and where members differ nothing is chosen for the operator."""
+    buttons = lambda: [one.get_attribute("data-act") for one in page.all("#together [data-group=checkout] button")]
+    services = lambda key: [one[key] for one in rig.api("/v1/services")[1]["services"]]
+    assert buttons() == ["switchover", "mode", "pause"], buttons()
+    order(page, "pause", "a risky release", name="checkout")
+    ended(page, "done")
+    assert services("state") == ["paused", "paused"], services("state")
+    wait_for("what fits is offered", lambda: buttons() == ["switchover", "mode", "resume"])
+    order(page, "resume", "it is out", name="checkout")
+    ended(page, "done")
+    assert "paused" not in services("state"), services("state")
+    assert rig.api("/v1/services/cart/mode", {"mode": "read_only", "reason": "one alone"})[0] == 200
+    wait_for("it is on the page", lambda: page.text("article[data-svc=cart] .facts").count("read only"))
+    order(page, "mode", "which one?", name="checkout")
+    assert page.text("#order-missing") == "Choose a mode.", page.text("#order-missing")
+    assert "cart: Read only" in page.text("#order [aria-label='Whom it concerns']"), page.text("#order")
+    page.keys(Keys.ESCAPE)
+    order(page, "mode", "all is well", name="checkout", choose="o")
+    ended(page, "done")
+    assert services("mode") == ["open", "open"], services("mode")
+    wait_for("ready again", lambda: all(one["switchover_ready"]["ready"] for one in rig.api("/v1/services")[1]["services"]))
 
 
 def enter(page, token):

@@ -130,6 +130,7 @@ function missing() {
       if (left.length || !dry.guards.length) return 'The guards say no.';
     }
   }
+  if (value('mode') === '') return 'Choose a mode.';
   if (value('accept_loss') === false) return 'Say that a loss is accepted.';
   if (value('name') !== on.name) return `Type ${on.name}.`;
   return value('reason') ? '' : 'Give a reason.';
@@ -161,6 +162,7 @@ function asked() {
     h('p', null, TELLS[action](on)),
     operation ? h('p', null, h('strong', null, `${words.kind(operation)} of ${operation.svc ?? operation.group}: ${operation.from ?? ''} → ${operation.to ?? ''}`), `, asked for by ${words.actor(operation.actor)}: “${operation.reason}”`) : null,
     on.service ? h('p', { class: 'price' }, action === 'failover' ? words.expectedLoss(on.service) : action === 'switchover' ? words.cost(context.operations.get(on.name) ?? []) : '') : null,
+    on.members && !SWITCHES.has(action) ? h('ul', { 'aria-label': 'Whom it concerns' }, on.members.map((one) => h('li', { 'data-svc': one.name }, `${one.name}: ${words.verdict(one).word}, ${words.mode(one.mode)}${one.state === 'paused' ? ', failover paused' : ''}`))) : null,
     fields(),
     SWITCHES.has(action) ? dryShown() : null,
     h('label', { class: 'field' }, h('span', null, 'Reason (kept in the journal)'), h('input', { name: 'reason', maxlength: 300, autocomplete: 'off', required: true })),
@@ -176,8 +178,11 @@ function fields() {
   const { action, on } = form;
   const options = (list, chosen) => list.map((name) => h('option', { value: name, selected: name === chosen }, name));
   if (action === 'mode') {
-    const modes = ['open', 'read_only', 'hold', 'closed'].map((name) => h('option', { value: name, selected: name === (on.service?.mode ?? 'open') }, words.mode(name)));
-    return h('label', { class: 'field' }, h('span', null, 'Mode'), h('select', { name: 'mode' }, modes));
+    const [now, ...others] = new Set((on.members ?? [on.service]).map((one) => one.mode));
+    // Where a group's members differ, none of their modes is everybody's: it has to be chosen.
+    const differ = others.length ? h('option', { value: '', selected: true }, 'They differ: choose one') : null;
+    const modes = ['open', 'read_only', 'hold', 'closed'].map((name) => h('option', { value: name, selected: !differ && name === now }, words.mode(name)));
+    return h('label', { class: 'field' }, h('span', null, 'Mode'), h('select', { name: 'mode' }, differ, modes));
   }
   if (action === 'pause') return h('label', { class: 'field' }, h('span', null, 'For how long'), h('select', { name: 'for' }, options(['10m', '30m', '1h', '4h', '24h'], '30m')));
   if (!SWITCHES.has(action) || action === 'evacuate') return null;
@@ -207,8 +212,8 @@ function dryShown() {
     members ? h('ul', null, members) : null,
     guards.length ? reasons(guards) : null,
     operation?.sessions?.length ? h('details', null, h('summary', null, words.count(operation.sessions.length, 'session'), ' can’t move'), h('ul', null, operation.sessions.map((one) => h('li', null, `${one.client}: ${one.why}`)))) : null,
-    cut ? h('label', { class: 'tick' }, h('input', { type: 'checkbox', name: 'cut_sessions', 'data-again': true }), h('span', null, 'Cut sessions that can’t move')) : null,
-    action === 'evacuate' && (dry?.state === 'no' || value('partial')) ? h('label', { class: 'tick' }, h('input', { type: 'checkbox', name: 'partial', 'data-again': true }), h('span', null, 'Leave in place what a guard refuses, and move the rest')) : null,
+    cut ? h('label', { class: 'tick', 'data-key': 'cut' }, h('input', { type: 'checkbox', name: 'cut_sessions', 'data-again': true }), h('span', null, 'Cut sessions that can’t move')) : null,
+    action === 'evacuate' && (dry?.state === 'no' || value('partial')) ? h('label', { class: 'tick', 'data-key': 'partial' }, h('input', { type: 'checkbox', name: 'partial', 'data-again': true }), h('span', null, 'Leave in place what a guard refuses, and move the rest')) : null,
     dry?.state === 'no' && free.length ? h('fieldset', { class: 'over' }, h('legend', null, 'Go on in spite of it (recorded, loud)'),
       free.map((refusal) => h('label', { class: 'tick', 'data-key': refusal.name }, h('input', { type: 'checkbox', name: 'override', value: refusal.name }), h('span', null, `in spite of “${refusal.name}”`)))) : null);
 }

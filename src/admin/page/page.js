@@ -18,6 +18,7 @@ const context = {
   width: 600,
   get who() { return known.who; },
   get rehearsals() { return known.rehearsals; },
+  members: (group) => known.services.filter((one) => one.groups?.includes(group)),
   now,
   soon,
   login,
@@ -112,13 +113,7 @@ function show() {
   lay($('verdict-list'), known.services.map((service) => verdictLine(service, list(service.name))));
   lay($('services'), known.services.length ? known.services.map((service) => card(service, context)) : h('p', { class: 'empty' }, 'No service is configured.'));
   lay($('waiting'), waiting(waits(), context));
-  lay($('together'), together(known.groups.map(stopped), known.sites.map(served), context));
-}
-
-/** A group and whether automatic failover of all its members is off. */
-function stopped(group) {
-  const members = known.services.filter((service) => group.members.includes(service.name));
-  return { ...group, paused: members.length > 0 && members.every((service) => service.state === 'paused') };
+  lay($('together'), together(known.groups, known.sites.map(served), context));
 }
 
 /** A site with the services that are routed to it now. */
@@ -206,7 +201,7 @@ function subject(button) {
     const found = waits().find((one) => one.id === operation);
     return { kind: 'operation', id: operation, name: found?.svc ?? found?.group ?? svc, operation: found };
   }
-  if (group) return { kind: 'group', name: group };
+  if (group) return { kind: 'group', name: group, members: context.members(group) };
   if (site) return { kind: 'site', name: site };
   const service = known.services.find((one) => one.name === svc);
   const targets = service.clusters.filter((one) => one.name !== service.route?.cluster && !one.drained).map((one) => one.name);

@@ -37,15 +37,19 @@ export function together(groups, sites, context) {
 function row(group, context) {
   const [level, word] = STATES[group.state] ?? ['unknown', group.state];
   const operation = group.operation;
-  const button = (action, label, main) => h('button', { type: 'button', class: main ? 'main' : null, 'data-act': action, 'data-group': group.name }, label);
+  const button = (action, label, main) => h('button', { type: 'button', class: main ? 'main' : null, 'data-key': action, 'data-act': action, 'data-group': group.name }, label);
+  const members = context.members(group.name);
   return h('li', { 'data-key': group.name, 'data-group': group.name, 'data-state': group.state, class: `is-${level}` },
     h('span', { class: 'shape', 'aria-hidden': 'true' }, words.SHAPES[level]),
     h('div', null, h('p', null, h('strong', null, group.name), ` · ${word}${group.site ? ` on ${group.site}` : ''}`),
       h('p', { class: 'quiet' }, `${group.members.join(' → ')} · on an error: ${group.on_error === 'switch_back' ? 'switch back' : 'stop'}`),
       group.note ? h('p', null, words.sentence(group.note)) : null,
       operation ? h('ul', { class: 'members' }, operation.members.map((member) => h('li', { 'data-svc': member.svc, 'data-state': member.outcome }, `${member.svc}: ${words.outcome(member.outcome)[1]}${member.detail ? `, ${member.detail}` : ''}`))) : null),
-    context.may('operator') ? h('div', { class: 'buttons', role: 'group', 'aria-label': `Orders for ${group.name}` }, button('switchover', `Switch ${group.name} over…`, true),
-      button('mode', `Mode of ${group.name}…`), group.paused ? button('resume', `Resume failover of ${group.name}…`) : button('pause', `Pause failover of ${group.name}…`)) : null);
+    context.may('operator') ? h('div', { class: 'buttons', role: 'group', 'aria-label': `Orders for ${group.name}` },
+      button('switchover', `Switch ${group.name} over…`, true),
+      button('mode', `Mode of ${group.name}…`),
+      members.some((one) => one.state !== 'paused') ? button('pause', `Pause failover of ${group.name}…`) : null,
+      members.some((one) => one.state === 'paused') ? button('resume', `Resume failover of ${group.name}…`) : null) : null);
 }
 
 function place(site, context) {
