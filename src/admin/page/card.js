@@ -75,7 +75,7 @@ function buttons(service, context) {
   const approval = service.require_approval ? h('span', { class: 'quiet' }, 'A switch by hand needs a second person.') : null;
   return h('div', { class: 'buttons', 'data-key': 'buttons', role: 'group', 'aria-label': `Orders for ${service.name}` },
     button('switchover', 'Switch over…', { class: 'main' }),
-    gone(service) ? button('failover', 'Fail over…', { class: 'risky' }) : null,
+    gone(service) ? button('failover', 'Fail over…', { class: 'risky' }) : h('span', { class: 'quiet' }, 'Fail over: offered when the primary is gone.'),
     button('mode', 'Mode…'),
     service.state === 'paused' ? button('resume', 'Resume failover…') : button('pause', 'Pause failover…'),
     others.map((cluster) => (cluster.drained ? button('restore', `Restore ${cluster.name}…`, { cluster: cluster.name }) : button('drain', `Drain ${cluster.name}…`, { cluster: cluster.name }))),
