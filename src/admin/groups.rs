@@ -28,6 +28,7 @@ use std::{sync::Arc, time::Duration};
 /// Body of a group's `switchover` and of a site's `evacuate`; may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the request")]
 pub struct GroupSwitchBody {
     /// The cluster to go to, by a name that every member has; else the first place in order in which each of them may be. Not of a site.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -171,12 +171,11 @@ impl Gathering {
     fn begins_here(&mut self, record: &Record) -> bool {
         match (&self.id, about(&record.detail)) {
             (Some(id), Some(about)) => id == about,
-            (Some(_), None) => false,
             (None, Some(id)) if is_of_a_switch(&record.detail) => {
                 self.id = Some(id.clone());
                 true
             }
-            (None, Some(_)) => false,
+            (Some(_), None) | (None, Some(_)) => false,
             (None, None) => {
                 self.alone = is_incident(record);
                 self.alone

@@ -73,7 +73,8 @@ impl Rig {
         );
         let mut pointsman = Pointsman::prepare(&service).environment("ORDERS_PASSWORD", PASSWORD);
         let tls = certificates.map(|Certificates { server, server_key, .. }| {
-            format!("[admin.tls]\ncertificate = {server:?}\nkey = {server_key:?}\n")
+            let (server, key) = (server.display(), server_key.display());
+            format!("[admin.tls]\ncertificate = \"{server}\"\nkey = \"{key}\"\n")
         });
         let tls = tls.unwrap_or_default();
         let head = format!("listen = \"127.0.0.1:{listen}\"\n{tls}{}", people.collect::<String>());
