@@ -30,6 +30,13 @@ pub(super) enum Sub {
     Switchover(Switchover),
     /// Move a service by hand when its primary is gone.
     Failover(Failover),
+    /// Agree, as a second person, to a switch that waits for one.
+    Approve(super::consent::Consent),
+    /// Give up a switch that waits for a second person.
+    Withdraw(super::consent::Consent),
+    /// Act on everything in one site.
+    #[command(subcommand)]
+    Site(super::groups::Site),
     /// Switch automatic failover off for a while.
     Pause(Pause),
     /// Switch automatic failover on again.
@@ -42,14 +49,16 @@ pub(super) enum Sub {
     Restore(OfCluster),
     /// Show the journal: what was decided, or not, by whom and why.
     History(History),
-    /// Prove that the journal is whole and was not rewritten.
-    Audit(Audit),
     /// Show one operation, running or ended.
     Operation(OperationOf),
+    /// Prove that the journal is whole and was not rewritten.
+    Audit(Audit),
     /// Show what a fenced node alone holds, and the commands that make it a standby again.
     Rebuild(Rebuild),
     /// Read the configuration file again.
     Reload(Reload),
+    /// Make a token for a person, and the lines of the configuration that let it in.
+    Token(super::token::TokenFor),
     /// Ask whether a Pointsman is ready, for containers.
     Healthcheck(Healthcheck),
     /// Start real servers and feel a planned switch.
@@ -61,15 +70,6 @@ pub(super) enum Sub {
     /// Names of services or clusters, for completions.
     #[command(hide = true)]
     Names(super::completions::Names),
-    /// Agree, as a second person, to a switch that waits for one.
-    Approve(super::consent::Consent),
-    /// Give up a switch that waits for a second person.
-    Withdraw(super::consent::Consent),
-    /// Make a token for a person, and the lines of the configuration that let it in.
-    Token(super::token::TokenFor),
-    /// Act on everything in one site.
-    #[command(subcommand)]
-    Site(super::groups::Site),
 }
 
 #[derive(Debug, Args)]
@@ -104,7 +104,7 @@ pub(super) struct Check {
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
-    /// Only this service.
+    /// Only this service, or the services of this group.
     pub(super) svc: Option<String>,
     /// Print JSON.
     #[arg(long)]

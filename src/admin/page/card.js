@@ -75,11 +75,12 @@ function buttons(service, context) {
   const approval = service.require_approval ? h('span', { class: 'quiet' }, 'A switch by hand needs a second person.') : null;
   return h('div', { class: 'buttons', 'data-key': 'buttons', role: 'group', 'aria-label': `Orders for ${service.name}` },
     button('switchover', 'Switch over…', { class: 'main' }),
-    gone(service) ? button('failover', 'Fail over…', { class: 'risky' }) : h('span', { class: 'quiet' }, 'Fail over: offered when the primary is gone.'),
+    gone(service) ? button('failover', 'Fail over…', { class: 'risky' }) : null,
     button('mode', 'Mode…'),
     service.state === 'paused' ? button('resume', 'Resume failover…') : button('pause', 'Pause failover…'),
     others.map((cluster) => (cluster.drained ? button('restore', `Restore ${cluster.name}…`, { cluster: cluster.name }) : button('drain', `Drain ${cluster.name}…`, { cluster: cluster.name }))),
-    approval);
+    approval,
+    gone(service) ? null : h('span', { class: 'quiet' }, 'Fail over is offered when the primary is gone.'));
 }
 
 /** Whether a failover by hand could make sense: while the primary answers it is refused, and a planned switch loses nothing. */

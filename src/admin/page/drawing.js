@@ -35,7 +35,7 @@ export function drawing(service, width) {
 function told(service) {
   const live = service.route ? `Traffic of ${words.count(service.connections.client, 'connection')} goes to ${service.route.cluster}, ${service.route.node}.` : 'Traffic goes nowhere.';
   const others = service.clusters.filter((cluster) => cluster.name !== service.route?.cluster);
-  return [live, ...others.map((cluster) => `${cluster.name}: ${role(cluster, service)}, ${cluster.health}, ${behind(cluster) || 'lag not known'}.`)].join(' ');
+  return [live, ...others.map((cluster) => `${cluster.name}: ${role(cluster, service)}, ${cluster.health}, ${behind(cluster, service) || 'lag not known'}.`)].join(' ');
 }
 
 export function role(cluster, service) {
@@ -44,9 +44,12 @@ export function role(cluster, service) {
   return live ? `${part}, live route` : part;
 }
 
-export function behind(cluster) {
+/** What stores count their histories in. */
+const UNITS = { redis: ' bytes', mysql: ' transactions' };
+
+export function behind(cluster, service) {
   if (cluster.lag_seconds === null || cluster.lag_seconds === undefined) return '';
-  const distance = cluster.distance ? `, ${cluster.distance.toLocaleString('en-GB')} apart` : '';
+  const distance = cluster.distance ? `, ${cluster.distance.toLocaleString('en-GB')}${UNITS[service.kind] ?? ''}` : '';
   return `${words.lag(cluster.lag_seconds)} behind${distance}`;
 }
 
@@ -94,7 +97,7 @@ function box(row, left, room, service) {
   const right = x + width - 14;
   const part = role(cluster, service);
   const name = short(cluster.name, width - 40 - part.length * LETTER);
-  const under = [cluster.site, behind(cluster), cluster.delay_seconds >= 0.1 ? `${words.lag(cluster.delay_seconds)} to apply` : ''];
+  const under = [cluster.site, behind(cluster, service), cluster.delay_seconds >= 0.1 ? `${words.lag(cluster.delay_seconds)} to apply` : ''];
   const shown = { class: `cluster ${row.live ? 'is-live' : ''}`, 'data-key': cluster.name, 'data-svc': service.name, 'data-member': cluster.name, 'data-role': cluster.role, 'data-state': cluster.health };
   return h('g', shown, h('rect', { x, y: row.y, width, height: row.height, rx: 8 }),
     h('text', { x: x + 14, y: row.y + 22, class: 'name' }, name),
