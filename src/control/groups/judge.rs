@@ -238,8 +238,11 @@ impl Judge<'_> {
             refusals.retain(|refusal| !passed(refusal));
         }
         if member.from.as_ref() == Some(to) {
-            (member.outcome, member.detail) = (Some(Outcome::Done), "there already".into());
-            refusals.clear();
+            // Being there is enough, but not for a second person who agreed to another beginning.
+            refusals.retain(|refusal| refusal.name == Guard::Epoch);
+            if refusals.is_empty() {
+                (member.outcome, member.detail) = (Some(Outcome::Done), "there already".into());
+            }
         }
         let words: Vec<_> =
             refusals.iter().map(|refusal| format!("{}: {}", refusal.name.as_str(), refusal.detail)).collect();
