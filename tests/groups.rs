@@ -262,6 +262,22 @@ fn words_on_what_waits_act_once_and_are_written_down() {
 }
 
 #[test]
+fn a_group_waits_no_longer_than_its_strictest_member() {
+    require_server!("redis7");
+    let careful = |time: &str| format!("require_approval = true\napproval_timeout = \"{time}\"");
+    let members = [member("orders", &careful("1h")), member("stock", &careful("5m"))];
+    let services = members.iter().map(|member| member.tables.as_str()).collect::<String>();
+    let people = people::tables(&[("ann", "operator"), ("bob", "approver")]);
+    let group = "[groups.checkout]\nmembers = [\"orders\", \"stock\"]\n";
+    let pointsman = Pointsman::start(&format!("{services}{group}{people}"));
+    ready(&pointsman, &["orders", "stock"]);
+    let waiting = people::expect(&pointsman, "ann", &["switchover", "checkout"], 6);
+    let time = |key: &str| waiting[key].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).expect("a time");
+    let left = time("expires").duration_since(time("started"));
+    assert!((295..=305).contains(&left.as_secs()), "{left:?}");
+}
+
+#[test]
 fn redis_and_mysql_switch_together() {
     require_server!("redis7");
     require_server!("mysql9");

@@ -158,6 +158,27 @@ fn what_an_endpoint_did_not_take_is_told_later_and_nothing_twice() {
 }
 
 #[test]
+fn an_endpoint_that_asks_for_patience_gets_it_whatever_happens() {
+    require_server!("redis7");
+    let receiver = Receiver::start(free_port());
+    receiver.behave(Manner::Later);
+    let url = format!("http://127.0.0.1:{}/", receiver.port());
+    let (rig, _main, _spare) = start(&hook("archive", &url, "format = \"json\"\nevents = [\"record\"]"), "");
+    mode(&rig, "read_only");
+    receiver.wait_asked(1);
+    let asked = receiver.told().len();
+    for _ in 0..10 {
+        mode(&rig, "open");
+        mode(&rig, "read_only");
+    }
+    // It has looked at all of them, and kept them.
+    wait_for("what waits is counted", PATIENCE, || {
+        rig.pointsman.metric(&["pointsman_webhook_behind_records{"]) >= Some(20.0)
+    });
+    assert_eq!(receiver.told().len(), asked);
+}
+
+#[test]
 fn an_endpoint_that_hangs_keeps_nobody_waiting() {
     require_server!("redis7");
     let (hangs, takes) = (Receiver::start(free_port()), Receiver::start(free_port()));

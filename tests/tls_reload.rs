@@ -150,6 +150,16 @@ impl Rig {
     }
 }
 
+/// A place isn't kept for whoever never begins.
+#[test]
+fn who_sends_nothing_of_a_handshake_is_cut() {
+    require_server!("redis7");
+    let rig = Rig::start(false);
+    let mut silent = TcpStream::connect(("127.0.0.1", rig.admin)).expect("connected");
+    silent.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    assert_eq!(io::Read::read(&mut silent, &mut [0; 1]).expect("closed within the limit"), 0);
+}
+
 #[test]
 fn new_connections_get_new_certificates_and_old_ones_live_on() {
     require_server!("redis7");

@@ -21,6 +21,8 @@ pub enum Manner {
     Takes,
     /// This status, and nothing taken.
     Says(u16),
+    /// 503, and to come again in an hour.
+    Later,
     /// No answer.
     Hangs,
     /// A redirect to another path of the same server.
@@ -197,6 +199,10 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     match manner {
         Manner::Takes => {}
         Manner::Says(status) => *response.status_mut() = status.try_into().expect("a status"),
+        Manner::Later => {
+            *response.status_mut() = 503.try_into().expect("a status");
+            response.headers_mut().insert("retry-after", "3600".try_into().expect("a value"));
+        }
         Manner::Hangs => tokio::time::sleep(Duration::from_hours(1)).await,
         Manner::Redirects => {
             *response.status_mut() = hyper::StatusCode::TEMPORARY_REDIRECT;
