@@ -4,14 +4,16 @@ mod common;
 
 use common::{
     PATIENCE,
-    admin_rig::{AdminRig, Token, bearer, is_root, person, request, say},
+    admin_rig::{AdminRig, Token, all_at_once, bearer, is_root, person, request, say},
     instance::program,
     skip,
 };
 use serde_json::{Value, json};
 use std::{
+    net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     process::Command,
+    time::Instant,
 };
 
 /// Users and groups that no system gives to anybody.
@@ -47,6 +49,18 @@ fn the_socket_knows_people_by_uid_and_gid() {
     assert!(said.contains(&format!("uid {NOBODY} may not")), "{said}");
     assert_eq!(rig.pointsman.metric(&["pointsman_admin_denied_total", "reason=\"role\""]), Some(2.0));
     assert!(rig.pointsman.metric(&["pointsman_admin_denied_total", "reason=\"peer\""]) >= Some(2.0));
+    let text = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            // The kernel has a user for each thread.
+            let nobody = rustix::process::Uid::from_raw(NOBODY);
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).expect("root may be anybody");
+            let stream = UnixStream::connect(rig.socket()).expect("the socket");
+            all_at_once(stream.try_clone().expect("the same connection"), stream, None)
+        });
+        asking.join().expect("the answers")
+    });
+    let (forbidden, late) = (text.matches("HTTP/1.1 403 ").count(), text.matches("HTTP/1.1 429 ").count());
+    assert!(forbidden + late == 1000 && late >= 100, "strangers may not ask too often either: {forbidden} {late}");
     let (_, me) = rig.pointsman.api("/v1/whoami", None);
     assert_eq!(me, json!({"name": "uid:0", "role": "operator", "via": "socket"}), "root is what it was");
 }
@@ -80,6 +94,9 @@ fn root_can_be_a_person_and_loses_its_own_rights_then() {
     let rig = AdminRig::start(&person("the boss", "viewer", "uid = 0"));
     assert_eq!(rig.pointsman.api("/v1/whoami", None).1, json!({"name": "the boss", "role": "viewer", "via": "socket"}));
     assert_eq!(rig.pointsman.api("/v1/reload", Some(&json!({}))).0, 403);
+    let stream = UnixStream::connect(rig.socket()).expect("the socket");
+    let text = all_at_once(stream.try_clone().expect("the same connection"), stream, None);
+    assert!(text.contains("HTTP/1.1 429 "), "a person may not ask too often, whatever their user");
     rig.write("", "");
     // Whoever may send the process signals can still take that back.
     rig.pointsman.reload();
@@ -139,16 +156,33 @@ fn a_token_replaces_another_without_a_gap() {
     let with = |hashes: &str| person("ann", "operator", &format!("token_hash = [{hashes}]"));
     let rig = AdminRig::start(&with(&format!("\"{}\"", old.hash)));
     assert_eq!(rig.get("/v1/whoami", &new).status, 401);
-    let mut stream = rig.connect();
-    let open = request("GET", "/v1/events", Some(&old), &[], "").replace("Connection: close\r\n", "");
-    std::io::Write::write_all(&mut stream, open.as_bytes()).expect("sent");
-    common::admin_rig::until(&mut stream, "retry: ");
+    let mut stream = follow(&rig, &old);
     rig.reload("", &with(&format!("\"{}\", \"{}\"", old.hash, new.hash)));
     assert_eq!((rig.get("/v1/whoami", &old).status, rig.get("/v1/whoami", &new).status), (200, 200));
     rig.reload("", &with(&format!("\"{}\"", new.hash)));
     assert_eq!((rig.get("/v1/whoami", &old).status, rig.get("/v1/whoami", &new).status), (401, 200));
-    let mut rest = Vec::new();
-    std::io::Read::read_to_end(&mut stream, &mut rest).expect("the stream of the old token ends by itself");
+    ended(&mut stream, "the stream of the old token");
+    let mut stream = follow(&rig, &new);
+    rig.reload("", &person("bob", "operator", &format!("token_hash = \"{}\"", new.hash)));
+    ended(&mut stream, "the stream of a token that is somebody else's now");
+    assert_eq!(rig.get("/v1/whoami", &new).json()["name"], "bob");
+}
+
+fn follow(rig: &AdminRig, token: &Token) -> TcpStream {
+    let mut stream = rig.connect();
+    let open = request("GET", "/v1/events", Some(token), &[], "").replace("Connection: close\r\n", "");
+    std::io::Write::write_all(&mut stream, open.as_bytes()).expect("sent");
+    common::admin_rig::until(&mut stream, "retry: ");
+    stream
+}
+
+/// It ends by itself; signs of life until then don't count.
+#[track_caller]
+fn ended(stream: &mut TcpStream, what: &str) {
+    let end = Instant::now() + PATIENCE;
+    while std::io::Read::read(stream, &mut [0; 4096]).expect("an end") > 0 {
+        assert!(Instant::now() < end, "{what} goes on");
+    }
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn members_follow_each_other_each_under_its_own_epoch() {
     pointsman.cli_expect(&["resume", "checkout"], 0);
     pointsman.cli_expect(&["drain", "checkout", "main"], 2);
     pointsman.cli_expect(&["switchover", "checkout", "--to", "nowhere"], 2);
+    pointsman.cli_expect(&["switchover", "checkout", "--to-site", "moon"], 2);
 }
 
 #[test]

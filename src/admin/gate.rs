@@ -32,8 +32,6 @@ const OPEN: [&str; 3] = ["/openapi.json", "/schema.json", "/favicon.ico"];
 const WRONG: Duration = Duration::from_millis(500);
 /// How many such answers may be kept back at once; more are sent away at once.
 pub(super) const WRONG_AT_ONCE: usize = 64;
-/// No token is longer.
-const LONGEST_TOKEN: usize = 256;
 
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -207,7 +205,7 @@ fn proof(peer: Peer, headers: &HeaderMap) -> Result<Option<Proof>, Denied> {
         });
     };
     let token = text.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let token = token.map(|(_, token)| token.trim()).filter(|token| !token.is_empty() && token.len() <= LONGEST_TOKEN);
+    let token = token.map(|(_, token)| token.trim()).filter(|token| !token.is_empty());
     match token {
         Some(token) => Ok(Some(Proof::of_token(token))),
         None => Err(Denied::unknown(Denial::BadToken, "the header Authorization is not of the form `Bearer TOKEN`")),

@@ -159,6 +159,6 @@ mod tests {
         }
         assert!(visitors.known.lock().expect("not poisoned").len() <= NAMES);
         assert_eq!(visitors.last_use("3"), None);
-        assert!(visitors.last_use(&(NAMES + 9).to_string()).is_some());
+        assert!(visitors.last_use("10").is_some() && visitors.last_use(&(NAMES + 9).to_string()).is_some());
     }
 }

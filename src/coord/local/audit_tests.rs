@@ -123,6 +123,25 @@ fn a_journal_that_is_written_anew_is_found_by_any_head_noted_before() {
     broken(audit(folder.path(), &heads[..1]));
 }
 
+/// Who changes one write and makes its own hash right again would have to change every later one.
+#[test]
+fn a_line_whose_own_hash_is_right_is_found_by_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = Local::open(folder.path()).unwrap();
+    for n in 0..4 {
+        write(&local, &format!("word {n}"));
+    }
+    drop(local);
+    let path = segments(folder.path()).remove(0);
+    let text = fs::read_to_string(&path).unwrap();
+    let anew = String::from_utf8(line::rehash(&text.replace("word 1", "ward 1"), true)).unwrap();
+    let lines = text.split_inclusive('\n').zip(anew.split_inclusive('\n'));
+    let mixed: String = lines.map(|(was, is)| if is.contains("ward 1") { is } else { was }).collect();
+    fs::write(&path, mixed).unwrap();
+    let error = broken(audit(folder.path(), &[]));
+    assert_eq!(error.record, 3, "the one behind it: {error}");
+}
+
 #[test]
 fn an_end_that_is_cut_off_and_a_foreign_head_are_told() {
     let folder = tempfile::tempdir().unwrap();
