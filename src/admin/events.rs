@@ -45,7 +45,7 @@ const GAP: Bytes = Bytes::from_static(b"event: gap\ndata: {}\n\n");
 const RETRY: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 /// How many rows there are: with all places taken, sixteen watchers sit in each.
 const ROWS: usize = 64;
-/// The rest after each watcher that was woken: a thousand are all woken within a second, and take some two percent of a core at most.
+/// The rest after each watcher that was woken: a thousand are all woken within a second.
 const REST_EACH: Duration = Duration::from_micros(800);
 
 /// All watchers: their places, and what wakes them.
