@@ -61,6 +61,7 @@ fn a_planned_switch_costs_no_error_and_no_row() {
         let options = path.options(SHOP, PASSWORD, Some("shop"));
         let longest = std::thread::scope(|scope| {
             let (stop, sum) = (&stop, &sum);
+            let end = common::Stop(stop);
             let apps: Vec<_> = (0..16)
                 .map(|id| {
                     let options = options.clone();
@@ -71,7 +72,7 @@ fn a_planned_switch_costs_no_error_and_no_row() {
             path.switch(&primary, &replica);
             let before = sum.load(Relaxed);
             common::wait_for("more rows", common::PATIENCE, || sum.load(Relaxed) > before + 200);
-            stop.store(true, Relaxed);
+            drop(end);
             apps.into_iter().map(|app| app.join().expect("no error")).max()
         });
         assert_eq!(replica.value("SELECT COUNT(*) FROM shop.t"), sum.load(Relaxed).to_string());

@@ -4,7 +4,7 @@ mod common;
 
 use common::mysql_orders::Orders;
 use common::mysql_server::{MysqlServer, PASSWORD, SHOP, rows};
-use common::{PATIENCE, wait_for};
+use common::{PATIENCE, Stop, wait_for};
 use mysql::prelude::Queryable;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -59,12 +59,13 @@ fn while_applications_write(port: u16, act: impl FnOnce(&AtomicU64)) -> Vec<Felt
     let (stop, sum) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let (stop, sum) = (&stop, &sum);
+        let end = Stop(stop);
         let apps: Vec<_> = (0..16).map(|id| scope.spawn(move || write_on(port, id, stop, sum))).collect();
         wait_for("rows", PATIENCE, || sum.load(Relaxed) > 200);
         act(sum);
         let before = sum.load(Relaxed);
         wait_for("more rows", PATIENCE, || sum.load(Relaxed) > before + 200);
-        stop.store(true, Relaxed);
+        drop(end);
         apps.into_iter().map(|app| app.join().expect("an application")).collect()
     })
 }

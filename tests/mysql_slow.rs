@@ -5,7 +5,7 @@ mod common;
 
 use common::mysql_orders::Orders;
 use common::mysql_server::MysqlServer;
-use common::{PATIENCE, holds_within, wait_for};
+use common::{PATIENCE, Stop, holds_within, wait_for};
 use mysql::prelude::Queryable;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::park_timeout;
@@ -72,6 +72,7 @@ fn slow(component: &str) {
     let shared = Shared::default();
     let (longest, switch) = std::thread::scope(|scope| {
         let (shared, orders) = (&shared, &orders);
+        let end = Stop(&shared.stop);
         let writers: Vec<_> = (0..WRITERS).map(|id| scope.spawn(move || shared.write(orders, id))).collect();
         let brake = scope.spawn(|| shared.brake(&spare));
         // Slower and slower, until it doesn't keep up.
@@ -82,7 +83,7 @@ fn slow(component: &str) {
         let switch = orders.pointsman.cli(&["switchover", "orders", "--timeout", "2m", "--json"]);
         let before = shared.rows.load(Relaxed);
         let more = holds_within(PATIENCE, || shared.rows.load(Relaxed) > before + 100);
-        shared.stop.store(true, Relaxed);
+        drop(end);
         brake.join().expect("the brake");
         let longest = writers.into_iter().map(|writer| writer.join().expect("a writer")).collect::<Vec<_>>();
         assert!(slow_enough, "the standby keeps up with the writers");

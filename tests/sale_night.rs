@@ -6,7 +6,7 @@ mod common;
 mod people;
 
 use common::{
-    PATIENCE, holds_within,
+    PATIENCE, Stop, holds_within,
     http::Http,
     instance::Pointsman,
     mysql_orders,
@@ -145,15 +145,6 @@ impl Work {
     }
 }
 
-/// Ends the applications, also when the test fails.
-struct Evening<'work>(&'work Work);
-
-impl Drop for Evening<'_> {
-    fn drop(&mut self) {
-        self.0.stop.store(true, Relaxed);
-    }
-}
-
 /// One application a store, each on one connection that must last: any error is the test's end.
 fn applications<'scope, 'env>(
     scope: &'scope thread::Scope<'scope, 'env>,
@@ -197,7 +188,7 @@ fn three_kinds_of_stores_are_switched_together_and_nobody_loses_anything() {
     let (pointsman, ports) = (&shop.pointsman, shop.ports);
     thread::scope(|scope| {
         let applications = applications(scope, &work, ports);
-        let evening = Evening(&work);
+        let evening = Stop(&work.stop);
         work.progress();
         let dry = expect(pointsman, "ann", &["switchover", "sale", "--dry-run"], 0);
         assert_eq!(dry["members"].as_array().map(Vec::len), Some(3), "{dry}");

@@ -7,7 +7,7 @@ mod load;
 mod rig;
 
 use common::{
-    PATIENCE,
+    PATIENCE, Stop,
     raw::{Raw, Reply},
     redis_server::RedisServer,
     wait_for,
@@ -70,6 +70,7 @@ fn blocked_subscriber(component: &str) {
     subscriber.request(&["BLPOP", "blocked", "0"]);
     let stop = AtomicBool::new(false);
     let sent = std::thread::scope(|scope| {
+        let end = Stop(&stop);
         let publisher = scope.spawn(|| {
             let (mut publisher, mut sent) = (rig.raw(), 0);
             while !stop.load(Ordering::Relaxed) {
@@ -82,7 +83,7 @@ fn blocked_subscriber(component: &str) {
             rig.wait_ready();
             rig.switch(to);
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(end);
         publisher.join().expect("a publisher without an error")
     });
     for number in 0..sent {

@@ -33,6 +33,7 @@ pub mod volume;
 pub mod yaml;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The limit for what takes milliseconds when it works: long, so that a busy machine fails no test.
@@ -55,6 +56,15 @@ pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> boo
             return false;
         }
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Tells threads to stop when it is dropped: a scope waits for all of its threads, for ever if a test fails before it tells them.
+pub struct Stop<'flag>(pub &'flag AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
     }
 }
 

@@ -44,10 +44,16 @@ impl Writer {
         self.shared.acknowledged.load(SeqCst)
     }
 
+    #[track_caller]
+    fn lives(&self) {
+        assert!(!self.thread.is_finished(), "the writer has failed");
+    }
+
     /// Waits until some more are written.
     pub async fn write_more(&self, many: u64) {
         let goal = self.acknowledged() + many;
         while self.acknowledged() < goal {
+            self.lives();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -57,6 +63,7 @@ impl Writer {
         self.shared.idle.store(false, SeqCst);
         self.shared.hold.store(true, SeqCst);
         while !self.shared.idle.load(SeqCst) {
+            self.lives();
             tokio::time::sleep(Duration::from_micros(100)).await;
         }
     }

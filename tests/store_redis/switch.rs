@@ -103,6 +103,7 @@ async fn switch(store: &RedisStore, writer: &Writer, from: &RedisServer, to: &Re
     writer.idle.store(false, SeqCst);
     writer.hold.store(true, SeqCst);
     while !writer.idle.load(SeqCst) {
+        assert!(!writer.thread.is_finished(), "the writer has failed");
         tokio::task::yield_now().await;
     }
     let (position, lineage, saved) = fence(store, &old).await.unwrap();
