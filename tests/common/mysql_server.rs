@@ -187,6 +187,8 @@ impl Builder {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let own = [
             ("datadir", path("data")),
+            // Its own: a server that starts deletes the temporary tables that it finds there, another one's too.
+            ("tmpdir", path("")),
             ("socket", path("mysql.sock")),
             ("pid-file", path("pid")),
             ("port", port.to_string()),

@@ -69,7 +69,7 @@ def running(component, settings=(), number=1):
         port = free_port()
         values = SETTINGS | FLAVOURS[component] | {"server-id": str(number)} | dict(settings)
         program = "mysqld" if component == "mysql9" else "mariadbd"
-        command = [SERVERS / component / program, *own_files(component), "--user=root", f"--datadir={data}"]
+        command = [SERVERS / component / program, *own_files(component), "--user=root", f"--datadir={data}", f"--tmpdir={folder}"]
         command += [f"--port={port}", f"--socket={unix_socket}", f"--pid-file={folder}/pid"]
         command += [f"--{name}={value}" for name, value in values.items()]
         log = pathlib.Path(folder, "log")

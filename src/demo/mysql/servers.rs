@@ -53,6 +53,7 @@ async fn is_mariadb(program: &Path) -> Result<bool, String> {
 /// Makes a data folder with the users in it.
 async fn initialise(scene: &Scene, program: &Path, mariadb: bool, name: &str) -> Result<(), String> {
     let (data, file) = (scene.folder_for(name)?, scene.path(&format!("{name}.sql")));
+    scene.folder_for(&format!("{name}.tmp"))?;
     let grants: &[&str] = if mariadb { &MARIADB_GRANTS } else { &MYSQL_GRANTS };
     let logins = [USER, "pointsman", "repl"].map(|user| format!("CREATE USER '{user}'@'%' IDENTIFIED BY '{PASSWORD}'"));
     let mut statements: Vec<String> = logins.into();
@@ -84,6 +85,8 @@ fn arguments(scene: &Scene, mariadb: bool, name: &str, port: u16) -> Vec<String>
     let path = |name: String| scene.path(&name).display().to_string();
     let own = [
         format!("--datadir={}", path(name.to_owned())),
+        // Its own: a server that starts deletes the temporary tables that it finds there, another one's too.
+        format!("--tmpdir={}", path(format!("{name}.tmp"))),
         format!("--socket={}", path(format!("{name}.sock"))),
         format!("--pid-file={}", path(format!("{name}.pid"))),
         format!("--port={port}"),
