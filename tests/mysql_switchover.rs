@@ -6,7 +6,8 @@ mod common;
 use common::instance::Pointsman;
 use common::mysql_server::{MANAGER, MysqlServer, PASSWORD, REPL, SHOP};
 use common::ports::free_port;
-use common::{PATIENCE, wait_for};
+use common::volume::Volume;
+use common::{PATIENCE, Stop, skip, wait_for};
 use mysql::prelude::Queryable;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -77,6 +78,7 @@ fn there_and_back(component: &str) {
     let (stop, sum) = (AtomicBool::new(false), AtomicU64::new(0));
     let felt = std::thread::scope(|scope| {
         let (stop, sum) = (&stop, &sum);
+        let end = Stop(stop);
         let apps: Vec<_> = (0..SESSIONS).map(|id| scope.spawn(move || session(port, id, stop, sum))).collect();
         let more = |many: u64| {
             let goal = sum.load(Relaxed) + many;
@@ -90,7 +92,7 @@ fn there_and_back(component: &str) {
             pointsman.cli_expect(&["switchover", "orders", "--to", to], 0);
         }
         more(200);
-        stop.store(true, Relaxed);
+        drop(end);
         apps.into_iter().map(|app| app.join().expect("the session's state is kept")).collect::<Vec<_>>()
     });
     let errors: Vec<String> = felt.iter().filter_map(|felt| felt.as_ref().err().map(ToString::to_string)).collect();
@@ -111,4 +113,26 @@ fn thirty_two_sessions_of_mysql_9_feel_nothing() {
 fn thirty_two_sessions_of_mariadb_feel_nothing() {
     require_server!("mariadb");
     there_and_back("mariadb");
+}
+
+/// MariaDB writes many an answer to a temporary table first; what a fence needs to know must not be one of them.
+#[test]
+fn a_mariadb_without_room_for_temporary_tables_is_fenced() {
+    require_server!("mariadb");
+    let Some(volume) = Volume::new(24) else { return skip::note("a loop mount") };
+    let room = volume.path().display().to_string();
+    let a = MysqlServer::builder("mariadb").set("tmpdir", &room).start();
+    let b = MysqlServer::builder("mariadb").replica_of(&a).start();
+    let pointsman = start([&a, &b], free_port());
+    volume.fill();
+    let answer = a.try_query("SELECT COUNT(*) FROM information_schema.PROCESSLIST");
+    assert!(
+        answer.as_ref().is_err_and(|error| error.to_string().contains("No space left")),
+        "there is room: {answer:?}"
+    );
+    pointsman.cli_expect(&["switchover", "orders", "--to", "spare"], 0);
+    assert_eq!((a.value("SELECT @@GLOBAL.read_only"), b.value("SELECT @@GLOBAL.read_only")), ("1".into(), "0".into()));
+    volume.empty();
+    ready(&pointsman);
+    pointsman.cli_expect(&["switchover", "orders", "--to", "main"], 0);
 }

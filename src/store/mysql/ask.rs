@@ -9,6 +9,7 @@ use super::{
     node::Node,
     probe::{Asker, ProbeState},
     rows::Rows,
+    sessions,
 };
 use crate::{net::ConnectError, store::BoxFuture};
 use std::{
@@ -64,7 +65,7 @@ impl Slow {
             managers: rows_of(0).map(|row| row.at(0).to_owned()).collect(),
             standbys: rows_of(1).map(|row| (row.at(0).to_owned(), row.at(1).to_owned())).collect(),
             semi_sync: SemiSync::read(rows(2), rows(3)),
-            waits_for_room: rows(4).first().and_then(|row| row.at(0).parse().ok()).unwrap_or(0),
+            waits_for_room: sessions::waiting_for_room(rows(4)),
             refused: String::new(),
         }
     }

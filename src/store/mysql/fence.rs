@@ -12,6 +12,8 @@ use super::{
     node::{Control, Node, first},
     probe::lineage,
     roles,
+    rows::{Row, Rows},
+    sessions,
 };
 use crate::model::{action::Done, error::StoreError};
 use std::{sync::atomic::Ordering, time::Duration};
@@ -163,50 +165,62 @@ async fn end_waiting(node: &Node, beside: &mut Control) -> Result<bool, StoreErr
 
 /// Who holds connection `id` up, in words that follow "waited"; empty if nobody is known to.
 async fn name_blockers(node: &Node, beside: &mut Control, id: u32) -> String {
-    let blockers = match flavour(node, beside).await {
-        Ok(flavour) => node.run_on(beside, &blockers(flavour, id), node.limit).await,
+    let named = match flavour(node, beside).await {
+        Ok(Flavour::Mysql) => mysql_blockers(node, beside, id).await,
+        Ok(Flavour::MariaDb) => mariadb_blockers(node, beside).await,
         Err(error) => Err(error),
     };
-    let blockers = blockers.unwrap_or_default();
-    let named = blockers.iter().flat_map(super::rows::Rows::iter).map(|row| {
-        let (id, user, host, time, what) = (row.at(0), row.at(1), row.at(2), row.at(3), row.at(4));
-        format!("{id} of {user} from {host}, {time} s: {what:?}")
-    });
-    let named: Vec<String> = named.collect();
+    let named = named.unwrap_or_default();
     if named.is_empty() { String::new() } else { format!(" for {}", named.join("; ")) }
 }
 
-/// Asks who may hold connection `id` up: MySQL knows who has the locks it waits for, MariaDB only what runs for how long.
-fn blockers(flavour: Flavour, id: u32) -> String {
-    match flavour {
-        Flavour::Mysql => format!(
-            "SELECT DISTINCT t.PROCESSLIST_ID, t.PROCESSLIST_USER, t.PROCESSLIST_HOST, t.PROCESSLIST_TIME, \
-             LEFT(COALESCE(t.PROCESSLIST_INFO, t.PROCESSLIST_COMMAND), 60) FROM performance_schema.metadata_locks m \
-             JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID \
-             WHERE m.LOCK_STATUS = 'GRANTED' AND m.OBJECT_TYPE IN ('GLOBAL', 'COMMIT') AND t.PROCESSLIST_ID <> {id} \
-             ORDER BY t.PROCESSLIST_TIME DESC LIMIT 3"
-        ),
-        Flavour::MariaDb => format!(
-            "SELECT ID, USER, HOST, TIME, LEFT(COALESCE(INFO, STATE), 60) FROM information_schema.PROCESSLIST \
-             WHERE ID <> {id} AND ID <> CONNECTION_ID() AND COMMAND NOT IN ('Daemon', 'Sleep') \
-             AND COMMAND NOT LIKE 'Binlog Dump%' AND USER NOT IN ('system user', 'event_scheduler') \
-             ORDER BY TIME DESC LIMIT 3"
-        ),
-    }
+fn blocker([id, user, host, time, what]: [&str; 5]) -> String {
+    let what: String = what.chars().take(60).collect();
+    format!("{id} of {user} from {host}, {time} s: {what:?}")
+}
+
+/// MySQL knows who has the locks that connection `id` waits for.
+async fn mysql_blockers(node: &Node, beside: &mut Control, id: u32) -> Result<Vec<String>, StoreError> {
+    let question = format!(
+        "SELECT DISTINCT t.PROCESSLIST_ID, t.PROCESSLIST_USER, t.PROCESSLIST_HOST, t.PROCESSLIST_TIME, \
+         LEFT(COALESCE(t.PROCESSLIST_INFO, t.PROCESSLIST_COMMAND), 60) FROM performance_schema.metadata_locks m \
+         JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID \
+         WHERE m.LOCK_STATUS = 'GRANTED' AND m.OBJECT_TYPE IN ('GLOBAL', 'COMMIT') AND t.PROCESSLIST_ID <> {id} \
+         ORDER BY t.PROCESSLIST_TIME DESC LIMIT 3"
+    );
+    let answers = node.run_on(beside, &question, node.limit).await?;
+    let rows = answers.iter().flat_map(Rows::iter);
+    Ok(rows.map(|row| blocker([0, 1, 2, 3, 4].map(|column| row.at(column)))).collect())
+}
+
+/// MariaDB only knows what runs for how long.
+async fn mariadb_blockers(node: &Node, beside: &mut Control) -> Result<Vec<String>, StoreError> {
+    let answers = node.run_on(beside, sessions::QUESTION, node.limit).await?;
+    let mut busy = sessions::of_others(&answers);
+    busy.retain(|session| session.get("Command") != "Sleep" && !sessions::is_standby(session));
+    busy.sort_by_key(|session| std::cmp::Reverse(session.number("Time")));
+    let words = |session: &Row<'_>| {
+        let what = [session.get("Info"), session.get("State")].into_iter().find(|text| !text.is_empty());
+        let [id, user, host, time] = ["Id", "User", "Host", "Time"].map(|name| session.get(name));
+        blocker([id, user, host, time, what.unwrap_or_default()])
+    };
+    Ok(busy.iter().take(3).map(words).collect())
 }
 
 /// MariaDB: kills the sessions that `read_only` doesn't stop, but for ours and those of standbys.
 async fn cut_privileged(node: &Node, control: &mut Control) -> Result<(), StoreError> {
-    let question = "SELECT p.ID FROM information_schema.PROCESSLIST p WHERE p.ID <> CONNECTION_ID() \
-                    AND p.COMMAND NOT LIKE 'Binlog Dump%' AND p.COMMAND NOT IN ('Daemon') \
-                    AND p.USER NOT IN ('system user', 'event_scheduler') AND p.USER <> SUBSTRING_INDEX(USER(), '@', 1) \
-                    AND EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES r \
-                    WHERE r.PRIVILEGE_TYPE IN ('READ_ONLY ADMIN', 'READ ONLY ADMIN', 'SUPER') \
-                    AND r.GRANTEE LIKE CONCAT('''', p.USER, '''@%'))";
-    let answers = node.run_on(control, question, node.limit).await?;
-    for row in answers.first().into_iter().flat_map(super::rows::Rows::iter) {
+    let privileged = "SELECT DISTINCT GRANTEE FROM information_schema.USER_PRIVILEGES \
+                      WHERE PRIVILEGE_TYPE IN ('READ_ONLY ADMIN', 'READ ONLY ADMIN', 'SUPER')";
+    let answers = node.run_on(control, &format!("{}; {privileged}", sessions::QUESTION), node.limit).await?;
+    let privileged: Vec<&str> = answers.get(2).into_iter().flat_map(Rows::iter).map(|row| row.at(0)).collect();
+    for session in sessions::of_others(&answers) {
+        // A right is somebody's from some host: `'shop'@'%'`.
+        let account = format!("'{}'@", session.get("User"));
+        if sessions::is_standby(&session) || !privileged.iter().any(|grantee| grantee.starts_with(&account)) {
+            continue;
+        }
         // One that ended by itself is no error.
-        match node.try_on(control, &format!("KILL SOFT CONNECTION {}", row.at(0)), node.limit).await {
+        match node.try_on(control, &format!("KILL SOFT CONNECTION {}", session.get("Id")), node.limit).await {
             Ok(_) | Err(CallError::Refused { .. }) => {}
             Err(error) => return Err(node.failed("KILL SOFT CONNECTION", &error)),
         }

@@ -83,11 +83,11 @@ impl Flavour {
              WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%'; \
              SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status \
              WHERE VARIABLE_NAME LIKE 'rpl\\_semi\\_sync\\_%'; \
-             SELECT COUNT(*) FROM performance_schema.processlist WHERE STATE = 'Waiting for disk space'",
+             SELECT STATE FROM performance_schema.processlist WHERE STATE = 'Waiting for disk space'",
             "SELECT DISTINCT ATTR_VALUE FROM performance_schema.session_connect_attrs \
              WHERE ATTR_NAME = 'pointsman_manager'; \
              SHOW SLAVE HOSTS; SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'; SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'; \
-             SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for %disk space%'",
+             SHOW PROCESSLIST",
         )
     }
 

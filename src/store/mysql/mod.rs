@@ -17,6 +17,7 @@ mod rebuild;
 mod rights;
 mod roles;
 mod rows;
+mod sessions;
 
 use super::{BoxFuture, Inspection, Store};
 use crate::{

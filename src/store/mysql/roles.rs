@@ -9,9 +9,11 @@ use super::{
     flavour::{Flavour, Receiving, SemiSync},
     node::{Control, Node, first},
     rows::Rows,
+    sessions,
 };
 use crate::model::{action::Done, error::StoreError, secret::Secret};
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -166,13 +168,13 @@ pub(super) async fn cut_sessions(node: &Node, control: &mut Control, flavour: Fl
         node.run_on(control, "SET GLOBAL offline_mode=ON; SET GLOBAL offline_mode=OFF", node.limit).await?;
         return Ok(());
     }
-    let question = "SELECT DISTINCT USER FROM information_schema.PROCESSLIST WHERE COMMAND <> 'Daemon' \
-                    AND USER NOT IN ('system user', 'event_scheduler') AND USER <> SUBSTRING_INDEX(USER(), '@', 1) \
-                    AND USER NOT IN (SELECT USER FROM information_schema.PROCESSLIST \
-                    WHERE COMMAND LIKE 'Binlog Dump%')";
-    let answers = node.run_on(control, question, node.limit).await?;
-    for row in answers.first().into_iter().flat_map(Rows::iter) {
-        let statement = format!("KILL CONNECTION USER {}", super::client::quoted(row.at(0)));
+    let answers = node.run_on(control, sessions::QUESTION, node.limit).await?;
+    let (standbys, others): (Vec<_>, Vec<_>) =
+        sessions::of_others(&answers).into_iter().partition(sessions::is_standby);
+    let standbys: BTreeSet<&str> = standbys.iter().map(|session| session.get("User")).collect();
+    let users: BTreeSet<&str> = others.iter().map(|session| session.get("User")).collect();
+    for user in users.difference(&standbys) {
+        let statement = format!("KILL CONNECTION USER {}", super::client::quoted(user));
         match node.try_on(control, &statement, node.limit).await {
             Ok(_) | Err(CallError::Refused { .. }) => {}
             Err(error) => return Err(node.failed(&statement, &error)),
