@@ -1,7 +1,7 @@
 //! `GET /v1/events`: what changes, as Server-Sent Events that resume after `Last-Event-ID`.
 //!
 //! A watcher is a place in control's ring and a connection: it holds no event, so that a thousand of them, slow ones among them, need
-//! no more memory than their connections. Each event is written once, and the same bytes go to all. Watchers sit in rows, which are woken
+//! no more memory than their connections. Each event is written once, and what comes at once is joined once for a row. Watchers sit in rows, which are woken
 //! one after the other with a rest after each, so that following costs the machine little whatever happens, and never much at once: what
 //! a thousand of them take from the data path is spread as thinly as a second allows.
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    control::{Event, Follower, Handle, Next, Numbered},
+    control::{Event, Follower, Handle, Next},
     model::person::Caller,
     telemetry::{Denial, Metrics},
 };
@@ -162,8 +162,8 @@ impl Watcher {
             if !self.is_still_known() {
                 return None;
             }
-            match self.follower.next() {
-                Next::Event(numbered) => return Some(numbered.written(write)),
+            match self.follower.next(write) {
+                Next::Events(bytes) => return Some(bytes),
                 Next::Gap => {
                     self.api.metrics.stream_gap();
                     return Some(GAP);
@@ -206,8 +206,8 @@ impl Drop for Gauge {
     }
 }
 
-fn write(numbered: &Numbered) -> Bytes {
-    let (name, json) = match &numbered.event {
+fn write(id: u64, event: &Event) -> Bytes {
+    let (name, json) = match event {
         Event::Service(view) => ("service", serde_json::to_string(&**view)),
         Event::Operation(operation) => ("operation", serde_json::to_string(&**operation)),
         Event::Group(view) => ("group", serde_json::to_string(&**view)),
@@ -215,7 +215,7 @@ fn write(numbered: &Numbered) -> Bytes {
     };
     match json {
         // JSON as it is written here has no line breaks.
-        Ok(json) => format!("id: {}\nevent: {name}\ndata: {json}\n\n", numbered.id).into(),
+        Ok(json) => format!("id: {id}\nevent: {name}\ndata: {json}\n\n").into(),
         // These types serialise always (no maps with odd keys); if one day one doesn't, the watcher reads anew.
         Err(_) => GAP,
     }

@@ -5,15 +5,18 @@
 //! services anew. Of a service only its newest state is told: who follows wants to know how it is, not how it was.
 
 use crate::model::{group::GroupView, name::ServiceName, operation::Operation, record::Record, view::ServiceView};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 use tokio::sync::watch;
 
 /// How many events are remembered: for followers that come back, and as far as a slow one may be behind.
 const REMEMBERED: usize = 1024;
+/// How many bytes of events are joined before a follower is given them; the last one may go beyond. A connection holds a few such pieces of
+/// one that doesn't read.
+const PIECE: usize = 8 * 1024;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -29,27 +32,22 @@ pub enum Event {
 }
 
 /// An event and its id, which grows, over restarts too.
-#[derive(Clone, Debug)]
-pub struct Numbered {
-    /// The id, for `Last-Event-ID`.
-    pub id: u64,
-    /// What happened.
-    pub event: Event,
-    written: Arc<OnceLock<Bytes>>,
+#[derive(Debug)]
+struct Numbered {
+    id: u64,
+    event: Event,
+    /// As it is sent: written for the first follower that comes to it, and the same bytes for all others.
+    written: Option<Bytes>,
 }
 
-impl Numbered {
-    /// The event as it is sent: written by the first follower that sends it, and the same bytes for all others.
-    pub fn written(&self, write: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.written.get_or_init(|| write(self)).clone()
-    }
-}
+/// Writes an event with its id (for `Last-Event-ID`) as it is sent.
+pub type Write = fn(u64, &Event) -> Bytes;
 
 /// What a follower finds.
 #[derive(Clone, Debug)]
 pub enum Next {
-    /// The next event.
-    Event(Numbered),
+    /// The next events, as they are sent.
+    Events(Bytes),
     /// Events are forgotten that it didn't see: it should read the services anew. It goes on with what comes from now on.
     Gap,
     /// Nothing more for now.
@@ -64,10 +62,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// The next event that it didn't see. Never waits.
-    #[expect(clippy::should_implement_trait, reason = "it has no end, and says what was missed: no iterator")]
-    pub fn next(&mut self) -> Next {
-        let (next, seen) = self.feed.after(self.seen);
+    /// The next events that it didn't see, joined: followers at the same place share the bytes. Never waits. All followers write alike.
+    pub fn next(&mut self, write: Write) -> Next {
+        let (next, seen) = self.feed.after(self.seen, write);
         self.seen = seen;
         next
     }
@@ -80,7 +77,7 @@ impl Follower {
 
 /// Numbers events and hands them out.
 pub(super) struct Feed {
-    #[expect(clippy::disallowed_types, reason = "never on the data path; held for one push or to find one event")]
+    #[expect(clippy::disallowed_types, reason = "never on the data path; held for one push or to join a few events")]
     ring: std::sync::Mutex<Ring>,
     newest: watch::Sender<u64>,
 }
@@ -90,6 +87,15 @@ struct Ring {
     events: VecDeque<Numbered>,
     /// The newest event of each service that the ring holds.
     latest: HashMap<ServiceName, u64>,
+    /// What was given to the follower that asked last, until the next event: those who are woken with it are at the same place.
+    joined: Option<Joined>,
+}
+
+/// Events behind the one with the id `after`, up to and with `through`, as they are sent.
+struct Joined {
+    after: u64,
+    through: u64,
+    bytes: Bytes,
 }
 
 impl Ring {
@@ -102,11 +108,29 @@ impl Ring {
     }
 
     /// Whether a newer state of the same service follows.
-    fn is_outdated(&self, numbered: &Numbered) -> bool {
+    fn is_outdated(latest: &HashMap<ServiceName, u64>, numbered: &Numbered) -> bool {
         match &numbered.event {
-            Event::Service(view) => self.latest.get(&view.name).is_some_and(|latest| *latest > numbered.id),
+            Event::Service(view) => latest.get(&view.name).is_some_and(|latest| *latest > numbered.id),
             Event::Operation(_) | Event::Group(_) | Event::Journal(_) => false,
         }
+    }
+
+    /// Joins a piece of what comes after one that the ring still tells the place of.
+    fn join(&mut self, after: u64, oldest: u64, write: Write) -> Joined {
+        // Ids have no gaps, so that an id tells its place.
+        let skip = usize::try_from(after + 1 - oldest).unwrap_or(usize::MAX);
+        let (mut bytes, mut through) = (BytesMut::new(), after);
+        for numbered in self.events.iter_mut().skip(skip) {
+            if bytes.len() >= PIECE {
+                break;
+            }
+            through = numbered.id;
+            if !Self::is_outdated(&self.latest, numbered) {
+                let Numbered { id, event, written } = numbered;
+                bytes.extend_from_slice(written.get_or_insert_with(|| write(*id, event)));
+            }
+        }
+        Joined { after, through, bytes: bytes.freeze() }
     }
 }
 
@@ -114,14 +138,15 @@ impl Feed {
     /// A feed whose ids begin at `first`: the start's wall time in microseconds, so that ids grow over restarts.
     #[expect(clippy::disallowed_types, reason = "see the field")]
     pub(super) fn new(first: u64) -> Self {
-        let ring = Ring { next: first, events: VecDeque::with_capacity(REMEMBERED), latest: HashMap::new() };
+        let ring =
+            Ring { next: first, events: VecDeque::with_capacity(REMEMBERED), latest: HashMap::new(), joined: None };
         Self { ring: std::sync::Mutex::new(ring), newest: watch::Sender::new(first) }
     }
 
     /// Numbers an event, remembers it and wakes the followers.
     pub(super) fn publish(&self, event: Event) {
         let mut ring = self.ring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let numbered = Numbered { id: ring.next, event, written: Arc::default() };
+        let numbered = Numbered { id: ring.next, event, written: None };
         ring.next += 1;
         if ring.events.len() == REMEMBERED {
             ring.forget_oldest();
@@ -130,6 +155,7 @@ impl Feed {
             ring.latest.insert(view.name.clone(), numbered.id);
         }
         ring.events.push_back(numbered);
+        ring.joined = None;
         let newest = ring.next;
         drop(ring);
         self.newest.send_replace(newest);
@@ -146,19 +172,22 @@ impl Feed {
     }
 
     /// What comes after `seen`, and what is seen then.
-    fn after(&self, seen: u64) -> (Next, u64) {
-        let ring = self.ring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn after(&self, seen: u64, write: Write) -> (Next, u64) {
+        let mut ring = self.ring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let last = ring.next.saturating_sub(1);
         let oldest = ring.events.front().map_or(ring.next, |event| event.id);
         if seen > last || seen.saturating_add(1) < oldest {
             return (Next::Gap, last);
         }
-        // Ids have no gaps, so that an id tells its place.
-        let skip = usize::try_from(seen + 1 - oldest).unwrap_or(usize::MAX);
-        match ring.events.iter().skip(skip).find(|event| !ring.is_outdated(event)) {
-            Some(event) => (Next::Event(event.clone()), event.id),
-            None => (Next::Nothing, last),
+        if seen == last {
+            return (Next::Nothing, last);
         }
+        let known = ring.joined.take().filter(|joined| joined.after == seen);
+        // Never empty: the newest event is never outdated.
+        let joined = known.unwrap_or_else(|| ring.join(seen, oldest, write));
+        let found = (Next::Events(joined.bytes.clone()), joined.through);
+        ring.joined = Some(joined);
+        found
     }
 }
 
@@ -179,14 +208,24 @@ mod tests {
         Event::Service(Arc::new(ServiceView::unknown(name.into(), Kind::Redis)))
     }
 
-    /// The ids that it finds until there is nothing; a gap is 0.
-    fn ids(follower: &mut Follower) -> Vec<u64> {
-        std::iter::from_fn(|| match follower.next() {
-            Next::Event(event) => Some(event.id),
-            Next::Gap => Some(0),
+    fn write(id: u64, _: &Event) -> Bytes {
+        format!("{id} ").into()
+    }
+
+    /// What it finds until there is nothing.
+    fn pieces(follower: &mut Follower, write: Write) -> Vec<Bytes> {
+        std::iter::from_fn(|| match follower.next(write) {
+            Next::Events(bytes) => Some(bytes),
+            Next::Gap => Some(Bytes::from_static(b"0")),
             Next::Nothing => None,
         })
         .collect()
+    }
+
+    /// The ids that it finds until there is nothing; a gap is 0.
+    fn ids(follower: &mut Follower) -> Vec<u64> {
+        let text = String::from_utf8(pieces(follower, write).concat()).expect("numbers");
+        text.split_whitespace().map(|id| id.parse().expect("a number")).collect()
     }
 
     #[test]
@@ -235,12 +274,34 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_written_once_for_all() {
+    fn an_event_is_written_once_for_all_and_those_at_one_place_share_the_bytes() {
         let feed = Arc::new(Feed::new(1));
-        let (mut one, mut other) = (feed.follow(None), feed.follow(None));
+        let mut early = feed.follow(None);
         feed.publish(event(1));
-        let (Next::Event(first), Next::Event(second)) = (one.next(), other.next()) else { panic!("an event each") };
-        assert_eq!(first.written(|_| Bytes::from_static(b"x")), second.written(|_| unreachable!("written already")));
+        let [mut one, mut other] = [feed.follow(Some(1)), feed.follow(Some(1))];
+        assert_eq!(ids(&mut early), [1]);
+        feed.publish(event(2));
+        let written_once: Write = |_, _| unreachable!("written already");
+        let shared = pieces(&mut one, write);
+        let same = pieces(&mut other, written_once);
+        assert_eq!(shared, ["2 "]);
+        assert_eq!(same[0].as_ptr(), shared[0].as_ptr(), "not a copy of it");
+        assert_eq!(pieces(&mut early, written_once), ["2 "]);
+        assert_eq!(pieces(&mut feed.follow(Some(0)), written_once), ["1 2 "]);
+        feed.publish(event(3));
+        assert_eq!(pieces(&mut feed.follow(Some(0)), write), ["1 2 3 "], "what is shared has the newest too");
+    }
+
+    #[test]
+    fn much_comes_in_pieces() {
+        let feed = Arc::new(Feed::new(1));
+        let large: Write = |_, _| Bytes::from(vec![b'x'; PIECE - 1]);
+        let mut follower = feed.follow(None);
+        for n in 0..3 {
+            feed.publish(event(n));
+        }
+        let lengths: Vec<_> = pieces(&mut follower, large).iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [2 * (PIECE - 1), PIECE - 1]);
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ mod workshop;
 
 #[cfg(debug_assertions)]
 pub use crash::CRASH_POINTS;
-pub use feed::{Event, Follower, Next, Numbered};
+pub use feed::{Event, Follower, Next};
 pub use groups::{GroupConsent, GroupOrder, GroupReply, Of, To};
 pub use handle::{Handle, Key, OrderReply, RebuildReply};
 pub use history::{JOURNAL_LIMIT, JournalFilter, JournalPage, TimelineReply};
