@@ -13,7 +13,7 @@ use crate::{
     admin::GroupSwitchBody,
     model::{
         group::{GroupKind, GroupMember, GroupOperation, GroupView, SITE},
-        narrative::because,
+        narrative::{agreed, because},
         operation::Outcome,
     },
 };
@@ -105,9 +105,9 @@ pub(super) fn finished(value: &Value, json: bool) -> Exit {
 
 /// Shows one that was asked for by its id.
 pub(super) fn show(operation: &GroupOperation) -> String {
-    let approver = operation.approver.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
+    let agreed = agreed(operation.approver.as_deref());
     let GroupOperation { actor, started, reason, .. } = operation;
-    format!("{}\n  by {actor}{approver} at {started}{}", words(operation), because(reason))
+    format!("{}\n  by {actor}{agreed} at {started}{}", words(operation), because(reason))
 }
 
 /// An operation of several services: one line, and one a member.

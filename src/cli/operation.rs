@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     group::GroupOperation,
-    narrative::because,
+    narrative::{agreed, because},
     operation::{Operation, Outcome},
 };
 use serde_json::Value;
@@ -36,10 +36,10 @@ pub(super) async fn run(client: &Client, options: &OperationOf) -> Exit {
         if !operation.phases.is_empty() {
             say!("  {}", report::phases(&operation.phases));
         }
-        let approver = operation.approver.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
         let practice = if operation.rehearsal { ", a rehearsal" } else { "" };
         let why = because(&operation.reason);
-        say!("  by {}{approver} at {}{practice}{why}", operation.actor, operation.started);
+        let agreed = agreed(operation.approver.as_deref());
+        say!("  by {}{agreed} at {}{practice}{why}", operation.actor, operation.started);
     }
     match operation.outcome {
         Outcome::Running => Exit::Done,

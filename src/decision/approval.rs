@@ -12,6 +12,7 @@ use super::{
 use crate::model::{
     guard::{Guard, Refusal},
     name::OperationId,
+    narrative::agreed,
     operation::{Command, Operation, Order, Outcome, Terms},
     record::{Change, Draft, RecordKind},
     state::Waiting,
@@ -185,10 +186,8 @@ impl Machine {
     }
 
     fn does_not_wait(&self, id: &OperationId) -> Refusal {
-        let by = |operation: &Operation| {
-            operation.approver.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default()
-        };
-        let known = self.operation(id).map(|known| format!("{}{}", known.outcome.as_str(), by(known)));
+        let known = self.operation(id);
+        let known = known.map(|known| format!("{}{}", known.outcome.as_str(), agreed(known.approver.as_deref())));
         let words = match known {
             Some(known) => format!("{id} doesn't wait for a second person any more: {known}"),
             None => format!("{id} doesn't wait for a second person"),

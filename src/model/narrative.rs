@@ -81,8 +81,8 @@ pub fn because(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
-/// The second person, if there was one; the first one is the record's actor.
-fn agreed(approver: Option<&str>) -> String {
+/// The second person, if there was one, behind what was ordered.
+pub fn agreed(approver: Option<&str>) -> String {
     approver.map(|by| format!(", approved by {by}")).unwrap_or_default()
 }
 

@@ -8,6 +8,7 @@ use crate::model::{
     group::{GroupKey, GroupOperation},
     guard::{Guard, Refusal},
     name::OperationId,
+    narrative::agreed,
     operation::Outcome,
     record::{Change, Draft, RecordKind},
     view::Standing,
@@ -32,9 +33,9 @@ impl Runner {
         };
         let waits = operation.outcome == Outcome::Waiting && !self.running.contains_key(&id);
         let refusal = if !waits {
-            let by = operation.approver.as_ref().map(|by| format!(", approved by {by}")).unwrap_or_default();
-            let known = operation.outcome.as_str();
-            Some(Refusal::new(Guard::Approval, format!("{id} doesn't wait for a second person any more: {known}{by}")))
+            let (known, agreed) = (operation.outcome.as_str(), agreed(operation.approver.as_deref()));
+            let words = format!("{id} doesn't wait for a second person any more: {known}{agreed}");
+            Some(Refusal::new(Guard::Approval, words))
         } else if approve && operation.actor == actor {
             Some(Refusal::new(Guard::Approval, format!("{actor} asked for {id}: another person must approve it")))
         } else if approve && operation.expires.is_none_or(|expires| Timestamp::now() >= expires) {
