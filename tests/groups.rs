@@ -78,6 +78,18 @@ fn any_refusal_leaves_every_member_where_it_is() {
     assert_eq!(service(&pointsman, "orders")["epoch"], 1);
 }
 
+/// A dry run leaves nothing behind that could be looked at, so its end is the answer, however soon one is asked for.
+#[test]
+fn a_dry_run_is_answered_by_its_end() {
+    require_server!("redis7");
+    let (pointsman, _members) = services("", "", &[]);
+    let impatient = json!({"reason": "", "dry_run": true, "wait": "1ms"});
+    for _ in 0..5 {
+        let (status, answer) = pointsman.api("/v1/groups/checkout/switchover", Some(&impatient));
+        assert_eq!((status, &answer["outcome"], outcomes(&answer).len()), (200, &json!("done"), 2), "{answer}");
+    }
+}
+
 /// The second member's candidate dies when the first one has been switched; gives the operation.
 #[cfg(debug_assertions)]
 #[track_caller]

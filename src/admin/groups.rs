@@ -40,7 +40,7 @@ pub struct GroupSwitchBody {
     pub reason: String,
     /// Only evaluate the guards of all members.
     pub dry_run: bool,
-    /// How long to wait for the end, e.g. `30s`; then the answer is 202. Absent: until it ends.
+    /// How long to wait for the end, e.g. `30s`; then the answer is 202. Absent, and for a dry run: until it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,
     /// How long each member may wait for sessions that can't move and for its candidate, e.g. `30s` (the default).

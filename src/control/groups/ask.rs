@@ -13,10 +13,12 @@ const TAKE_UP: Duration = Duration::from_secs(10);
 
 impl Handle {
     /// Gives an order for several services and waits for its end, at most `wait` (absent: however long it takes). With a key, the same
-    /// request within a day gets the first one's answer, over restarts too. It goes on when its caller goes away.
+    /// request within a day gets the first one's answer, over restarts too. It goes on when its caller goes away. The end of a dry run, which
+    /// nobody can look at later, is waited for in any case: a few seconds.
     pub async fn order_group(&self, order: GroupOrder, wait: Option<Duration>, key: Option<Key>) -> GroupReply {
         let (reply, ended) = oneshot::channel();
         let (accepted, id) = oneshot::channel();
+        let wait = wait.filter(|_| !order.dry_run);
         self.ask_group(Request::Order { order, key, reply, accepted }, ended, id, wait).await
     }
 

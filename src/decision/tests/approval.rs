@@ -168,6 +168,28 @@ fn guards_are_asked_again_when_it_is_approved() {
     one_end_each(&world);
 }
 
+/// What was asked for is what is approved: guards that it overrides, and what it says of sessions and of time.
+#[test]
+fn the_terms_are_kept_until_it_runs() {
+    let mut world = careful(9);
+    for node in ["b:1", "c:1"] {
+        world.nodes.get_mut(&NodeAddress::from(node)).unwrap().fitness_error = true;
+    }
+    world.run(Duration::from_secs(11));
+    let timeout = Duration::from_millis(4321);
+    let command = Command::Switchover { to: Some("spare".into()), dry_run: false, cut_sessions: true, timeout };
+    world.order_fully(1, Order { overrides: vec![Guard::Fit], rehearsal: true, ..by("ann", command) });
+    let waiting = answered(&mut world, 1);
+    assert_eq!(waiting.outcome, Outcome::Waiting, "{waiting:?}");
+    let terms = world.durable().waiting.as_ref().expect("it waits").terms.clone();
+    assert_eq!((terms.cut_sessions, terms.timeout_ms, terms.overrides), (true, 4321, vec![Guard::Fit]));
+    world.order_fully(2, by("bob", Command::Approve(waiting.id)));
+    let done = answered(&mut world, 2);
+    assert_eq!((done.outcome, done.rehearsal, refusal(&done).0), (Outcome::Done, true, Guard::Fit), "{done:?}");
+    let passed = |change: &Change| matches!(change, Change::Overridden { guard, .. } if guard.name == Guard::Fit);
+    assert_eq!(world.journal.iter().filter(|record| passed(&record.detail)).count(), 1, "written when it ran");
+}
+
 #[test]
 fn a_failover_by_hand_waits_too_and_a_dry_run_does_not() {
     let mut world = careful(6);
