@@ -1,9 +1,9 @@
 //! `GET /v1/events`: what changes, as Server-Sent Events that resume after `Last-Event-ID`.
 //!
 //! A watcher is a place in control's ring and a connection: it holds no event, so that a thousand of them, slow ones among them, need
-//! no more memory than their connections. Each event is written once, and what comes at once is joined once for a row. Watchers sit in rows, which are woken
-//! one after the other with a rest after each, so that following costs the machine little whatever happens, and never much at once: what
-//! a thousand of them take from the data path is spread as thinly as a second allows.
+//! no more memory than their connections. Each event is written once, and what comes at once is joined once for a row. Watchers sit in
+//! rows, which are woken one after the other with a rest after each, so that following costs the machine little whatever happens, and
+//! never much at once: what a thousand of them take from the data path is spread as thinly as a second allows.
 
 use super::{
     api::Api,
