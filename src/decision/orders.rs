@@ -196,6 +196,10 @@ impl Machine {
         consent: Option<&Consent>,
         now: Now,
     ) {
+        if consent.is_some() {
+            // It was known as one that waits: whoever looks from now on sees it running.
+            self.emit(Effect::Progress { operation: Box::new(operation.clone()) });
+        }
         self.emit(Effect::Accepted { ticket, id: operation.id.clone() });
         let mut switch = Box::new(Switch::new(operation, from, to, self.mode(), self.managed(), now));
         switch.answer = Some(ticket);

@@ -66,6 +66,7 @@ pub(super) struct World {
     pub(super) nodes: BTreeMap<NodeAddress, Node>,
     pub(super) answers: Vec<(Ticket, Operation)>,
     pub(super) accepted: Vec<Ticket>,
+    pub(super) progress: Vec<Operation>,
     pub(super) faults: Faults,
     pub(super) stuck: Vec<StuckSession>,
     /// No node answers what its fitness is.
@@ -110,6 +111,7 @@ impl World {
             nodes,
             answers: Vec::new(),
             accepted: Vec::new(),
+            progress: Vec::new(),
             faults: Faults::default(),
             stuck: Vec::new(),
             deaf_to_fitness: false,
@@ -250,7 +252,7 @@ impl World {
                     self.answers.push((ticket, *operation));
                 }
                 Effect::Accepted { ticket, .. } => self.accepted.push(ticket),
-                Effect::Progress { .. } => {}
+                Effect::Progress { operation } => self.progress.push(*operation),
                 Effect::Wake { at } => {
                     self.numbered += 1;
                     self.agenda.insert((at.max(self.now), self.numbered), Happening::Event(Event::Tick));

@@ -316,7 +316,7 @@ impl Runner {
     }
 
     /// Keeps what is newer than the journal.
-    fn keep(&self, operation: GroupOperation) {
+    pub(super) fn keep(&self, operation: GroupOperation) {
         let mut live = BTreeMap::clone(&self.handle.shared.group_operations.load());
         let state = self.handle.shared.coordinator.state();
         live.insert(operation.id.clone(), operation);

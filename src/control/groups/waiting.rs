@@ -51,6 +51,8 @@ impl Runner {
         if approve {
             operation.outcome = Outcome::Running;
             operation.started = Timestamp::now();
+            // It was known as one that waits: whoever looks from now on sees it running.
+            self.keep(operation.clone());
             self.start(operation, key, async move |work| work.approved(actor, reason).await);
             return self.wait_for(id, reply, accepted);
         }

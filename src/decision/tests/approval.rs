@@ -66,6 +66,8 @@ fn it_waits_over_restarts_and_runs_under_its_id_when_somebody_else_agrees() {
     assert_eq!(*world.machine.route(), before);
     assert_eq!(world.machine.view(world.now()).operation.map(|operation| operation.id), Some(id.clone()));
     world.order_fully(2, by("bob", Command::Approve(id.clone())));
+    let seen = world.progress.last().map(|operation| (operation.outcome, &operation.id));
+    assert_eq!(seen, Some((Outcome::Running, &id)), "whoever is told its id doesn't find it waiting");
     let done = answered(&mut world, 2);
     assert_eq!((done.outcome, &done.id, done.actor.as_str()), (Outcome::Done, &id, "ann"), "{done:?}");
     assert_eq!((done.approver.as_deref(), done.expires), (Some("bob"), None));
